@@ -1,0 +1,106 @@
+"""HMACs of audit records, the chain over them, and its check (pure).
+
+A record is signed when it is written, by any process that has the key. Later one sealer puts committed records in an
+order: seal *n* is an HMAC over seal *n-1*, the position, and the record's id and mac. A changed record breaks its own mac, a
+removed or moved one breaks the chain, an inserted one has no valid mac. What came after the last seal is the
+unsealed tail: a record removed from there is not noticed, so the sealer runs every few seconds.
+"""
+
+import hmac
+from collections.abc import Iterable, Sequence
+from hashlib import sha256
+from typing import Literal
+from uuid import UUID
+
+import msgspec
+from msgspec.structs import replace
+
+from cozy_domain.audit.events import AuditRecord
+
+GENESIS = "0" * 64
+
+
+class Seal(msgspec.Struct, frozen=True):
+    """``position`` counts from 1 without gaps; ``hash`` is 64 hex digits."""
+
+    position: int
+    record: UUID
+    hash: str
+
+
+class Fault(msgspec.Struct, frozen=True):
+    """``position`` is None for a record that was never sealed."""
+
+    kind: Literal["changed", "removed", "inserted", "chain_broken"]
+    record: UUID
+    position: int | None = None
+
+
+class Verification(msgspec.Struct, frozen=True):
+    """``last_sealed`` is the place up to which nothing can be missing, if there are no faults."""
+
+    sealed: int
+    last_sealed: Seal | None
+    unsealed: int
+    faults: tuple[Fault, ...]
+
+    @property
+    def intact(self) -> bool:
+        return not self.faults
+
+
+def mac_of(key: bytes, data: bytes) -> str:
+    return hmac.new(key, data, sha256).hexdigest()
+
+
+def canonical(record: AuditRecord) -> bytes:
+    """The record's JSON without its mac; field order is the Struct's, so equal records give equal bytes."""
+    return msgspec.json.encode(replace(record, mac=""))
+
+
+def sign(key: bytes, record: AuditRecord) -> AuditRecord:
+    return replace(record, mac=mac_of(key, canonical(record)))
+
+
+def is_genuine(key: bytes, record: AuditRecord) -> bool:
+    return hmac.compare_digest(mac_of(key, canonical(record)), record.mac)
+
+
+def seal(key: bytes, last: Seal | None, records: Iterable[AuditRecord]) -> tuple[Seal, ...]:
+    """Seals for ``records``, in their order, that continue the chain after ``last``."""
+    seals: list[Seal] = []
+    for record in records:
+        position = last.position + 1 if last else 1
+        before = last.hash if last else GENESIS
+        last = Seal(position, record.id, _link(key, before, position, record.id, record.mac))
+        seals.append(last)
+    return tuple(seals)
+
+
+def verify(key: bytes, records: Sequence[AuditRecord], seals: Sequence[Seal]) -> Verification:
+    """Checks all records against all seals; ``seals`` in order of position."""
+    by_id = {record.id: record for record in records}
+    faults: list[Fault] = []
+    before = GENESIS
+    for expected, link in enumerate(seals, start=1):
+        faults += _faults_of(key, by_id.get(link.record), link, before, expected)
+        before = link.hash
+    sealed = {link.record for link in seals}
+    tail = [record for record in records if record.id not in sealed]
+    faults += [Fault("inserted", record.id) for record in tail if not is_genuine(key, record)]
+    return Verification(len(seals), seals[-1] if seals else None, len(tail), tuple(faults))
+
+
+def _faults_of(key: bytes, record: AuditRecord | None, link: Seal, before: str, expected: int) -> list[Fault]:
+    if record is None:
+        return [Fault("removed", link.record, link.position)]
+    if not is_genuine(key, record):
+        return [Fault("changed", record.id, link.position)]
+    whole = link.position == expected and hmac.compare_digest(
+        link.hash, _link(key, before, link.position, record.id, record.mac)
+    )
+    return [] if whole else [Fault("chain_broken", record.id, link.position)]
+
+
+def _link(key: bytes, before: str, position: int, record: UUID, mac: str) -> str:
+    return mac_of(key, f"{before}:{position}:{record}:{mac}".encode())

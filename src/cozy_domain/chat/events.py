@@ -1,0 +1,41 @@
+"""What a turn streams to its caller.
+
+Order: ``TurnStarted``, then deltas and ``ToolRan`` as they come, then ``TurnEnded``, which means: it is stored. A turn that
+fails raises from the iterator instead of ending.
+"""
+
+from datetime import datetime
+
+import msgspec
+
+from cozy_domain.ids import SessionId, TurnId
+from cozy_domain.models.deltas import RefusalDelta, TextDelta, ToolCallDelta
+from cozy_domain.sessions.session import PersonaPin
+from cozy_domain.sessions.turn import TurnOutcome, TurnState
+
+
+class TurnStarted(msgspec.Struct, frozen=True, tag="turn_started"):
+    """Comes with the model's first delta, not before: until then a failure still has its own status."""
+
+    turn: TurnId
+    session: SessionId | None
+    pin: PersonaPin
+    at: datetime
+
+
+class ToolRan(msgspec.Struct, frozen=True, tag="tool_ran"):
+    """A tool of the server has run; for display only."""
+
+    name: str
+    outcome: str
+    duration_ms: int
+
+
+class TurnEnded(msgspec.Struct, frozen=True, tag="turn_ended"):
+    state: TurnState
+    outcome: TurnOutcome
+
+
+ChatEvent = TurnStarted | TextDelta | RefusalDelta | ToolCallDelta | ToolRan | TurnEnded
+"""The deltas are the model's own. A ``ToolCallDelta`` here is always one of the client's tools, with ``index`` counted
+over the client's calls of the turn."""

@@ -1,0 +1,186 @@
+"""A persona as its author writes it, schema ``persona/1``.
+
+Unknown keys are kept under ``extensions``, so that a document survives a round trip through an older engine.
+"""
+
+from typing import Annotated, Literal
+
+import msgspec
+from msgspec import Meta
+
+from cozy_domain.ids import PersonaId
+
+SCHEMA = "persona/1"
+Share = Annotated[int, Meta(ge=0)]
+
+
+class Example(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """One exchange that shows how the persona speaks."""
+
+    user: str
+    assistant: str
+
+
+class Variable(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A value a prompt refers to as ``{{name}}``; ``max`` bounds the characters of what is filled in."""
+
+    type: Literal["string", "number", "boolean"] = "string"
+    default: str | float | bool | None = None
+    max: Annotated[int, Meta(ge=1, le=4000)] = 200
+
+
+class Prompt(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """``post_history`` stands behind the user's message; ``openings`` are greetings, the first is the usual one."""
+
+    system: str = ""
+    style: str = ""
+    examples: tuple[Example, ...] = ()
+    post_history: str = ""
+    variables: dict[str, Variable] = {}
+    openings: tuple[str, ...] = ()
+
+
+class ModelPreferences(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """``route`` and ``fallbacks`` name aliases or ``provider/id``; None is the server's default route."""
+
+    route: str | None = None
+    fallbacks: tuple[str, ...] = ()
+    temperature: Annotated[float, Meta(ge=0, le=2)] | None = None
+    top_p: Annotated[float, Meta(ge=0, le=1)] | None = None
+    max_output: Annotated[int, Meta(ge=1)] | None = None
+    reasoning: str | None = None
+    stop: Annotated[tuple[str, ...], Meta(max_length=4)] = ()
+
+
+class ToolPermissions(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """An empty ``allow`` means no tool; ``deny`` wins over it. ``sealed``: no child may allow more than this."""
+
+    allow: tuple[str, ...] = ()
+    deny: tuple[str, ...] = ()
+    approval: tuple[str, ...] = ()
+    limits: dict[str, Annotated[int, Meta(ge=0)]] = {}
+    mcp: tuple[str, ...] = ()
+    sealed: bool = False
+
+
+class MemoryRead(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """``scopes``: ``owner`` reads what any persona learned, ``persona`` only what this one did."""
+
+    enabled: bool = True
+    scopes: tuple[Literal["owner", "persona"], ...] = ("owner",)
+    types: tuple[str, ...] = ()
+    top_k: Annotated[int, Meta(ge=1, le=100)] = 10
+    min_score: Annotated[float, Meta(ge=0, le=1)] = 0.0
+
+
+class MemoryWrite(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """``debounce_s`` and ``ttl_days`` as named; ``sensitive``: what to do with a sensitive fact."""
+
+    enabled: bool = True
+    scopes: tuple[Literal["owner", "persona"], ...] = ("owner",)
+    debounce_s: Annotated[int, Meta(ge=0, le=86_400)] = 60
+    sensitive: Literal["drop", "mask", "ask"] = "drop"
+    ttl_days: Annotated[int, Meta(ge=1)] | None = None
+
+
+class MemoryPolicy(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    read: MemoryRead = MemoryRead()
+    write: MemoryWrite = MemoryWrite()
+    profile_schema: tuple[str, ...] = ()
+
+
+class LoreEntry(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Background that is added when one of ``keys`` was said lately; ``constant`` always."""
+
+    id: str
+    text: str
+    keys: tuple[str, ...] = ()
+    constant: bool = False
+    enabled: bool = True
+
+
+class Lore(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """``scan_depth`` is how many of the last messages are searched for keys."""
+
+    entries: tuple[LoreEntry, ...] = ()
+    scan_depth: Annotated[int, Meta(ge=1, le=50)] = 4
+    recursion: Annotated[int, Meta(ge=0, le=3)] = 0
+    budget: Share | None = None
+
+
+class KnowledgePolicy(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    collections: tuple[str, ...] = ()
+    mode: Literal["off", "auto", "always"] = "auto"
+    citations: bool = False
+    top_k: Annotated[int, Meta(ge=1, le=50)] = 5
+    lore: Lore = Lore()
+
+
+class Budget(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Tokens of one prompt section. A section gets its floor first, by priority (higher first), then more up to its
+    ceiling (None: as much as there is)."""
+
+    floor: Share = 0
+    ceiling: Share | None = None
+    priority: int = 0
+
+
+class Budgets(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """``reply`` is what is kept free for the answer (its ceiling)."""
+
+    history: Budget = Budget(floor=1_000, ceiling=None, priority=40)
+    memory: Budget = Budget(floor=0, ceiling=1_000, priority=30)
+    knowledge: Budget = Budget(floor=0, ceiling=2_000, priority=20)
+    profile: Budget = Budget(floor=0, ceiling=500, priority=35)
+    reply: Budget = Budget(floor=256, ceiling=4_096, priority=50)
+
+
+class Voice(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    stt: str | None = None
+    tts: str | None = None
+    voice: str | None = None
+    speed: Annotated[float, Meta(ge=0.25, le=4)] = 1.0
+    realtime: dict[str, str | float | bool] = {}
+    turn_detection: dict[str, str | float | bool] = {}
+    instructions_override: str | None = None
+
+
+class Provenance(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Never enters a prompt."""
+
+    author: str | None = None
+    created: str | None = None
+    source: str | None = None
+    licence: str | None = None
+    checksum: str | None = None
+    notes: str | None = None
+
+
+class Persona(msgspec.Struct, frozen=True):
+    """A resolved persona: flat, nothing inherited any more. ``locale`` is a BCP 47 tag or ``mul`` for several."""
+
+    id: PersonaId
+    name: str
+    locale: str = "en"
+    description: str = ""
+    tags: tuple[str, ...] = ()
+    personalise: bool = True
+    """Whether memory, knowledge and profile are used when a request does not say."""
+    prompt: Prompt = Prompt()
+    model: ModelPreferences = ModelPreferences()
+    tools: ToolPermissions = ToolPermissions()
+    memory: MemoryPolicy = MemoryPolicy()
+    knowledge: KnowledgePolicy = KnowledgePolicy()
+    budgets: Budgets = Budgets()
+    voice: Voice = Voice()
+    meta: Provenance = Provenance()
+    extensions: dict[str, msgspec.Raw] = {}
+
+
+class PublishedPersona(msgspec.Struct, frozen=True):
+    """A persona with its revision (from 1) and the hash (SHA-256, hex) of its resolved document."""
+
+    persona: Persona
+    revision: int
+    hash: str
+    published_at_us: int

@@ -1,0 +1,200 @@
+"""How CozyEngine is checked. `nox` alone runs what every change must pass; the other sessions run by name.
+
+Sessions share environments: one for the checks that read code, one for the tests. An environment is installed when
+its Python, `constraints.txt` or the dependencies in `pyproject.toml` changed since, so a second run starts at once. Nothing but
+Python and pip is needed, and any Python that the project supports will do.
+"""
+
+import hashlib
+import json
+import shutil
+import sys
+import tomllib
+from pathlib import Path
+
+import nox
+
+nox.needs_version = ">=2025.2.9"
+nox.options.sessions = ["lint", "types", "imports", "unit", "contract", "integration", "e2e"]
+nox.options.error_on_missing_interpreters = True
+
+ROOT = Path(__file__).parent
+SUPPORTED = ((3, 11), (3, 14))  # from, and below: `requires-python`
+CODE = ("src", "tests", "noxfile.py")
+
+# Modules of pure decisions: unit tests reach every branch of them. One that is not written yet is skipped.
+PURE_DECISIONS = (
+    "access/*",
+    "audit/chain",
+    "chat/tool_loop",
+    "context/budget",
+    "context/intent",
+    "context/prompt",
+    "jobs",
+    "persona/resolve",
+    "routing/choice",
+    "routing/circuit",
+    "tools/policy",
+)
+
+
+@nox.session(python=False)
+def lint(session: nox.Session) -> None:
+    """Ruff: rules and format."""
+    ruff = str(environment(session, "checks") / "ruff")
+    session.run(ruff, "check", *CODE, external=True)
+    session.run(ruff, "format", "--check", *CODE, external=True)
+
+
+@nox.session(python=False)
+def types(session: nox.Session) -> None:
+    """Mypy, strict, on the source and the tests."""
+    session.run(str(environment(session, "checks") / "mypy"), "src", "tests", external=True)
+
+
+@nox.session(python=False)
+def imports(session: nox.Session) -> None:
+    """The borders between packages (import-linter)."""
+    session.run(str(environment(session, "checks") / "lint-imports"), "--no-logo", external=True)
+
+
+@nox.session(python=False)
+def unit(session: nox.Session) -> None:
+    """Pure tests; every branch of the pure decision modules must be reached."""
+    python = environment(session, "tests") / "python"
+    data = {"COVERAGE_FILE": str(ROOT / ".nox" / "coverage-unit")}
+    session.run(
+        str(python),
+        "-m",
+        "coverage",
+        "run",
+        "-m",
+        "pytest",
+        "tests/unit",
+        *session.posargs,
+        env=data,
+        external=True,
+    )
+    modules = pure_decisions()
+    if modules and not session.posargs:  # a selection of tests cannot reach everything
+        include = f"--include={','.join(modules)}"
+        session.run(
+            str(python), "-m", "coverage", "report", include, "--show-missing", "--skip-covered", "--fail-under=100",
+            env=data, external=True,
+        )  # fmt: skip
+
+
+@nox.session(python=False)
+def contract(session: nox.Session) -> None:
+    """The promises of every port, on every adapter of it."""
+    run_tests(session, "contract")
+
+
+@nox.session(python=False)
+def integration(session: nox.Session) -> None:
+    """One adapter at a time against the real thing."""
+    run_tests(session, "integration")
+
+
+@nox.session(python=False)
+def e2e(session: nox.Session) -> None:
+    """The whole server over a socket, driven by real clients."""
+    run_tests(session, "e2e")
+
+
+@nox.session(python=False, default=False)
+def slow(session: nox.Session) -> None:
+    """Kill, fault, soak and browser tests."""
+    run_tests(session, "slow")
+
+
+@nox.session(python=False, default=False)
+def bench(session: nox.Session) -> None:
+    """Latency budgets; arguments after `--` choose."""
+    run_tests(session, "bench", "-s")
+
+
+@nox.session(python=False, default=False)
+def docs(session: nox.Session) -> None:
+    """The examples of the documentation run, and its generated pages are fresh."""
+    run_tests(session, "docs")
+
+
+@nox.session(name="tests-3.13", python="3.13", default=False, venv_backend="virtualenv", reuse_venv=True)
+def tests_313(session: nox.Session) -> None:
+    """Unit and contract tests under Python 3.13, whatever Python nox runs on."""
+    python = Path(session.bin) / "python"
+    install(session, python, Path(session.virtualenv.location), "tests")
+    for category in ("unit", "contract"):
+        if (ROOT / "tests" / category).is_dir():
+            session.run(str(python), "-m", "pytest", f"tests/{category}", *session.posargs, external=True)
+
+
+def run_tests(session: nox.Session, category: str, *options: str) -> None:
+    """Run one folder of tests in the shared environment; a folder that is not there yet is skipped."""
+    folder = ROOT / "tests" / category
+    if not folder.is_dir():
+        session.skip(f"tests/{category} does not exist yet")
+    python = environment(session, "tests") / "python"
+    session.run(str(python), "-m", "pytest", str(folder), *options, *session.posargs, external=True)
+
+
+def pure_decisions() -> list[str]:
+    """Paths, relative to the root, of the pure decision modules that exist."""
+    domain = ROOT / "src" / "cozy_domain"
+    found = (path for module in PURE_DECISIONS for path in domain.glob(f"{module}.py"))
+    return sorted(path.relative_to(ROOT).as_posix() for path in found)
+
+
+def environment(session: nox.Session, name: str) -> Path:
+    """The folder of programs of a shared environment, made with the Python that runs nox and installed if need be.
+
+    Nox gives every session an environment of its own; sessions of this file that share one run without (`python=False`).
+    """
+    if not SUPPORTED[0] <= sys.version_info[:2] < SUPPORTED[1]:
+        session.error(f"nox runs on Python {sys.version.split()[0]}; CozyEngine needs 3.11, 3.12 or 3.13")
+    place = ROOT / ".nox" / f"{name}-{sys.version_info.major}.{sys.version_info.minor}"
+    programs = place / ("Scripts" if sys.platform == "win32" else "bin")
+    if stamp_of(place) != wanted_stamp():
+        shutil.rmtree(place, ignore_errors=True)
+        session.run(
+            sys.executable,
+            "-m",
+            "virtualenv",
+            "--quiet",
+            "--python",
+            sys.executable,
+            str(place),
+            external=True,
+        )
+        install(session, programs / "python", place, name)
+    return programs
+
+
+def install(session: nox.Session, python: Path, place: Path, name: str) -> None:
+    """Install the project with all extras, and the tools of `name`, at the pinned versions."""
+    wanted = wanted_stamp()
+    if stamp_of(place) == wanted:
+        return
+    groups = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["dependency-groups"]
+    tools = groups["test"] + (groups["lint"] if name == "checks" else [])
+    session.run(
+        str(python), "-m", "pip", "install", "--quiet", "--disable-pip-version-check",
+        "--constraint", str(ROOT / "constraints.txt"), "--editable", f"{ROOT}[all]", *tools, external=True,
+    )  # fmt: skip
+    (place / "stamp").write_text(wanted, encoding="utf-8")
+
+
+def stamp_of(place: Path) -> str:
+    """What the environment at `place` was installed from; empty if it never was, or not to the end."""
+    stamp = place / "stamp"
+    return stamp.read_text(encoding="utf-8") if stamp.is_file() else ""
+
+
+def wanted_stamp() -> str:
+    """What an environment must have been installed from to be used as it is."""
+    settings = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+    parts = [settings[table] for table in ("build-system", "project", "dependency-groups")]
+    digest = hashlib.sha256(json.dumps([sys.base_prefix, sys.version, str(ROOT), *parts]).encode())
+    digest.update((ROOT / "constraints.txt").read_bytes())
+    return digest.hexdigest()

@@ -31,11 +31,15 @@ class ToolRan(msgspec.Struct, frozen=True, tag="tool_ran"):
     duration_ms: int
 
 
+class AnswerWritten(msgspec.Struct, frozen=True, tag="answer_written"):
+    """Only with spoken delivery: the model has finished, and the turn waits to be told what was heard."""
+
+
 class TurnEnded(msgspec.Struct, frozen=True, tag="turn_ended"):
     state: TurnState
     outcome: TurnOutcome
 
 
-ChatEvent = TurnStarted | TextDelta | RefusalDelta | ToolCallDelta | ToolRan | TurnEnded
+ChatEvent = TurnStarted | TextDelta | RefusalDelta | ToolCallDelta | ToolRan | AnswerWritten | TurnEnded
 """The deltas are the model's own. A ``ToolCallDelta`` here is always one of the client's tools, with ``index`` counted
 over the client's calls of the turn."""

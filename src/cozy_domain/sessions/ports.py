@@ -15,7 +15,8 @@ class TurnStore(Protocol):
     """Writes turns."""
 
     async def open(self, turn: TurnOpened) -> Opening:
-        """Stores the turn as ``started`` with its messages, and creates the session when it is new.
+        """Stores the turn as ``started`` with its messages, and creates the session when it is new; the session's pin becomes
+        the turn's persona and revision.
 
         With an idempotency key that a living turn of this owner and route holds (24 h), nothing is stored: the answer is
         ``AlreadyRunning`` or ``AlreadyFinished``. An interrupted or failed turn has freed its key.

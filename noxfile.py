@@ -1,8 +1,8 @@
 """How CozyEngine is checked. `nox` alone runs what every change must pass; the other sessions run by name.
 
 Sessions share environments: one for the checks that read code, one for the tests. An environment is installed when
-its Python, `constraints.txt` or the dependencies in `pyproject.toml` changed since, so a second run starts at once. Nothing but
-Python and pip is needed, and any Python that the project supports will do.
+its Python, `constraints.txt` or the dependencies in `pyproject.toml` changed since, so a second run starts at once.
+Nothing but Python and pip is needed, and any Python that the project supports will do.
 """
 
 import hashlib

@@ -15,8 +15,9 @@ class TurnStore(Protocol):
     """Writes turns."""
 
     async def open(self, turn: TurnOpened) -> Opening:
-        """Stores the turn as ``started`` with its messages, and creates the session when it is new; the session's pin becomes
-        the turn's persona and revision.
+        """Stores the turn as ``started`` with its messages, and creates the session when it is new.
+
+        The session's pin becomes the turn's persona and revision.
 
         With an idempotency key that a living turn of this owner and route holds (24 h), nothing is stored: the answer is
         ``AlreadyRunning`` or ``AlreadyFinished``. An interrupted or failed turn has freed its key.
@@ -24,6 +25,7 @@ class TurnStore(Protocol):
         Raises:
             MissingError: the session exists and is another owner's, or was deleted.
             InputError: ``idempotency_key_reused``, the key came with another body.
+            StorageConflictError: a turn with this id was opened before.
         """
         ...
 
@@ -34,7 +36,11 @@ class TurnStore(Protocol):
     async def close(self, turn: TurnClosed) -> None:
         """Ends the turn: messages, usage, audit records and job demands together.
 
-        Idempotent: closing what is closed does nothing. A turn that was reaped meanwhile is closed as if it were not.
+        Idempotent: closing what is closed does nothing. A turn that was reaped meanwhile is closed as if it were not. A
+        session that has a title keeps it.
+
+        Raises:
+            MissingError: this owner has no such turn.
         """
         ...
 
@@ -60,8 +66,10 @@ class TurnHistory(Protocol):
         the newest 1,000. Empty for another owner's session."""
         ...
 
-    async def waiting_round(self, owner: Owner, calls: tuple[str, ...], since: datetime) -> WaitingRound | None:
-        """The round that waits for exactly these calls (in any order), closed at ``since`` or later."""
+    async def waiting_round(
+        self, owner: Owner, calls: tuple[str, ...], since: datetime
+    ) -> WaitingRound | None:
+        """The newest round that waits for exactly these calls (in any order), closed at ``since`` or later."""
         ...
 
 

@@ -1,12 +1,12 @@
 """A conversation."""
 
 from datetime import datetime, timedelta
-from uuid import UUID
+from uuid import UUID, uuid5
 
 import msgspec
 
 from cozy_domain.ids import OwnerId, PersonaId, SessionId, TurnId
-from cozy_domain.messages import Message
+from cozy_domain.messages import AssistantMessage, Message
 from cozy_domain.sessions.turn import TurnState
 
 EPOCH_IDLE = timedelta(hours=1)
@@ -52,3 +52,17 @@ class StoredMessage(msgspec.Struct, frozen=True):
     state: TurnState
     message: Message
     at: datetime
+
+
+def message_id(turn: TurnId, position: int) -> UUID:
+    """The id of the message at ``position`` (from 0) of ``turn``: always the same, so it need not be stored."""
+    return uuid5(turn, str(position))
+
+
+def last_round(messages: tuple[Message, ...]) -> tuple[Message, ...]:
+    """From the last assistant message that calls tools to the end; empty when none does."""
+    for start in reversed(range(len(messages))):
+        message = messages[start]
+        if isinstance(message, AssistantMessage) and message.tool_calls:
+            return messages[start:]
+    return ()

@@ -1,6 +1,6 @@
 """One turn: a message of the user and all that follows until the answer ends."""
 
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Literal
 from uuid import UUID
 
@@ -14,6 +14,9 @@ from cozy_domain.messages import FinishReason, Message, Usage
 TurnState = Literal["started", "waiting", "completed", "interrupted", "failed"]
 """``waiting``: the answer asks the client to run tools; ``interrupted``: cut short, what was said is kept;
 ``failed``: nothing was said."""
+
+IDEMPOTENCY_KEPT = timedelta(hours=24)
+"""How long a turn holds its idempotency key, counted from its opening."""
 
 
 class IdempotencyKey(msgspec.Struct, frozen=True):

@@ -1,0 +1,33 @@
+"""The `cozy` script works, in its way, where only the bare wheel is installed."""
+
+import importlib
+from types import ModuleType
+
+import pytest
+
+from cozy_server.cli.__main__ import main
+
+
+def break_import(monkeypatch: pytest.MonkeyPatch, missing: str) -> None:
+    def import_module(name: str) -> ModuleType:
+        raise ModuleNotFoundError(f"No module named {missing!r}", name=missing)
+
+    monkeypatch.setattr(importlib, "import_module", import_module)
+
+
+def test_a_missing_extra_is_one_line_with_what_to_type(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    break_import(monkeypatch, "typer.core")
+    with pytest.raises(SystemExit) as exit_:
+        main()
+    assert exit_.value.code == 2
+    shown = capsys.readouterr()
+    assert shown.out == ""
+    assert shown.err == "cozy needs typer, which is not installed. Type: pip install 'cozy-engine[server]'\n"
+
+
+def test_a_missing_module_of_ours_is_not_blamed_on_the_installation(monkeypatch: pytest.MonkeyPatch) -> None:
+    break_import(monkeypatch, "cozy_server.cli.app")
+    with pytest.raises(ModuleNotFoundError):
+        main()

@@ -1,0 +1,199 @@
+"""Calls of tools: checked, bounded in time and size, and always with a result.
+
+Whatever goes wrong in a call is told to the model, which may try again or explain; nothing a tool does fails the turn.
+Only cancelling the caller ends a call without a result, and then at once.
+"""
+
+import asyncio
+import logging
+import traceback
+from collections.abc import Mapping, Sequence
+
+import msgspec
+
+from cozy_domain.audit.chain import mac_of
+from cozy_domain.audit.events import ToolCalled, ToolOutcome
+from cozy_domain.clock import Clock
+from cozy_domain.errors import MissingError, ToolError
+from cozy_domain.messages import ToolCall
+from cozy_domain.tools.ports import ArgumentCheck, ToolBox
+from cozy_domain.tools.tool import ToolContext, ToolResult, ToolSpec
+
+DEADLINE_S = 30.0
+"""Architecture, settled question 17."""
+MAX_RESULT = 16_000
+"""Characters of a result: some 4,000 tokens of English, an eighth of the context window assumed of an unknown model."""
+MAX_ARGUMENTS = 65_536
+"""Bytes of a call's arguments; checking them takes time on the event loop."""
+
+_NS_PER_MS = 1_000_000
+_SHOWN = 64
+_log = logging.getLogger(__name__)
+
+
+class _Ended(msgspec.Struct, frozen=True):
+    outcome: ToolOutcome
+    text: str
+
+
+async def invoke_all(
+    calls: Sequence[ToolCall],
+    *,
+    box: ToolBox,
+    allowed: Mapping[str, ToolSpec],
+    check: ArgumentCheck,
+    context: ToolContext,
+    clock: Clock,
+    deadline_s: float = DEADLINE_S,
+    max_result: int = MAX_RESULT,
+) -> tuple[ToolResult, ...]:
+    """One result for each call, in their order; they run at the same time, each with its own deadline."""
+    async with asyncio.TaskGroup() as group:
+        tasks = [
+            group.create_task(
+                invoke(
+                    call,
+                    box=box,
+                    allowed=allowed,
+                    check=check,
+                    context=context,
+                    clock=clock,
+                    deadline_s=deadline_s,
+                    max_result=max_result,
+                ),
+                name=f"tool {call.name}",
+            )
+            for call in calls
+        ]
+    return tuple(task.result() for task in tasks)
+
+
+async def invoke(
+    call: ToolCall,
+    *,
+    box: ToolBox,
+    allowed: Mapping[str, ToolSpec],
+    check: ArgumentCheck,
+    context: ToolContext,
+    clock: Clock,
+    deadline_s: float = DEADLINE_S,
+    max_result: int = MAX_RESULT,
+) -> ToolResult:
+    """How the call ended; never raises but ``CancelledError`` when the caller is cancelled.
+
+    ``allowed`` are the tools that may run, by name. ``deadline_s`` is in seconds, ``max_result`` in characters.
+    """
+    started = clock.monotonic_ns()
+    spec = allowed.get(call.name)
+    try:
+        ended = await _run(call, spec, box, check, context, deadline_s)
+        text = bounded(ended.text, max_result)
+    except Exception as error:  # noqa: BLE001 - a tool is foreign code: whatever it raises, the turn goes on
+        _log_fault(call, error)
+        ended = _Ended("failed", "Error: the tool failed.")
+        text = ended.text
+    duration_ms = (clock.monotonic_ns() - started) // _NS_PER_MS
+    return ToolResult(call, text, ended.outcome, spec.effect if spec else None, duration_ms)
+
+
+def handed_over(call: ToolCall) -> ToolResult:
+    """The record of a call that the client runs."""
+    return ToolResult(call, "", "handed_over")
+
+
+def audited(result: ToolResult, key: bytes) -> ToolCalled:
+    """What the audit log keeps of a call. A name that is no tool is not kept: a model can be made to write anything
+    there."""
+    arguments = result.call.arguments.encode(errors="replace")
+    return ToolCalled(
+        tool="unknown" if result.outcome == "unknown" else result.call.name,
+        call=result.call.id,
+        effect=result.effect or "unknown",
+        outcome=result.outcome,
+        duration_ms=result.duration_ms,
+        arguments_bytes=len(arguments),
+        arguments_mac=mac_of(key, arguments),
+        result_bytes=len(result.text.encode()),
+    )
+
+
+def bounded(text: str, limit: int) -> str:
+    """At most ``limit`` characters, with a note at the end when some were cut. What no JSON text and no database can
+    hold (lone surrogates, NUL) is replaced."""
+    clean = text.encode(errors="replace").decode().replace("\x00", "\ufffd")
+    if len(clean) <= limit:
+        return clean
+    note = f"\n[cut: the result has {len(clean)} characters]"
+    return clean[: max(0, limit - len(note))] + note
+
+
+async def _run(
+    call: ToolCall,
+    spec: ToolSpec | None,
+    box: ToolBox,
+    check: ArgumentCheck,
+    context: ToolContext,
+    deadline_s: float,
+) -> _Ended:
+    if spec is None:
+        return _not_offered(call, box)
+    arguments = _object(call.arguments)
+    if arguments is None:
+        return _Ended("invalid_arguments", "Error: the arguments are not a JSON object. Nothing was run.")
+    problems = check.problems(spec.definition.parameters, arguments)
+    if problems:
+        reasons = "; ".join(problems)
+        return _Ended("invalid_arguments", f"Error: wrong arguments: {reasons}. Nothing was run.")
+    return await _within(deadline_s, call, box, arguments, context)
+
+
+async def _within(
+    deadline_s: float, call: ToolCall, box: ToolBox, arguments: msgspec.Raw, context: ToolContext
+) -> _Ended:
+    try:
+        async with asyncio.timeout(deadline_s) as deadline:
+            return _Ended("ok", await box.run(call.name, arguments, context))
+    except TimeoutError:
+        if not deadline.expired():
+            raise
+        return _Ended("timeout", f"Error: the tool did not answer within {deadline_s:g} s.")
+    except ToolError as error:
+        return _Ended("failed", f"Error: {error.message}")
+    except MissingError:
+        return _Ended("unknown", _no_such_tool(call))
+    except asyncio.CancelledError:
+        if _being_cancelled():
+            raise
+        return _Ended("failed", "Error: the tool was stopped.")
+
+
+def _being_cancelled() -> bool:
+    """Whether it is we who are cancelled, and not some task inside the tool."""
+    task = asyncio.current_task()
+    return task is None or task.cancelling() > 0
+
+
+def _not_offered(call: ToolCall, box: ToolBox) -> _Ended:
+    """Both read the same to the model; the audit log tells them apart."""
+    exists = any(spec.name == call.name for spec in box.specs())
+    return _Ended("refused" if exists else "unknown", _no_such_tool(call))
+
+
+def _no_such_tool(call: ToolCall) -> str:
+    return f"Error: there is no tool {call.name[:_SHOWN]!r} here. Use only the tools you were given."
+
+
+def _object(arguments: str) -> msgspec.Raw | None:
+    """The arguments when they are a JSON object; nothing at all means no arguments."""
+    try:
+        data = arguments.encode() or b"{}"
+        whole = len(data) <= MAX_ARGUMENTS and isinstance(msgspec.json.decode(data), dict)
+    except (msgspec.MsgspecError, UnicodeError, RecursionError):
+        return None
+    return msgspec.Raw(data) if whole else None
+
+
+def _log_fault(call: ToolCall, error: Exception) -> None:
+    """Where it broke, without the error's text, which may hold what the user said."""
+    frame = traceback.extract_tb(error.__traceback__)[-1]
+    _log.error("tool %s: %s at %s:%s", call.name, type(error).__name__, frame.filename, frame.lineno)

@@ -1,0 +1,139 @@
+"""Who may use which tool (pure).
+
+A tool is offered when everything agrees: the persona allows it and does not deny it, the request asks for it or does not
+say, and the role may cause its effect. Whatever is not said is forbidden: an empty allow-list means none, an unknown
+role may nothing. Names are compared exactly, there are no wildcards: a tool that appears later was allowed by nobody.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Literal
+
+import msgspec
+
+from cozy_domain.access.caller import Role
+from cozy_domain.errors import InputError
+from cozy_domain.models.request import ToolChoice, ToolDefinition
+from cozy_domain.persona.persona import ToolPermissions
+from cozy_domain.tools.tool import Effect, ToolSpec
+
+Reason = Literal["not_allowed", "denied", "needs_approval", "not_requested", "several_choices"]
+
+_UNAPPROVED = frozenset({Effect.READ, Effect.WRITE, Effect.NETWORK})
+EFFECTS: Mapping[str, frozenset[Effect]] = {"user": _UNAPPROVED, "admin": _UNAPPROVED}
+"""What a role may cause. ``dangerous`` is nobody's until there is a way to approve a call: an admin's key in a chat
+client is not a person who looks at each call."""
+
+_FREE = ToolChoice()
+_SHOWN = 64
+"""Characters of a wrong name that a message repeats; a right one is no longer (OpenAI function names)."""
+
+
+class Refused(msgspec.Struct, frozen=True):
+    """A tool that exists and is not offered."""
+
+    name: str
+    reason: Reason
+
+
+class UnknownTool(msgspec.Struct, frozen=True):
+    """A name in the request that is no tool; ``position`` in its list, from 0."""
+
+    name: str
+    position: int
+
+
+class Permitted(msgspec.Struct, frozen=True):
+    """``tools`` in the order of the tool box, so that the prompt's head stays the same from turn to turn."""
+
+    tools: tuple[ToolSpec, ...] = ()
+    refused: tuple[Refused, ...] = ()
+    unknown: tuple[UnknownTool, ...] = ()
+
+
+def permitted(
+    specs: Sequence[ToolSpec],
+    persona: ToolPermissions,
+    requested: tuple[str, ...] | None,
+    role: Role,
+    choices: int = 1,
+) -> Permitted:
+    """``requested`` None asks for all that the persona allows, ``()`` for none. With more than one of ``choices`` no
+    tool is offered: each answer would have to go on by itself."""
+    reasons = [(spec, _objection(spec, persona, requested, role, choices)) for spec in specs]
+    known = {spec.name for spec in specs}
+    return Permitted(
+        tools=tuple(spec for spec, reason in reasons if reason is None),
+        refused=tuple(Refused(spec.name, reason) for spec, reason in reasons if reason is not None),
+        unknown=tuple(UnknownTool(n, i) for i, n in enumerate(requested or ()) if n not in known),
+    )
+
+
+def offer(
+    found: Permitted, client: tuple[ToolDefinition, ...] = (), choice: ToolChoice = _FREE
+) -> tuple[ToolDefinition, ...]:
+    """What the model is shown: the server's tools, then the client's.
+
+    Raises:
+        InputError: the request names an unknown tool, two tools have one name, or the choice names none of them.
+    """
+    _refuse_unknown(found)
+    _refuse_same_names(found, client)
+    offered = (*(spec.definition for spec in found.tools), *client)
+    _refuse_impossible(choice, {definition.name for definition in offered})
+    return offered
+
+
+def runnable(found: Permitted, choice: ToolChoice = _FREE) -> Mapping[str, ToolSpec]:
+    """The server's tools that a call may run, by name; a choice that names tools leaves the others out."""
+    return {spec.name: spec for spec in found.tools if not choice.names or spec.name in choice.names}
+
+
+def runs_unconfirmed(spec: ToolSpec) -> bool:
+    """Whether it may run for a turn that may yet be dropped, as if it had never been."""
+    return spec.effect is Effect.READ
+
+
+def _objection(
+    spec: ToolSpec, persona: ToolPermissions, requested: tuple[str, ...] | None, role: Role, choices: int
+) -> Reason | None:
+    if spec.name in persona.deny:
+        return "denied"
+    if spec.name not in persona.allow:
+        return "not_allowed"
+    if spec.name in persona.approval or spec.effect not in EFFECTS.get(role, frozenset()):
+        return "needs_approval"
+    if requested is not None and spec.name not in requested:
+        return "not_requested"
+    return "several_choices" if choices > 1 else None
+
+
+def _refuse_unknown(found: Permitted) -> None:
+    for wrong in found.unknown:
+        names = ", ".join(spec.name for spec in found.tools) or "none"
+        raise InputError(
+            f"there is no tool {wrong.name[:_SHOWN]!r}",
+            code="unknown_tool",
+            param=f"cozy.allowed_tools[{wrong.position}]",
+            hint=f"tools of this persona that the request names: {names}; leave the field out for all of them",
+        )
+
+
+def _refuse_same_names(found: Permitted, client: tuple[ToolDefinition, ...]) -> None:
+    taken = {spec.name for spec in found.tools}
+    for position, definition in enumerate(client):
+        if definition.name in taken:
+            raise InputError(
+                f"two tools are called {definition.name[:_SHOWN]!r}",
+                code="duplicate_tool",
+                param=f"tools[{position}].function.name",
+                hint="give it another name, or leave the server's tool out of cozy.allowed_tools ([] for none)",
+            )
+        taken.add(definition.name)
+
+
+def _refuse_impossible(choice: ToolChoice, offered: set[str]) -> None:
+    if choice.mode == "required" and not offered:
+        raise InputError("a tool call is required, and there is no tool", param="tool_choice")
+    for name in choice.names:
+        if name not in offered:
+            raise InputError(f"there is no tool {name[:_SHOWN]!r} to choose", param="tool_choice")

@@ -27,7 +27,7 @@
 thing and the limit, never the user's text. HTTP statuses live in ``cozy_server.problems``.
 """
 
-from typing import ClassVar
+from typing import ClassVar, Literal
 
 
 class CozyError(Exception):
@@ -125,9 +125,23 @@ class ProviderOverloadedError(ProviderError):
 
 
 class ProviderRefusedError(ProviderError):
-    """The provider understood and said no: its credential, its model, its policy, its limits (4xx)."""
+    """The provider understood and said no (4xx). ``about`` is what it minds: our credential, the model, or the request
+    itself; then message, ``code`` and ``param`` are the provider's own, for the caller who wrote it."""
 
     default_code = "provider_refused"
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        provider: str,
+        about: Literal["credential", "model", "request"] = "request",
+        code: str | None = None,
+        param: str | None = None,
+        hint: str | None = None,
+    ) -> None:
+        super().__init__(message, provider=provider, code=code, param=param, hint=hint)
+        self.about = about
 
 
 class ProviderMalformedError(ProviderError):

@@ -1,0 +1,92 @@
+"""Which model answers when nobody configured one (pure; settled question 9).
+
+No model id is written down here: ids come and go with their providers. What the operator names wins; else a provider that
+was found offers exactly one model, or one of the preferred ones; else the offline model answers, and the reason says why.
+"""
+
+from collections.abc import Iterator
+
+import msgspec
+
+from cozy_domain.errors import ConfigError
+from cozy_domain.models.request import ModelRef
+from cozy_domain.routing.choice import parse_ref
+
+OFFLINE = ModelRef("offline", "offline")
+
+
+class Listing(msgspec.Struct, frozen=True):
+    """A provider that was looked for. ``found`` says by what (``OPENAI_API_KEY``, ``Ollama on 127.0.0.1:11434``);
+    ``problem`` why it cannot be used, else None."""
+
+    provider: str
+    found: str
+    models: tuple[str, ...] = ()
+    problem: str | None = None
+
+
+class Default(msgspec.Struct, frozen=True):
+    """``reason`` is a sentence for the one who started the server."""
+
+    model: ModelRef
+    reason: str
+
+
+def named_default(wanted: str, providers: tuple[str, ...]) -> Default:
+    """The model that ``COZY_MODEL`` names: ``provider/id``, or ``offline``.
+
+    Raises:
+        ConfigError: it has another form, or its provider is not one of ``providers``.
+    """
+    ref = OFFLINE if wanted == OFFLINE.provider else parse_ref(wanted)
+    if ref is None:
+        raise ConfigError(
+            f"COZY_MODEL is '{wanted}', which is not written provider/id",
+            hint=f"Write for example {(*providers, OFFLINE.provider)[0]}/<id>.",
+        )
+    if ref != OFFLINE and ref.provider not in providers:
+        known = ", ".join((*providers, OFFLINE.provider))
+        raise ConfigError(
+            f"COZY_MODEL is '{wanted}', but there is no provider '{ref.provider}'; there are: {known}",
+            hint="Set the provider's key, or configure it under models.providers.",
+        )
+    return Default(ref, "COZY_MODEL names it")
+
+
+def choose_default(listings: tuple[Listing, ...], preferred: tuple[str, ...]) -> Default:
+    """The first of ``listings`` that settles it; ``preferred`` are ids, or ``provider/id``, best first."""
+    for listing in listings:
+        if chosen := _settled(listing, preferred):
+            return chosen
+    reasons = "; ".join(_unsettled(listings)) or "no key is set and no Ollama runs on this machine"
+    return Default(OFFLINE, f"no model was found: {reasons}")
+
+
+def _settled(listing: Listing, preferred: tuple[str, ...]) -> Default | None:
+    if listing.problem:
+        return None
+    if len(listing.models) == 1:
+        return Default(
+            ModelRef(listing.provider, listing.models[0]), f"{listing.found} offers this model and no other"
+        )
+    for name in preferred:
+        for model in listing.models:
+            if name in (model, f"{listing.provider}/{model}"):
+                return Default(
+                    ModelRef(listing.provider, model),
+                    f"{listing.found} offers it, and models.preferred names it",
+                )
+    return None
+
+
+def _unsettled(listings: tuple[Listing, ...]) -> Iterator[str]:
+    for listing in listings:
+        if listing.problem:
+            yield f"{listing.found}: {listing.problem}"
+        elif listing.models:
+            yield (
+                f"{listing.found} offers {len(listing.models)} models, choose one with "
+                f"COZY_MODEL={listing.provider}/<id>"
+            )
+        else:
+            yield f"{listing.found} offers no model"

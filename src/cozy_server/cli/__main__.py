@@ -20,7 +20,9 @@ def main() -> None:
         missing = (error.name or "").partition(".")[0]
         if not missing or missing in OUR_PACKAGES:
             raise  # a fault of ours, not of the installation
-        sys.stderr.write(f"cozy needs {missing}, which is not installed. Type: pip install 'cozy-engine[server]'\n")
+        sys.stderr.write(
+            f"cozy needs {missing}, which is not installed. Type: pip install 'cozy-engine[server]'\n"
+        )
         raise SystemExit(2) from None
     cast(Callable[[], None], module.app)()
 

@@ -3,6 +3,7 @@
 Unknown keys are kept under ``extensions``, so that a document survives a round trip through an older engine.
 """
 
+from collections.abc import Iterator
 from typing import Annotated, Literal
 
 import msgspec
@@ -11,6 +12,9 @@ from msgspec import Meta
 from cozy_domain.ids import PersonaId
 
 SCHEMA = "persona/1"
+ID_PATTERN = "^[a-z0-9][a-z0-9_-]{0,63}$"
+LOCALE_PATTERN = "^[A-Za-z]{2,3}(-[A-Za-z0-9]{1,8})*$"
+"""The form of RFC 5646 tags that begin with a language of two or three letters; its registry is not looked into."""
 Share = Annotated[int, Meta(ge=0)]
 
 
@@ -61,6 +65,11 @@ class ToolPermissions(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     limits: dict[str, Annotated[int, Meta(ge=0)]] = {}
     mcp: tuple[str, ...] = ()
     sealed: bool = False
+
+    @property
+    def usable(self) -> frozenset[str]:
+        """Allowed and not denied."""
+        return frozenset(self.allow) - frozenset(self.deny)
 
 
 class MemoryRead(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -159,9 +168,9 @@ class Provenance(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 class Persona(msgspec.Struct, frozen=True):
     """A resolved persona: flat, nothing inherited any more. ``locale`` is a BCP 47 tag or ``mul`` for several."""
 
-    id: PersonaId
-    name: str
-    locale: str = "en"
+    id: Annotated[PersonaId, Meta(pattern=ID_PATTERN)]
+    name: Annotated[str, Meta(min_length=1, max_length=100)]
+    locale: Annotated[str, Meta(pattern=LOCALE_PATTERN)] = "en"
     description: str = ""
     tags: tuple[str, ...] = ()
     personalise: bool = True
@@ -184,3 +193,66 @@ class PublishedPersona(msgspec.Struct, frozen=True):
     revision: int
     hash: str
     published_at_us: int
+
+
+class Fault(msgspec.Struct, frozen=True):
+    """What breaks a rule that no single type can express, and where. A warning does not make a persona invalid."""
+
+    path: tuple[str | int, ...]
+    message: str
+    code: str
+    warning: bool = False
+
+
+def faults(persona: Persona) -> tuple[Fault, ...]:
+    """All of them. Types and ranges are taken as checked."""
+    return (
+        *_budget_faults(persona.budgets),
+        *_variable_faults(persona.prompt),
+        *_lore_faults(persona.knowledge.lore),
+        *_tool_faults(persona.tools),
+    )
+
+
+def _budget_faults(budgets: Budgets) -> Iterator[Fault]:
+    for name in Budgets.__struct_fields__:
+        budget: Budget = getattr(budgets, name)
+        if budget.ceiling is not None and budget.floor > budget.ceiling:
+            message = f"floor {budget.floor} is above ceiling {budget.ceiling}"
+            yield Fault(("budgets", name), message, "persona_budgets")
+
+
+def _variable_faults(prompt: Prompt) -> Iterator[Fault]:
+    for name, variable in prompt.variables.items():
+        path, code = ("prompt", "variables", name, "default"), "persona_prompt_variables_default"
+        if variable.default is None:
+            continue
+        if _type_of(variable.default) != variable.type:
+            yield Fault(path, f"is not a {variable.type}", code)
+        elif len(str(variable.default)) > variable.max:
+            yield Fault(path, f"is longer than {variable.max} characters", code)
+
+
+def _type_of(value: str | float | bool) -> str:
+    if isinstance(value, bool):
+        return "boolean"
+    return "string" if isinstance(value, str) else "number"
+
+
+def _lore_faults(lore: Lore) -> Iterator[Fault]:
+    seen: set[str] = set()
+    for index, entry in enumerate(lore.entries):
+        path = ("knowledge", "lore", "entries", index)
+        if entry.id in seen:
+            yield Fault((*path, "id"), f"'{entry.id}' is the id of an earlier entry", "persona_lore_id")
+        if entry.enabled and not entry.constant and not entry.keys:
+            message = "is never added: it has no keys and is not constant"
+            yield Fault(path, message, "persona_lore_keys", warning=True)
+        seen.add(entry.id)
+
+
+def _tool_faults(tools: ToolPermissions) -> Iterator[Fault]:
+    for index, tool in enumerate(tools.allow):
+        if tool in tools.deny:
+            message = f"'{tool}' has no effect: it is denied"
+            yield Fault(("tools", "allow", index), message, "persona_tools_denied", warning=True)

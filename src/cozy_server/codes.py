@@ -1,0 +1,424 @@
+"""Every error code that a client may meet: what happened and what to do, in English and Chinese (pure data).
+
+A code is stable and never translated; it is OpenAI's own where one exists. `docs/reference/errors.md` is generated from
+this table (``python -m cozy_server.codes``), and so is the page that ``doc_url`` leads to.
+"""
+
+from collections.abc import Mapping
+from html import escape
+from typing import Literal
+
+import msgspec
+
+Language = Literal["en", "zh"]
+
+
+class Words(msgspec.Struct, frozen=True):
+    """``cause`` and ``hint``, one sentence each."""
+
+    cause: str
+    hint: str
+
+
+class Code(msgspec.Struct, frozen=True):
+    code: str
+    en: Words
+    zh: Words
+
+    def words(self, language: Language) -> Words:
+        return self.zh if language == "zh" else self.en
+
+
+def _code(code: str, cause: str, hint: str, cause_zh: str, hint_zh: str) -> Code:
+    return Code(code, Words(cause, hint), Words(cause_zh, hint_zh))
+
+
+_ALL = (
+    # What the caller sent.
+    _code(
+        "invalid_json",
+        "The body is not JSON that we accept.",
+        "Send UTF-8 JSON (RFC 8259) without NUL characters, lone surrogates or NaN, nested at most 64 levels deep.",
+        "请求体不是可接受的 JSON。",
+        "请发送 UTF-8 编码的 JSON（RFC 8259），不含 NUL 字符、孤立代理项或 NaN，嵌套不超过 64 层。",
+    ),
+    _code(
+        "invalid_content_type",
+        "The body's content type is not accepted here.",
+        "Send the header Content-Type: application/json.",
+        "不接受该请求体的内容类型。",
+        "请发送请求头 Content-Type: application/json。",
+    ),
+    _code(
+        "unsupported_content_encoding",
+        "Compressed bodies are not accepted.",
+        "Send the body as it is, without a Content-Encoding header.",
+        "不接受压缩的请求体。",
+        "请直接发送请求体，不要带 Content-Encoding 请求头。",
+    ),
+    _code(
+        "body_too_large",
+        "The body is larger than the limit.",
+        "Send less: shorten the history, or refer to images by URL instead of embedding them.",
+        "请求体超过大小限制。",
+        "请减小请求体：缩短历史消息，或用 URL 引用图片而不是内嵌。",
+    ),
+    _code(
+        "request_timeout",
+        "The body did not arrive in time.",
+        "Send the whole body at once; check the connection, then try again.",
+        "请求体未能在规定时间内到达。",
+        "请一次性发送完整请求体；检查网络后重试。",
+    ),
+    _code(
+        "invalid_value",
+        "A value is not accepted.",
+        "Look at param: it names the field.",
+        "有一个值不被接受。",
+        "请查看 param，它指出了具体字段。",
+    ),
+    _code(
+        "invalid_type",
+        "A value has the wrong type.",
+        "Look at param: it names the field.",
+        "有一个值的类型不正确。",
+        "请查看 param，它指出了具体字段。",
+    ),
+    _code(
+        "missing_required_parameter",
+        "A required field is missing.",
+        "Add the field that param names.",
+        "缺少必填字段。",
+        "请补上 param 指出的字段。",
+    ),
+    _code(
+        "unknown_parameter",
+        "A field is not known here.",
+        "Check its spelling; our own fields live in the object 'cozy'.",
+        "存在未知字段。",
+        "请检查拼写；引擎自有字段都在 cozy 对象中。",
+    ),
+    _code(
+        "unsupported_parameter",
+        "The model or this server cannot do what a field asks for.",
+        "Leave the field out, or ask a model that can: GET /v1/models lists them.",
+        "模型或本服务不支持某个字段的功能。",
+        "请去掉该字段，或换用支持它的模型：GET /v1/models 可列出模型。",
+    ),
+    _code(
+        "unsupported_value",
+        "A field is known, but not with this value.",
+        "The message lists what is accepted.",
+        "字段有效，但不支持这个取值。",
+        "错误信息中列出了可接受的取值。",
+    ),
+    _code(
+        "array_above_max_length",
+        "A list has too many items.",
+        "Send fewer; with cozy.session_id only the new messages are needed.",
+        "列表中的项目过多。",
+        "请减少项目；使用 cozy.session_id 时只需发送新消息。",
+    ),
+    _code(
+        "context_length_exceeded",
+        "The request does not fit into the model's context window.",
+        "Shorten the last messages or the instructions, or ask for a shorter answer.",
+        "请求超出模型的上下文窗口。",
+        "请缩短最近的消息或指令，或要求更短的回答。",
+    ),
+    _code(
+        "content_policy_violation",
+        "The model's provider refused the content.",
+        "Rephrase the request.",
+        "模型供应商拒绝了该内容。",
+        "请换一种表述。",
+    ),
+    _code(
+        "unknown_tool",
+        "cozy.allowed_tools names a tool that this persona does not have.",
+        "Leave cozy.allowed_tools out for all of the persona's tools, or send [] for none.",
+        "cozy.allowed_tools 中有该角色没有的工具。",
+        "省略 cozy.allowed_tools 表示使用该角色的全部工具，发送 [] 表示不使用工具。",
+    ),
+    _code(
+        "duplicate_tool",
+        "Two tools have the same name.",
+        "Rename your tool, or leave the server's one out with cozy.allowed_tools.",
+        "有两个同名的工具。",
+        "请重命名你的工具，或用 cozy.allowed_tools 排除服务器的同名工具。",
+    ),
+    _code(
+        "idempotency_key_reused",
+        "This Idempotency-Key came before with another body.",
+        "Use a new key for a new request, and the same key only to repeat the same one.",
+        "该 Idempotency-Key 已用于另一个不同的请求体。",
+        "新请求请用新的键；只有重发同一请求时才使用同一个键。",
+    ),
+    # Who asks.
+    _code(
+        "missing_api_key",
+        "The request carries no API key. On the wire `code` is null here, as at OpenAI.",
+        "Send the header Authorization: Bearer <key>; 'cozy keys create' makes one.",
+        "请求没有携带 API 密钥（与 OpenAI 一致，此时响应中的 code 为 null）。",
+        "请发送请求头 Authorization: Bearer <密钥>；用 cozy keys create 创建密钥。",
+    ),
+    _code(
+        "invalid_api_key",
+        "The API key is wrong, expired or revoked.",
+        "Check the key; 'cozy keys list' shows which are alive.",
+        "API 密钥错误、已过期或已吊销。",
+        "请检查密钥；用 cozy keys list 查看有效的密钥。",
+    ),
+    _code(
+        "permission_denied",
+        "This key may not do that.",
+        "Ask an administrator for a key with that right.",
+        "该密钥无权执行此操作。",
+        "请向管理员申请具有相应权限的密钥。",
+    ),
+    # What is not there.
+    _code(
+        "not_found",
+        "What was named does not exist for this caller.",
+        "Check the id; things of other owners are not visible.",
+        "指定的内容不存在，或对当前调用者不可见。",
+        "请检查 id；其他所有者的内容不可见。",
+    ),
+    _code(
+        "model_not_found",
+        "No persona, alias or model has that name.",
+        "GET /v1/models lists what can be asked for.",
+        "没有该名称的角色、别名或模型。",
+        "GET /v1/models 可列出可用的名称。",
+    ),
+    _code(
+        "persona_not_found",
+        "No persona has that id.",
+        "GET /v1/models lists the personas.",
+        "没有该 id 的角色。",
+        "GET /v1/models 可列出所有角色。",
+    ),
+    _code(
+        "session_not_found",
+        "No session has that id for this caller.",
+        "GET /v1/cozy/sessions lists the sessions.",
+        "当前调用者没有该 id 的会话。",
+        "GET /v1/cozy/sessions 可列出会话。",
+    ),
+    _code(
+        "unknown_url",
+        "There is nothing at this address.",
+        "Check the path; the base URL ends in /v1.",
+        "该地址不存在。",
+        "请检查路径；基础地址以 /v1 结尾。",
+    ),
+    _code(
+        "method_not_supported",
+        "This address does not answer that HTTP method.",
+        "Check the method: the reference lists it for each address.",
+        "该地址不支持此 HTTP 方法。",
+        "请检查方法：参考文档列出了每个地址支持的方法。",
+    ),
+    # Too much.
+    _code(
+        "rate_limit_exceeded",
+        "Too many requests for now.",
+        "Wait as long as the Retry-After header says, then try again.",
+        "请求过于频繁。",
+        "请按 Retry-After 响应头等待后重试。",
+    ),
+    _code(
+        "insufficient_quota",
+        "The budget is spent.",
+        "Trying again does not help; ask an administrator for more.",
+        "额度已用尽。",
+        "重试无效；请联系管理员增加额度。",
+    ),
+    # The model's provider.
+    _code(
+        "provider_error",
+        "The model's provider failed.",
+        "Try again later, or ask another model.",
+        "模型供应商出错。",
+        "请稍后重试，或换用其他模型。",
+    ),
+    _code(
+        "provider_timeout",
+        "The model's provider did not answer in time.",
+        "Try again later, or ask another model.",
+        "模型供应商未及时响应。",
+        "请稍后重试，或换用其他模型。",
+    ),
+    _code(
+        "provider_unavailable",
+        "The model's provider cannot be reached.",
+        "Try again later; 'cozy doctor' shows what is wrong.",
+        "无法连接模型供应商。",
+        "请稍后重试；cozy doctor 可显示原因。",
+    ),
+    _code(
+        "provider_circuit_open",
+        "The model's provider has been failing and is left alone for a while.",
+        "Wait as long as the Retry-After header says, or ask another model.",
+        "模型供应商连续出错，已暂停调用。",
+        "请按 Retry-After 响应头等待，或换用其他模型。",
+    ),
+    _code(
+        "provider_refused",
+        "The model's provider understood the request and refused it.",
+        "An administrator should check the provider's key, model name and limits; 'cozy doctor' tries them.",
+        "模型供应商拒绝了该请求。",
+        "请管理员检查供应商的密钥、模型名称和限额；可用 cozy doctor 检查。",
+    ),
+    _code(
+        "provider_malformed",
+        "The answer of the model's provider could not be understood.",
+        "Try again, or ask another model; if it lasts, the provider is not compatible.",
+        "无法理解模型供应商的回答。",
+        "请重试或换用其他模型；若持续出现，说明该供应商不兼容。",
+    ),
+    _code(
+        "script_ended",
+        "The scripted model of a test has nothing more to say.",
+        "Give it one script for each call.",
+        "测试用的脚本模型已没有更多内容。",
+        "请为每次调用提供一个脚本。",
+    ),
+    # Ourselves.
+    _code(
+        "storage_error",
+        "The conversation store failed.",
+        "Tell an administrator the request_id.",
+        "会话存储出错。",
+        "请将 request_id 告知管理员。",
+    ),
+    _code(
+        "storage_unavailable",
+        "The conversation store does not answer, and nothing may be forgotten.",
+        "Wait as long as the Retry-After header says, then try again.",
+        "会话存储暂不可用；为避免丢失对话，请求未被处理。",
+        "请按 Retry-After 响应头等待后重试。",
+    ),
+    _code(
+        "storage_in_use",
+        "Another process uses the conversation store.",
+        "An administrator should stop it, choose another data folder, or use Postgres for several processes.",
+        "会话存储正被另一个进程使用。",
+        "请管理员停止该进程、更换数据目录，或在多进程部署时使用 Postgres。",
+    ),
+    _code(
+        "storage_conflict",
+        "It collides with something that is already stored.",
+        "Choose another name, or change what is there.",
+        "与已存储的内容冲突。",
+        "请换一个名称，或修改已有内容。",
+    ),
+    _code(
+        "tool_failed",
+        "A tool failed.",
+        "Try again; an administrator finds the reason in the audit log.",
+        "工具执行失败。",
+        "请重试；管理员可在审计日志中查看原因。",
+    ),
+    _code(
+        "plugin_error",
+        "A plugin failed.",
+        "Tell an administrator the request_id.",
+        "插件出错。",
+        "请将 request_id 告知管理员。",
+    ),
+    _code(
+        "config_error",
+        "The server's configuration has a mistake.",
+        "Tell an administrator the request_id; 'cozy doctor' shows file and line.",
+        "服务器配置有误。",
+        "请将 request_id 告知管理员；cozy doctor 可显示文件和行号。",
+    ),
+    _code(
+        "protocol_error",
+        "A protocol was broken.",
+        "Tell an administrator the request_id.",
+        "协议出错。",
+        "请将 request_id 告知管理员。",
+    ),
+    _code(
+        "local_protocol_error",
+        "The server broke its own order of calls.",
+        "Tell an administrator the request_id.",
+        "服务器内部调用顺序出错。",
+        "请将 request_id 告知管理员。",
+    ),
+    _code(
+        "remote_protocol_error",
+        "The other side broke the protocol.",
+        "Check the client against the reference.",
+        "对端违反了协议。",
+        "请对照参考文档检查客户端。",
+    ),
+    _code(
+        "server_error",
+        "Something unexpected went wrong on our side.",
+        "Tell an administrator the request_id; it leads to the log.",
+        "服务器发生意外错误。",
+        "请将 request_id 告知管理员，可据此查找日志。",
+    ),
+)
+
+CODES: Mapping[str, Code] = {code.code: code for code in _ALL}
+
+_PREFACE = """# Error codes
+
+Generated by `python -m cozy_server.codes`; do not edit.
+
+Every error under every path has one shape:
+
+```json
+{"error": {"message": "…", "type": "invalid_request_error", "param": "messages[2].role", "code": "invalid_value",
+           "hint": "…", "doc_url": "/docs/errors#invalid_value", "request_id": "req_…"}}
+```
+
+`code` is stable and never translated. `message` and `hint` are Chinese when `Accept-Language` prefers Chinese.
+`param` is a JSON path into the request, or the name of a header or query parameter. `request_id` is also the header
+`x-request-id`, and leads to the log.
+
+| code | what happened | what to do |
+|---|---|---|
+"""
+
+
+def markdown() -> str:
+    """The page `docs/reference/errors.md`."""
+    return _PREFACE + "".join(_table_row(code) for code in _ALL)
+
+
+def html() -> str:
+    """The page that ``doc_url`` leads to; its anchors are the codes."""
+    sections = "".join(_section(code) for code in _ALL)
+    head = (
+        "<!doctype html><html lang='en'><meta charset='utf-8'><title>Error codes</title><h1>Error codes</h1>"
+    )
+    return f"{head}{sections}</html>"
+
+
+def _table_row(code: Code) -> str:
+    what, do = (
+        f"{escape(en)}<br>{escape(zh)}" for en, zh in zip(_parts(code.en), _parts(code.zh), strict=True)
+    )
+    return f'| <a id="{code.code}"></a>`{code.code}` | {what} | {do} |\n'
+
+
+def _section(code: Code) -> str:
+    en, zh = (f"<p>{escape(words.cause)} <b>{escape(words.hint)}</b></p>" for words in (code.en, code.zh))
+    return (
+        f"<section id='{code.code}'><h2><code>{code.code}</code></h2>{en}<div lang='zh'>{zh}</div></section>"
+    )
+
+
+def _parts(words: Words) -> tuple[str, str]:
+    return words.cause, words.hint
+
+
+if __name__ == "__main__":
+    import sys
+
+    sys.stdout.write(markdown())

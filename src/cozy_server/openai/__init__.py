@@ -1,0 +1,5 @@
+"""The surface for OpenAI clients: chat completions and models.
+
+`wire` holds what is sent and received, `history` the rules for tool calls in a request's messages, `translate` turns wire
+into domain and back (pure), `sse` writes a turn's events as chunks, `chat` and `models` are the routes.
+"""

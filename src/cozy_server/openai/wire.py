@@ -1,0 +1,446 @@
+"""OpenAI chat completions on the wire (API of 2026-08; openai-python 3.54, openai-node 7.57).
+
+A field that is null counts as absent, because clients send null for what they do not set. Unknown fields are ignored,
+except inside ``cozy``. ``msgspec.Raw`` is JSON that is handed on; empty means absent.
+"""
+
+from typing import Annotated, Literal
+
+import msgspec
+from msgspec import UNSET, Meta, Raw, UnsetType
+
+MAX_MESSAGES = 10_000
+LONGEST_SUBJECT = 256
+"""Characters in the id of a person; it stands in keys of the store."""
+
+ToolName = Annotated[str, Meta(pattern=r"^[a-zA-Z0-9_-]{1,64}$")]
+CallId = Annotated[str, Meta(min_length=1, max_length=256)]
+Penalty = Annotated[float, Meta(ge=-2, le=2)]
+Count = Annotated[int, Meta(ge=1)]
+Subject = Annotated[str, Meta(max_length=LONGEST_SUBJECT)]
+Effort = Literal["none", "minimal", "low", "medium", "high", "xhigh", "max"]
+Tier = Literal["auto", "default", "flex", "scale", "priority", "fast"]
+
+
+# --- request: messages ---
+
+
+class TextPartIn(msgspec.Struct, frozen=True, tag_field="type", tag="text"):
+    text: str
+
+
+class RefusalPartIn(msgspec.Struct, frozen=True, tag_field="type", tag="refusal"):
+    refusal: str
+
+
+class ImageUrl(msgspec.Struct, frozen=True):
+    url: Annotated[str, Meta(min_length=1)]
+    detail: Literal["auto", "low", "high", "original"] | None = None
+
+
+class ImagePartIn(msgspec.Struct, frozen=True, tag_field="type", tag="image_url"):
+    image_url: ImageUrl
+
+
+class InputAudio(msgspec.Struct, frozen=True):
+    data: str
+    format: Literal["wav", "mp3"]
+
+
+class AudioPartIn(msgspec.Struct, frozen=True, tag_field="type", tag="input_audio"):
+    input_audio: InputAudio
+
+
+class FileIn(msgspec.Struct, frozen=True):
+    file_data: str | None = None
+    file_id: str | None = None
+    filename: str | None = None
+
+
+class FilePartIn(msgspec.Struct, frozen=True, tag_field="type", tag="file"):
+    file: FileIn
+
+
+UserPart = TextPartIn | ImagePartIn | AudioPartIn | FilePartIn
+AssistantPart = TextPartIn | RefusalPartIn
+TextContent = str | Annotated[tuple[TextPartIn, ...], Meta(min_length=1)]
+UserContent = str | Annotated[tuple[UserPart, ...], Meta(min_length=1)]
+AssistantContent = str | Annotated[tuple[AssistantPart, ...], Meta(min_length=1)]
+
+
+class FunctionCallIn(msgspec.Struct, frozen=True):
+    """``arguments`` is JSON text as the model wrote it, valid or not."""
+
+    name: Annotated[str, Meta(min_length=1, max_length=64)]
+    arguments: str
+
+
+class ToolCallIn(msgspec.Struct, frozen=True):
+    """``function`` is there for a call of that type; a ``custom`` one is refused by name."""
+
+    id: CallId
+    type: Literal["function", "custom"]
+    function: FunctionCallIn | None = None
+
+
+class SystemIn(msgspec.Struct, frozen=True, tag_field="role", tag="system"):
+    content: TextContent
+    name: str | None = None
+
+
+class DeveloperIn(msgspec.Struct, frozen=True, tag_field="role", tag="developer"):
+    content: TextContent
+    name: str | None = None
+
+
+class UserIn(msgspec.Struct, frozen=True, tag_field="role", tag="user"):
+    content: UserContent
+    name: str | None = None
+
+
+class AudioRef(msgspec.Struct, frozen=True):
+    id: str
+
+
+class AssistantIn(msgspec.Struct, frozen=True, tag_field="role", tag="assistant"):
+    content: AssistantContent | None = None
+    refusal: str | None = None
+    tool_calls: Annotated[tuple[ToolCallIn, ...], Meta(min_length=1, max_length=128)] | None = None
+    function_call: FunctionCallIn | None = None
+    audio: AudioRef | None = None
+    name: str | None = None
+
+
+class ToolIn(msgspec.Struct, frozen=True, tag_field="role", tag="tool"):
+    tool_call_id: CallId
+    content: TextContent
+
+
+class FunctionIn(msgspec.Struct, frozen=True, tag_field="role", tag="function"):
+    """Deprecated: the result of a ``function_call``."""
+
+    name: str
+    content: str | None = None
+
+
+MessageIn = SystemIn | DeveloperIn | UserIn | AssistantIn | ToolIn | FunctionIn
+
+
+# --- request: everything else ---
+
+
+class FunctionDefinition(msgspec.Struct, frozen=True):
+    """``parameters`` is a JSON Schema object."""
+
+    name: ToolName
+    description: str | None = None
+    parameters: Raw = Raw()
+    strict: bool | None = None
+
+
+class ToolDefinitionIn(msgspec.Struct, frozen=True):
+    type: Literal["function", "custom"]
+    function: FunctionDefinition | None = None
+
+
+class Named(msgspec.Struct, frozen=True):
+    name: str
+
+
+class NamedTool(msgspec.Struct, frozen=True):
+    type: Literal["function", "custom"]
+    function: Named | None = None
+
+
+class FunctionChoice(msgspec.Struct, frozen=True, tag_field="type", tag="function"):
+    function: Named
+
+
+class CustomChoice(msgspec.Struct, frozen=True, tag_field="type", tag="custom"):
+    custom: Named
+
+
+class AllowedTools(msgspec.Struct, frozen=True):
+    mode: Literal["auto", "required"]
+    tools: Annotated[tuple[NamedTool, ...], Meta(min_length=1)]
+
+
+class AllowedChoice(msgspec.Struct, frozen=True, tag_field="type", tag="allowed_tools"):
+    allowed_tools: AllowedTools
+
+
+ToolChoiceIn = Literal["none", "auto", "required"] | FunctionChoice | CustomChoice | AllowedChoice
+
+
+class JsonSchema(msgspec.Struct, frozen=True):
+    name: ToolName
+    description: str | None = None
+    schema: Raw = Raw()
+    strict: bool | None = None
+
+
+class TextFormat(msgspec.Struct, frozen=True, tag_field="type", tag="text"):
+    pass
+
+
+class ObjectFormat(msgspec.Struct, frozen=True, tag_field="type", tag="json_object"):
+    pass
+
+
+class SchemaFormat(msgspec.Struct, frozen=True, tag_field="type", tag="json_schema"):
+    json_schema: JsonSchema
+
+
+class StreamOptions(msgspec.Struct, frozen=True):
+    include_usage: bool | None = None
+    include_obfuscation: bool | None = None
+
+
+class CozyIn(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Our extension. ``session_id`` is a UUID, ``timezone`` an IANA name, ``allowed_tools`` names tools of the server."""
+
+    personality_id: Annotated[str, Meta(min_length=1, max_length=64)] | None = None
+    session_id: str | None = None
+    user_id: Annotated[str, Meta(min_length=1, max_length=LONGEST_SUBJECT)] | None = None
+    timezone: Annotated[str, Meta(min_length=1, max_length=64)] | None = None
+    use_personalization: bool | None = None
+    allowed_tools: Annotated[tuple[str, ...], Meta(max_length=128)] | None = None
+
+
+class ChatCompletionIn(msgspec.Struct, frozen=True):
+    """The body of POST /v1/chat/completions."""
+
+    model: Annotated[str, Meta(min_length=1, max_length=256)]
+    messages: Annotated[tuple[MessageIn, ...], Meta(min_length=1, max_length=MAX_MESSAGES)]
+    max_completion_tokens: Count | None = None
+    max_tokens: Count | None = None
+    temperature: Annotated[float, Meta(ge=0, le=2)] | None = None
+    top_p: Annotated[float, Meta(ge=0, le=1)] | None = None
+    presence_penalty: Penalty | None = None
+    frequency_penalty: Penalty | None = None
+    n: Annotated[int, Meta(ge=1, le=128)] | None = None
+    stop: str | Annotated[tuple[str, ...], Meta(max_length=4)] | None = None
+    stream: bool | None = None
+    stream_options: StreamOptions | None = None
+    tools: Annotated[tuple[ToolDefinitionIn, ...], Meta(max_length=128)] | None = None
+    tool_choice: ToolChoiceIn | None = None
+    parallel_tool_calls: bool | None = None
+    functions: Annotated[tuple[FunctionDefinition, ...], Meta(min_length=1, max_length=128)] | None = None
+    function_call: Literal["none", "auto"] | Named | None = None
+    response_format: TextFormat | ObjectFormat | SchemaFormat | None = None
+    reasoning_effort: Effort | None = None
+    verbosity: Literal["low", "medium", "high"] | None = None
+    logprobs: bool | None = None
+    top_logprobs: Annotated[int, Meta(ge=0, le=20)] | None = None
+    logit_bias: dict[str, Annotated[float, Meta(ge=-100, le=100)]] | None = None
+    seed: Annotated[int, Meta(ge=-(2**63), le=2**63 - 1)] | None = None
+    user: Subject | None = None
+    safety_identifier: Annotated[str, Meta(max_length=64)] | None = None
+    prompt_cache_key: str | None = None
+    prompt_cache_options: Raw = Raw()
+    prompt_cache_retention: str | None = None
+    metadata: (
+        Annotated[
+            dict[Annotated[str, Meta(max_length=64)], Annotated[str, Meta(max_length=512)]],
+            Meta(max_length=16),
+        ]
+        | None
+    ) = None
+    store: bool | None = None
+    service_tier: Tier | None = None
+    modalities: tuple[Literal["text", "audio"], ...] | None = None
+    audio: Raw = Raw()
+    prediction: Raw = Raw()
+    web_search_options: Raw = Raw()
+    moderation: Raw = Raw()
+    cozy: CozyIn | None = None
+
+
+# --- reply ---
+
+
+class PromptDetails(msgspec.Struct, frozen=True):
+    cached_tokens: int
+    cache_write_tokens: int
+    audio_tokens: int = 0
+
+
+class CompletionDetails(msgspec.Struct, frozen=True):
+    reasoning_tokens: int
+    audio_tokens: int = 0
+    accepted_prediction_tokens: int = 0
+    rejected_prediction_tokens: int = 0
+
+
+class UsageOut(msgspec.Struct, frozen=True):
+    prompt_tokens: int
+    completion_tokens: int
+    total_tokens: int
+    prompt_tokens_details: PromptDetails
+    completion_tokens_details: CompletionDetails
+
+
+class FunctionCallOut(msgspec.Struct, frozen=True):
+    name: str
+    arguments: str
+
+
+class ToolCallOut(msgspec.Struct, frozen=True):
+    id: str
+    function: FunctionCallOut
+    type: Literal["function"] = "function"
+
+
+class TopLogprobOut(msgspec.Struct, frozen=True):
+    token: str
+    logprob: float
+    bytes: tuple[int, ...] | None
+
+
+class TokenLogprobOut(msgspec.Struct, frozen=True):
+    token: str
+    logprob: float
+    bytes: tuple[int, ...] | None
+    top_logprobs: tuple[TopLogprobOut, ...]
+
+
+class LogprobsOut(msgspec.Struct, frozen=True):
+    content: tuple[TokenLogprobOut, ...]
+    refusal: None = None
+
+
+class MessageOut(msgspec.Struct, frozen=True):
+    content: str | None
+    refusal: str | None = None
+    tool_calls: tuple[ToolCallOut, ...] | UnsetType = UNSET
+    function_call: FunctionCallOut | UnsetType = UNSET
+    role: Literal["assistant"] = "assistant"
+
+
+class ChoiceOut(msgspec.Struct, frozen=True):
+    index: int
+    message: MessageOut
+    finish_reason: str
+    logprobs: LogprobsOut | None = None
+
+
+class DegradationOut(msgspec.Struct, frozen=True):
+    engine: str
+    reason: str
+    after_ms: int
+
+
+class TimingsOut(msgspec.Struct, frozen=True):
+    """Milliseconds since the turn began."""
+
+    context_ms: float
+    first_token_ms: float | None
+    total_ms: float
+
+
+class CozyStarted(msgspec.Struct, frozen=True):
+    """On the first chunk of a stream."""
+
+    session_id: str | None
+    turn_id: str
+
+
+class CozyEnded(msgspec.Struct, frozen=True):
+    """On the chunk with ``finish_reason``. ``model`` is who answered, ``degraded`` what was skipped."""
+
+    persona: str
+    revision: int
+    model: str | None
+    degraded: tuple[DegradationOut, ...]
+    timings: TimingsOut
+
+
+class CozyOut(msgspec.Struct, frozen=True):
+    """Both of the above, on a plain reply."""
+
+    session_id: str | None
+    turn_id: str
+    persona: str
+    revision: int
+    model: str | None
+    degraded: tuple[DegradationOut, ...]
+    timings: TimingsOut
+
+
+class ChatCompletion(msgspec.Struct, frozen=True):
+    id: str
+    created: int
+    model: str
+    choices: tuple[ChoiceOut, ...]
+    usage: UsageOut
+    cozy: CozyOut
+    service_tier: str | UnsetType = UNSET
+    system_fingerprint: str | UnsetType = UNSET
+    metadata: dict[str, str] | UnsetType = UNSET
+    object: Literal["chat.completion"] = "chat.completion"
+
+
+# --- stream ---
+
+
+class FunctionDelta(msgspec.Struct, frozen=True):
+    arguments: str
+    name: str | UnsetType = UNSET
+
+
+class ToolCallDeltaOut(msgspec.Struct, frozen=True):
+    """The first piece of a call has ``id``, ``type`` and a name; a client joins what is repeated, so nothing is."""
+
+    index: int
+    function: FunctionDelta
+    id: str | UnsetType = UNSET
+    type: Literal["function"] | UnsetType = UNSET
+
+
+class DeltaOut(msgspec.Struct, frozen=True):
+    role: Literal["assistant"] | UnsetType = UNSET
+    content: str | UnsetType = UNSET
+    refusal: str | UnsetType | None = UNSET
+    tool_calls: tuple[ToolCallDeltaOut, ...] | UnsetType = UNSET
+    function_call: FunctionDelta | UnsetType = UNSET
+
+
+class ChoiceDeltaOut(msgspec.Struct, frozen=True):
+    index: int
+    delta: DeltaOut
+    logprobs: LogprobsOut | None = None
+    finish_reason: str | None = None
+
+
+class ChatCompletionChunk(msgspec.Struct, frozen=True):
+    """``usage`` is null on every chunk but the last when usage was asked for, else absent."""
+
+    id: str
+    created: int
+    model: str
+    choices: tuple[ChoiceDeltaOut, ...]
+    usage: UsageOut | UnsetType | None = UNSET
+    service_tier: str | UnsetType = UNSET
+    system_fingerprint: str | UnsetType = UNSET
+    cozy: CozyStarted | CozyEnded | UnsetType = UNSET
+    object: Literal["chat.completion.chunk"] = "chat.completion.chunk"
+
+
+# --- models ---
+
+
+class ModelOut(msgspec.Struct, frozen=True):
+    """``created`` in seconds since 1970."""
+
+    id: str
+    created: int
+    owned_by: str
+    object: Literal["model"] = "model"
+
+
+class ModelList(msgspec.Struct, frozen=True):
+    data: tuple[ModelOut, ...]
+    object: Literal["list"] = "list"
+
+
+ENCODER = msgspec.json.Encoder()

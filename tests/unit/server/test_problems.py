@@ -1,0 +1,274 @@
+"""Errors on the wire: every class has a place, every code has words, nothing leaks."""
+
+import ast
+import logging
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+from uuid import UUID
+
+import msgspec
+import pytest
+from litestar import Litestar, get, post
+from litestar.params import FromPath, FromQuery, JSONBody
+from litestar.testing import TestClient
+
+from cozy_domain import errors
+from cozy_domain.errors import (
+    AccessError,
+    ConfigError,
+    CozyError,
+    InputError,
+    LimitError,
+    MissingError,
+    ProviderOverloadedError,
+    ProviderRefusedError,
+    ProviderUnavailableError,
+    StorageUnavailableError,
+)
+from cozy_server import codes
+from cozy_server.codes import CODES
+from cozy_server.problems import EXCEPTION_HANDLERS, TABLE, Stamp, errors_page, problem_of
+
+ROOT = Path(__file__).parents[3]
+
+
+class HandWoundClock:
+    def __init__(self) -> None:
+        self.ns = 0
+
+    def now(self) -> datetime:
+        return datetime(2026, 1, 1, tzinfo=UTC)
+
+    def monotonic_ns(self) -> int:
+        self.ns += 2_000_000
+        return self.ns
+
+
+class CountedIds:
+    def __init__(self) -> None:
+        self.count = 0
+
+    def new(self) -> UUID:
+        self.count += 1
+        return UUID(int=self.count)
+
+
+def all_errors(root: type[CozyError] = CozyError) -> list[type[CozyError]]:
+    return [root, *(found for child in root.__subclasses__() for found in all_errors(child))]
+
+
+@get("/number", sync_to_thread=False)
+def number(of: FromQuery[int]) -> int:
+    return of
+
+
+@get("/raise/{name:str}", sync_to_thread=False)
+def raising(name: FromPath[str]) -> None:
+    raise {"config": ConfigError("/secret/cozy.yaml:3 is wrong"), "crash": ZeroDivisionError("secret")}[name]
+
+
+@post("/echo", sync_to_thread=False)
+def echo(data: JSONBody[dict[str, int]]) -> dict[str, int]:
+    return data
+
+
+@pytest.fixture
+def client() -> Any:
+    app = Litestar(
+        [number, raising, echo, errors_page],
+        exception_handlers=dict(EXCEPTION_HANDLERS),
+        logging_config=None,
+        request_max_body_size=100,
+    )
+    with TestClient(Stamp(app, CountedIds(), HandWoundClock())) as client:
+        yield client
+
+
+@pytest.mark.parametrize("kind", all_errors(), ids=lambda kind: kind.__name__)
+def test_every_error_class_has_a_row_and_its_code_has_words(kind: type[CozyError]) -> None:
+    assert kind in TABLE
+    assert kind.default_code in CODES
+
+
+def test_every_code_that_the_source_names_has_words() -> None:
+    named = {
+        keyword.value.value
+        for path in (ROOT / "src").rglob("*.py")
+        for node in ast.walk(ast.parse(path.read_text()))
+        if isinstance(node, ast.Call)
+        for keyword in node.keywords
+        if keyword.arg == "code"
+        and isinstance(keyword.value, ast.Constant)
+        and isinstance(keyword.value.value, str)
+    }
+    assert "idempotency_key_reused" in named
+    assert named - set(CODES) == set()
+
+
+def test_codes_of_the_table_have_words() -> None:
+    assert {code for row in TABLE.values() for code in row.by_code} <= set(CODES)
+
+
+def test_every_text_is_there_in_both_languages() -> None:
+    for code in CODES.values():
+        assert all((code.en.cause, code.en.hint, code.zh.cause, code.zh.hint)), code
+        assert code.en.cause.isascii()
+        assert not code.zh.cause.isascii()
+
+
+def test_the_reference_of_errors_is_what_the_code_says() -> None:
+    assert (ROOT / "docs/reference/errors.md").read_text() == codes.markdown()
+
+
+def test_the_body_has_openais_four_keys_and_ours() -> None:
+    problem = problem_of(
+        MissingError("No.", code="model_not_found", param="model", hint="Hm."), request="req_1"
+    )
+    assert problem.status == 404
+    assert msgspec.json.decode(problem.body) == {
+        "error": {
+            "message": "No.",
+            "type": "invalid_request_error",
+            "param": "model",
+            "code": "model_not_found",
+            "hint": "Hm.",
+            "doc_url": "/docs/errors#model_not_found",
+            "request_id": "req_1",
+        }
+    }
+
+
+def test_chinese_readers_get_chinese_words_and_the_same_code() -> None:
+    error = problem_of(InputError("No 'x'.", code="invalid_json"), request=None, language="zh").error
+    assert error.code == "invalid_json"
+    assert error.message == "请求体不是可接受的 JSON。（No 'x'.）"
+    assert error.hint.startswith("请发送")
+
+
+def test_a_missing_key_is_401_without_a_code_and_a_wrong_one_has_it() -> None:
+    missing = problem_of(AccessError("No key.", code="missing_api_key"), request=None)
+    wrong = problem_of(AccessError("No.", code="invalid_api_key"), request=None)
+    assert (missing.status, missing.error.code) == (401, None)
+    assert (wrong.status, wrong.error.code) == (401, "invalid_api_key")
+
+
+def test_a_rate_limit_says_when_and_a_spent_budget_says_never() -> None:
+    rate = problem_of(LimitError("Slow.", retry_after_s=1.2), request=None)
+    spent = problem_of(LimitError("Spent.", retry_after_s=9, code="insufficient_quota"), request=None)
+    assert (rate.status, rate.error.type) == (429, "requests")
+    assert rate.headers == {"retry-after": "2", "retry-after-ms": "1200"}
+    assert (spent.status, spent.error.type) == (429, "insufficient_quota")
+    assert spent.headers == {"x-should-retry": "false"}
+
+
+def test_what_was_retried_or_billed_is_not_sent_again() -> None:
+    retried = ProviderUnavailableError("Down.", provider="p")
+    later = ProviderOverloadedError("Busy.", provider="p", retry_after_s=3)
+    billed = ProviderOverloadedError("Busy.", provider="p", retry_after_s=3, billed=True)
+    assert problem_of(retried, request=None).headers == {"x-should-retry": "false"}
+    assert "x-should-retry" not in problem_of(later, request=None).headers
+    assert problem_of(billed, request=None).headers["x-should-retry"] == "false"
+
+
+def test_a_store_that_is_away_is_503_with_a_time() -> None:
+    problem = problem_of(StorageUnavailableError("host db:5432"), request=None)
+    assert (problem.status, problem.headers) == (503, {"retry-after": "2", "retry-after-ms": "2000"})
+    assert "5432" not in problem.error.message
+
+
+def test_a_providers_wrong_key_is_not_the_callers() -> None:
+    refused = problem_of(ProviderRefusedError("No.", provider="p", code="invalid_api_key"), request=None)
+    too_long = problem_of(
+        ProviderRefusedError("No.", provider="p", code="context_length_exceeded"), request=None
+    )
+    assert (refused.status, too_long.status) == (502, 400)
+
+
+def test_a_code_that_only_the_provider_knows_still_leads_to_a_page() -> None:
+    problem = problem_of(ProviderRefusedError("No.", provider="p", code="script_of_theirs"), request=None)
+    assert problem.error.code == "script_of_theirs"
+    assert problem.error.doc_url == "/docs/errors#provider_refused"
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "status", "code", "param"),
+    [
+        ("GET", "/nowhere", 404, "unknown_url", None),
+        ("POST", "/number", 405, "method_not_supported", None),
+        ("GET", "/number", 400, "invalid_value", "of"),
+        ("GET", "/number?of=x", 400, "invalid_value", "of"),
+        ("GET", "/raise/config", 500, "config_error", None),
+        ("GET", "/raise/crash", 500, "server_error", None),
+    ],
+)
+def test_frameworks_errors_have_the_same_shape(
+    client: Any, method: str, path: str, status: int, code: str, param: str | None
+) -> None:
+    answer = client.request(method, path)
+    assert answer.status_code == status
+    assert answer.headers["content-type"] == "application/json"
+    error = answer.json()["error"]
+    assert set(error) == {"message", "type", "param", "code", "hint", "doc_url", "request_id"}
+    assert (error["code"], error["param"]) == (code, param)
+    assert error["request_id"] == answer.headers["x-request-id"]
+    assert "secret" not in answer.text
+
+
+def test_a_body_that_litestar_refuses_is_413_in_our_shape(client: Any) -> None:
+    answer = client.post("/echo", json={"a" * 200: 1})
+    assert answer.status_code == 413
+    assert answer.json()["error"]["code"] == "body_too_large"
+
+
+def test_a_crash_is_logged_under_the_requests_id(client: Any, caplog: pytest.LogCaptureFixture) -> None:
+    with caplog.at_level(logging.ERROR):
+        answer = client.get("/raise/crash")
+    record = next(record for record in caplog.records if record.message == "request_crashed")
+    assert record.__dict__["request"] == answer.headers["x-request-id"]
+    assert record.exc_info is not None
+
+
+def test_every_answer_carries_an_id_and_a_time(client: Any) -> None:
+    answer = client.get("/number?of=3")
+    assert answer.headers["x-request-id"] == f"req_{UUID(int=1).hex}"
+    assert answer.headers["openai-processing-ms"] == "2"
+
+
+@pytest.mark.parametrize(
+    ("given", "kept"),
+    [("mine-1", True), ("a" * 64, True), ("a" * 65, False), ("a b", False), ("\x1b[31m", False)],
+)
+def test_a_callers_own_request_id_is_kept_when_harmless(client: Any, given: str, kept: bool) -> None:
+    answer = client.get("/number?of=3", headers={"x-request-id": given})
+    assert (answer.headers["x-request-id"] == given) is kept
+
+
+@pytest.mark.parametrize(
+    ("header", "chinese"),
+    [
+        ("zh-CN,zh;q=0.9,en;q=0.8", True),
+        ("zh", True),
+        ("zh, en", True),
+        ("en, zh", False),
+        ("en-US,en;q=0.9,zh;q=0.8", False),
+        ("fr", False),
+        ("", False),
+        ("zh;q=0", False),
+        ("zh;q=x,;;=", False),
+    ],
+)
+def test_the_language_is_the_one_ranked_first(client: Any, header: str, chinese: bool) -> None:
+    error = client.get("/nowhere", headers={"accept-language": header}).json()["error"]
+    assert error["message"].startswith("该地址不存在") is chinese
+    assert error["code"] == "unknown_url"
+
+
+def test_the_page_of_errors_has_an_anchor_for_every_code(client: Any) -> None:
+    page = client.get("/docs/errors").text
+    assert all(f"id='{code}'" in page for code in CODES)
+
+
+def test_the_tree_of_errors_is_drawn_whole() -> None:
+    assert errors.__doc__ is not None
+    assert all(kind.__name__ in errors.__doc__ for kind in all_errors())

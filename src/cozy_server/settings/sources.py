@@ -1,0 +1,169 @@
+"""Where settings are written: a YAML file, the environment, a ``.env`` file, the command line. Each gives what it says with
+its place, and what is wrong with it; which of them wins is decided in ``load``.
+"""
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path as FilePath
+
+import msgspec
+import yaml
+
+from cozy_server.settings.shape import (
+    Path,
+    dotted,
+    is_list,
+    is_section,
+    is_table,
+    known_near,
+    shape_at,
+    variable,
+)
+
+PREFIX = "COZY_"
+ALIASES: Mapping[str, Path] = {
+    "COZY_MODEL": ("models", "default"),
+    "COZY_DATA": ("data", "folder"),
+}
+"""Short names, as good as the long ones."""
+FALLBACKS: Mapping[str, Path] = {
+    "DATABASE_URL": ("database", "url"),
+    "REDIS_URL": ("redis", "url"),
+    "OPENAI_API_KEY": ("models", "providers", "openai", "api_key"),
+    "OPENAI_BASE_URL": ("models", "providers", "openai", "base_url"),
+}
+"""Names that other programs use too: a file of ours is meant for us, so it wins over them."""
+
+
+class Written(msgspec.Struct, frozen=True):
+    """One value as somebody wrote it. ``origin`` tells people where: ``cozy.yaml:12``, ``environment COZY_MODEL``."""
+
+    path: Path
+    value: object
+    origin: str
+
+
+class Wrong(msgspec.Struct, frozen=True):
+    """``str`` is the line for people."""
+
+    origin: str
+    field: str
+    message: str
+    suggestion: str | None = None
+
+    def __str__(self) -> str:
+        field = f"{self.field}: " if self.field else ""
+        guess = f"  did you mean {self.suggestion}?" if self.suggestion else ""
+        return f"{self.origin}  {field}{self.message}{guess}"
+
+
+Found = Iterator[Written | Wrong]
+
+
+def from_file(file: FilePath) -> Found:
+    """What a YAML file says."""
+    try:
+        root = yaml.compose(file.read_text(encoding="utf-8"), Loader=yaml.SafeLoader)
+    except (OSError, UnicodeDecodeError) as error:
+        yield Wrong(str(file), "", f"cannot be read ({error})")
+        return
+    except yaml.MarkedYAMLError as error:
+        mark = error.problem_mark
+        place = f"{file}:{mark.line + 1}:{mark.column + 1}" if mark else str(file)
+        yield Wrong(place, "", f"is not YAML: {error.problem}")
+        return
+    except yaml.YAMLError as error:
+        yield Wrong(str(file), "", f"is not YAML: {error}")
+        return
+    if root is not None:
+        yield from _of_node(root, (), str(file))
+
+
+def from_environment(variables: Mapping[str, str], source: str) -> Found:
+    """What ``COZY_<SECTION>__<KEY>`` variables and their short names say; ``source`` is "environment" or a file's name."""
+    for name, text in variables.items():
+        if name in ALIASES:
+            yield Written(ALIASES[name], text, f"{source} {name}")
+        elif name.startswith(PREFIX) and "__" in name:
+            yield _of_variable(name, text, source)
+
+
+def from_fallbacks(variables: Mapping[str, str], source: str) -> Found:
+    """What the variables of other programs say."""
+    for name, path in FALLBACKS.items():
+        if variables.get(name):
+            yield Written(path, variables[name], f"{source} {name}")
+
+
+def from_flags(flags: Mapping[str, tuple[Path, object]]) -> Found:
+    """What options of the command line say, by option; those that were not given are None."""
+    for option, (path, value) in flags.items():
+        if value is not None:
+            yield Written(path, value, f"command line {option}")
+
+
+def read_dotenv(file: FilePath) -> Mapping[str, str]:
+    """The variables of a ``.env`` file: ``NAME=value`` lines, with or without ``export`` and quotes."""
+    variables = {}
+    for line in file.read_text(encoding="utf-8").splitlines():
+        name, equals, value = line.strip().removeprefix("export ").partition("=")
+        if equals and not name.startswith("#"):
+            variables[name.strip()] = _unquoted(value.strip())
+    return variables
+
+
+def _of_node(node: yaml.Node, path: Path, file: str) -> Found:
+    shape = shape_at(path)
+    place = f"{file}:{node.start_mark.line + 1}"
+    if isinstance(node, yaml.ScalarNode) and node.tag == "tag:yaml.org,2002:null":
+        return
+    if not (is_section(shape) or is_table(shape)):
+        yield Written(path, _plain(node), place)
+    elif not isinstance(node, yaml.MappingNode):
+        yield Wrong(place, dotted(path), "is not a table of keys and values")
+    else:
+        yield from _of_table(node, path, file)
+
+
+def _of_table(node: yaml.MappingNode, path: Path, file: str) -> Found:
+    seen: set[str] = set()
+    for key, value in node.value:
+        name = str(key.value)
+        place = f"{file}:{key.start_mark.line + 1}"
+        inner = (*path, name)
+        if shape_at(inner) is None:
+            yield Wrong(place, dotted(inner), "is not a setting", known_near(path, name))
+        elif name in seen:
+            yield Wrong(place, dotted(inner), "is written twice")
+        else:
+            yield from _of_node(value, inner, file)
+        seen.add(name)
+
+
+def _plain(node: yaml.Node) -> object:
+    loader = yaml.SafeLoader("")
+    try:
+        return loader.construct_object(node, deep=True)
+    finally:
+        loader.dispose()
+
+
+def _of_variable(name: str, text: str, source: str) -> Written | Wrong:
+    path: Path = ()
+    for step in name.removeprefix(PREFIX).lower().split("__"):
+        if shape_at((*path, step)) is None:
+            near = known_near(path, step)
+            return Wrong(
+                f"{source} {name}", "", "is not a setting", variable((*path, near)) if near else None
+            )
+        path = (*path, step)
+    shape = shape_at(path)
+    if is_section(shape) or is_table(shape):
+        return Wrong(f"{source} {name}", "", "is a section, not a setting")
+    value: object = [item.strip() for item in text.split(",") if item.strip()] if is_list(shape) else text
+    return Written(path, value, f"{source} {name}")
+
+
+def _unquoted(value: str) -> str:
+    if len(value) > 1 and value[0] == value[-1] and value[0] in "'\"":
+        return value[1:-1]
+    return value.split(" #", 1)[0].rstrip()

@@ -1,0 +1,186 @@
+"""Where settings come from, which of them win, and how a mistake is told."""
+
+from pathlib import Path
+
+import pytest
+
+from cozy_server.settings import reference
+from cozy_server.settings.load import Loaded, SettingsError, load
+from cozy_server.settings.secret import Secret
+
+ROOT = Path(__file__).parents[3]
+
+
+def read(
+    folder: Path, yaml: str = "", environ: dict[str, str] | None = None, *, development: bool = False
+) -> Loaded:
+    if yaml:
+        (folder / "cozy.yaml").write_text(yaml, encoding="utf-8")
+    return load(environ=environ or {}, folder=folder, development=development)
+
+
+def mistakes(folder: Path, yaml: str = "", environ: dict[str, str] | None = None) -> list[str]:
+    with pytest.raises(SettingsError) as caught:
+        read(folder, yaml, environ)
+    return [str(wrong).removeprefix(f"{folder}/") for wrong in caught.value.wrong]
+
+
+def test_with_nothing_written_every_value_is_a_default(tmp_path: Path) -> None:
+    loaded = read(tmp_path)
+    assert loaded.settings.server.port == 8000
+    assert {loaded.origin(path) for path, _ in loaded.rows()} == {"default"}
+
+
+def test_each_source_wins_over_those_behind_it(tmp_path: Path) -> None:
+    (tmp_path / ".env").write_text("COZY_SERVER__PORT=3\nCOZY_SERVER__HOST=dotenv\n")
+    (tmp_path / "cozy.yaml").write_text("server: {port: 2, host: file, timezone: Asia/Shanghai}\n")
+    loaded = load(
+        flags={"--port": (("server", "port"), 5), "--host": (("server", "host"), None)},
+        environ={"COZY_SERVER__PORT": "4"},
+        folder=tmp_path,
+        development=True,
+    )
+    server = loaded.settings.server
+    assert (server.port, server.host, server.timezone) == (5, "dotenv", "Asia/Shanghai")
+    assert loaded.origin(("server", "port")) == "command line --port"
+    assert loaded.origin(("server", "host")) == ".env COZY_SERVER__HOST"
+    assert loaded.origin(("server", "timezone")) == f"{tmp_path}/cozy.yaml:1"
+
+
+def test_a_dotenv_file_is_for_development_only(tmp_path: Path) -> None:
+    (tmp_path / ".env").write_text("COZY_SERVER__PORT=3\n")
+    assert read(tmp_path).settings.server.port == 8000
+    assert read(tmp_path, development=True).settings.server.port == 3
+
+
+@pytest.mark.parametrize(
+    ("line", "value"),
+    [
+        ("COZY_MODEL=a/b", "a/b"),
+        ("export COZY_MODEL=a/b", "a/b"),
+        ("COZY_MODEL = 'a/b'", "a/b"),
+        ('COZY_MODEL="a/b"', "a/b"),
+        ("COZY_MODEL=a/b # the small one", "a/b"),
+        ("# COZY_MODEL=a/b", None),
+    ],
+)
+def test_a_dotenv_line_is_read_as_shells_write_it(tmp_path: Path, line: str, value: str | None) -> None:
+    (tmp_path / ".env").write_text(line + "\n")
+    assert read(tmp_path, development=True).settings.models.default == value
+
+
+def test_variables_of_other_programs_stand_behind_our_file(tmp_path: Path) -> None:
+    environ = {"OPENAI_API_KEY": "sk-1", "OPENAI_BASE_URL": "http://other/v1", "DATABASE_URL": "sqlite:///x"}
+    loaded = read(tmp_path, "models: {providers: {openai: {base_url: http://ours/v1}}}\n", environ)
+    provider = loaded.settings.models.providers["openai"]
+    assert provider.base_url == "http://ours/v1"
+    assert provider.api_key == Secret("sk-1")
+    assert loaded.settings.database.url == Secret("sqlite:///x")
+    assert loaded.origin(("database", "url")) == "environment DATABASE_URL"
+
+
+def test_a_variable_reaches_lists_tables_and_numbers(tmp_path: Path) -> None:
+    environ = {
+        "COZY_MODELS__ROUTES__FAST": "a/x, b/y",
+        "COZY_MODELS__PROVIDERS__LOCAL__BASE_URL": "http://local/v1",
+        "COZY_SERVER__KEEP_ALIVE_S": "2.5",
+    }
+    settings = read(tmp_path, environ=environ).settings
+    assert settings.models.routes == {"fast": ("a/x", "b/y")}
+    assert settings.models.providers["local"].base_url == "http://local/v1"
+    assert settings.server.keep_alive_s == 2.5
+
+
+def test_short_names_are_as_good_as_the_long_ones(tmp_path: Path) -> None:
+    settings = read(tmp_path, environ={"COZY_MODEL": "a/b", "COZY_DATA": "/d"}).settings
+    assert (settings.models.default, settings.data.folder) == ("a/b", "/d")
+
+
+def test_our_variables_without_a_section_are_somebody_elses(tmp_path: Path) -> None:
+    assert read(tmp_path, environ={"COZY_TEST_POSTGRES_URL": "x"}).settings == read(tmp_path).settings
+
+
+def test_every_mistake_of_a_file_is_told_with_its_line_and_what_was_meant(tmp_path: Path) -> None:
+    told = mistakes(
+        tmp_path,
+        "server:\n  prot: 8000\n  port: 70000\nmodel: {}\nvoice: {speed: 2}\nlimits: 3\naudit:\n  seal_s: soon\n",
+    )
+    assert told == [
+        "cozy.yaml:2  server.prot: is not a setting  did you mean port?",
+        "cozy.yaml:4  model: is not a setting  did you mean models?",
+        "cozy.yaml:5  voice.speed: is not a setting",
+        "cozy.yaml:6  limits: is not a table of keys and values",
+        "cozy.yaml:3  server.port: expected `int` <= 65535",
+        "cozy.yaml:8  audit.seal_s: expected `float`, got `str`",
+    ]
+
+
+def test_a_key_written_twice_is_a_mistake(tmp_path: Path) -> None:
+    assert mistakes(tmp_path, "server:\n  port: 1\n  port: 2\n") == [
+        "cozy.yaml:3  server.port: is written twice"
+    ]
+
+
+def test_a_file_that_is_no_yaml_is_told_with_its_place(tmp_path: Path) -> None:
+    assert mistakes(tmp_path, "server: [1\nport")[0].startswith("cozy.yaml:2:5  is not YAML:")
+
+
+def test_a_mistyped_variable_is_told_with_what_was_meant(tmp_path: Path) -> None:
+    assert mistakes(tmp_path, environ={"COZY_SERVER__PROT": "1", "COZY_SERVER__PORT__X": "1"}) == [
+        "environment COZY_SERVER__PROT  is not a setting  did you mean COZY_SERVER__PORT?",
+        "environment COZY_SERVER__PORT__X  is not a setting",
+    ]
+
+
+def test_a_file_that_was_named_must_exist(tmp_path: Path) -> None:
+    with pytest.raises(SettingsError, match="cannot be read"):
+        load(config=str(tmp_path / "none.yaml"), environ={}, folder=tmp_path)
+
+
+def test_a_secret_does_not_show_itself(tmp_path: Path) -> None:
+    loaded = read(tmp_path, environ={"OPENAI_API_KEY": "sk-very-secret"})
+    assert "sk-very-secret" not in f"{loaded!r} {loaded.settings} {loaded.rows()}"
+    key = loaded.settings.models.providers["openai"].api_key
+    assert key is not None
+    assert key.reveal() == "sk-very-secret"
+
+
+def test_a_secret_may_be_a_reference(tmp_path: Path) -> None:
+    (tmp_path / "key").write_text("from-file\n")
+    environ = {
+        "COZY_MODELS__PROVIDERS__A__API_KEY": "env:MINE",
+        "COZY_MODELS__PROVIDERS__B__API_KEY": f"file:{tmp_path}/key",
+        "MINE": "from-env",
+    }
+    providers = read(tmp_path, environ=environ).settings.models.providers
+    assert providers["a"].api_key == Secret("from-env")
+    assert providers["b"].api_key == Secret("from-file")
+
+
+def test_a_reference_to_nothing_is_a_mistake_that_shows_no_secret(tmp_path: Path) -> None:
+    yaml = "audit: {key: 'env:NONE'}\ndatabase: {url: 'file:/nowhere'}\n"
+    assert mistakes(tmp_path, yaml) == [
+        "cozy.yaml:1  audit.key: there is no environment variable NONE",
+        "cozy.yaml:2  database.url: the file /nowhere cannot be read (FileNotFoundError)",
+    ]
+
+
+def test_every_value_in_force_can_be_listed(tmp_path: Path) -> None:
+    paths = [path for path, _ in read(tmp_path, environ={"OPENAI_API_KEY": "k"}).rows()]
+    assert ("models", "providers", "openai", "kind") in paths
+    assert ("server", "port") in paths
+    assert len(paths) == len(set(paths))
+
+
+def test_the_reference_page_is_fresh() -> None:
+    page = (ROOT / "docs" / "reference" / "settings.md").read_text(encoding="utf-8")
+    assert page == reference.markdown(), (
+        "run: python -m cozy_server.settings.reference > docs/reference/settings.md"
+    )
+
+
+def test_every_setting_stands_in_the_reference_with_its_variable() -> None:
+    page = reference.markdown()
+    assert "`COZY_MODELS__PROVIDERS__<NAME>__API_KEY`" in page
+    assert "`COZY_AUDIT__SEAL_S`" in page
+    assert "One of `debug`, `info`, `warning`, `error`." in page

@@ -1,6 +1,8 @@
 """The one chat path.
 
-``request.py`` what is asked · ``events.py`` what streams back · ``pipeline.py`` the way from one to the other ·
-``generate.py`` a model of the chain answers · ``tool_loop.py`` model output to next step (pure) · ``reply.py`` a stream
-folded into one reply (pure) · ``title.py`` a session's first title (pure).
+What comes in and out: ``request.py`` · ``events.py`` · ``reply.py``, the events folded into one reply (pure).
+The way: ``pipeline.py`` owns the turns · ``turn.py`` one turn under way · ``plan.py`` and ``admit.py`` (pure) step 1 ·
+``rounds.py``, ``generate.py``, ``progress.py`` and ``tool_loop.py`` (pure) step 4 · ``close.py`` step 5 (pure).
+Beside it: ``parts.py`` ports and limits · ``replay.py`` what was stored, met again (pure) · ``deadline.py`` the store's ·
+``title.py`` a session's first title (pure).
 """

@@ -1,0 +1,185 @@
+"""Step 4 of a turn, one call: a model of the chain answers.
+
+Falling back and retrying end with the first delta: after it, what the user has seen cannot be taken back (settled question
+17). What to do after a failure is decided in ``routing.retry``, whether to try at all in ``routing.circuit``.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import AsyncExitStack, asynccontextmanager
+
+import msgspec
+
+from cozy_domain.clock import Clock
+from cozy_domain.errors import (
+    ProviderError,
+    ProviderMalformedError,
+    ProviderTimeoutError,
+    ProviderUnavailableError,
+)
+from cozy_domain.models.deltas import ModelDelta
+from cozy_domain.models.ports import LanguageModel
+from cozy_domain.models.request import Feature, ModelRef, ModelRequest
+from cozy_domain.routing.circuit import Circuit, after_failure, after_success, allows, probing
+from cozy_domain.routing.retry import GiveUp, NextModel, RetrySame, decide
+
+
+class ModelDeadlines(msgspec.Struct, frozen=True):
+    """Seconds: to the first delta of one try and of the whole chain, and between two deltas (settled question 17)."""
+
+    first_token_s: float = 10.0
+    chain_s: float = 30.0
+    between_s: float = 20.0
+
+
+class Answer:
+    """The deltas of the model that answered; ``model`` says which."""
+
+    def __init__(
+        self, model: ModelRef, first: ModelDelta, rest: AsyncIterator[ModelDelta], between_s: float
+    ) -> None:
+        self.model = model
+        self._first: ModelDelta | None = first
+        self._rest = rest
+        self._between_s = between_s
+
+    def __aiter__(self) -> "Answer":
+        return self
+
+    async def __anext__(self) -> ModelDelta:
+        """
+        Raises:
+            ProviderError: the stream broke, or was silent for too long.
+        """
+        if self._first is not None:
+            first, self._first = self._first, None
+            return first
+        try:
+            async with asyncio.timeout(self._between_s):
+                return await anext(self._rest)
+        except TimeoutError:
+            raise ProviderTimeoutError(
+                f"The model '{self.model}' fell silent for {self._between_s:g} s in the middle of its answer.",
+                provider=self.model.provider,
+                billed=True,
+            ) from None
+
+
+class Generation:
+    """Asks models. One for the whole process: it remembers which of them are failing."""
+
+    def __init__(
+        self,
+        providers: Mapping[str, LanguageModel],
+        clock: Clock,
+        deadlines: ModelDeadlines | None = None,
+    ) -> None:
+        self._providers = providers
+        self._clock = clock
+        self._deadlines = deadlines or ModelDeadlines()
+        self._circuits: dict[ModelRef, Circuit] = {}
+
+    def features(self, model: ModelRef) -> frozenset[Feature]:
+        """What the model can do; nothing when there is no such provider."""
+        provider = self._providers.get(model.provider)
+        return provider.features(model.id) if provider else frozenset()
+
+    def circuits(self) -> Mapping[ModelRef, Circuit]:
+        """The state of every model that was asked so far."""
+        return dict(self._circuits)
+
+    @asynccontextmanager
+    async def answer(
+        self, chain: tuple[ModelRef, ...], ask: Callable[[ModelRef], ModelRequest]
+    ) -> AsyncIterator[Answer]:
+        """An answer whose first delta is there. Leaving the context closes the connection to the provider.
+
+        Raises:
+            ProviderError: no model of ``chain`` answered; the last failure, or the breaker's when none was tried.
+        """
+        async with AsyncExitStack() as stack:
+            try:
+                async with asyncio.timeout(self._deadlines.chain_s):
+                    answer = await self._first_that_answers(chain, ask, stack)
+            except TimeoutError:
+                raise ProviderTimeoutError(
+                    f"No model answered within {self._deadlines.chain_s:g} s.", provider=chain[-1].provider
+                ) from None
+            try:
+                yield answer
+            except ProviderError as error:
+                self._note_failure(answer.model, error)
+                raise
+
+    async def _first_that_answers(
+        self, chain: tuple[ModelRef, ...], ask: Callable[[ModelRef], ModelRequest], stack: AsyncExitStack
+    ) -> Answer:
+        remaining = list(chain)
+        retried = False
+        last: ProviderError = ProviderUnavailableError("There is no model to ask.", provider="none")
+        while remaining:
+            model = remaining[0]
+            if not allows(self._circuits.get(model, Circuit()), self._clock.monotonic_ns()):
+                remaining.pop(0)
+                last = _open_circuit(model) if last.provider == "none" else last
+                continue
+            try:
+                return await self._attempt(model, ask(model), stack)
+            except ProviderError as error:
+                self._note_failure(model, error)
+                last = error
+            match decide(last, retried=retried, others_left=len(remaining) > 1):
+                case RetrySame(after_s=pause):
+                    retried = True
+                    await asyncio.sleep(pause)  # noqa: TID251  the decision is pure, waiting is this use case's work
+                case NextModel():
+                    remaining.pop(0)
+                case GiveUp():
+                    raise last
+        raise last
+
+    async def _attempt(self, model: ModelRef, request: ModelRequest, stack: AsyncExitStack) -> Answer:
+        now = self._clock.monotonic_ns()
+        self._circuits[model] = probing(self._circuits.get(model, Circuit()), now)
+        async with AsyncExitStack() as attempt:
+            try:
+                async with asyncio.timeout(self._deadlines.first_token_s):
+                    deltas = await attempt.enter_async_context(self._provider(model).stream(request))
+                    first = await anext(deltas, None)
+            except TimeoutError:
+                raise ProviderTimeoutError(
+                    f"The model '{model}' did not answer within {self._deadlines.first_token_s:g} s.",
+                    provider=model.provider,
+                ) from None
+            if first is None:
+                raise ProviderMalformedError(
+                    f"The model '{model}' ended without an answer.", provider=model.provider
+                )
+            stack.push_async_exit(attempt.pop_all())
+        self._circuits[model] = after_success(self._circuits[model])
+        return Answer(model, first, deltas, self._deadlines.between_s)
+
+    def _provider(self, model: ModelRef) -> LanguageModel:
+        try:
+            return self._providers[model.provider]
+        except KeyError:
+            raise ProviderUnavailableError(
+                f"There is no provider '{model.provider}'.", provider=model.provider
+            ) from None
+
+    def _note_failure(self, model: ModelRef, error: ProviderError) -> None:
+        """Only what says that the provider is not well counts; a refusal or a rate limit is an answer."""
+        if isinstance(error, ProviderTimeoutError | ProviderUnavailableError | ProviderMalformedError):
+            now = self._clock.monotonic_ns()
+            self._circuits[model] = after_failure(self._circuits.get(model, Circuit()), now)
+        elif model in self._circuits:
+            self._circuits[model] = after_success(self._circuits[model])
+
+
+def _open_circuit(model: ModelRef) -> ProviderUnavailableError:
+    return ProviderUnavailableError(
+        f"The model '{model}' has been failing and is left alone for a while.",
+        provider=model.provider,
+        code="provider_circuit_open",
+        retry_after_s=30.0,
+    )

@@ -1,0 +1,146 @@
+"""The only chat path: every surface, and every embedder, asks here.
+
+The pipeline owns the tasks of its turns. They run from ``running()`` to its end, keep their leases alive, and are drained
+at shutdown; a caller who goes away ends its turn, never the work of storing it.
+"""
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator, Coroutine
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from datetime import timedelta
+
+from cozy_domain.audit.chain import sign
+from cozy_domain.audit.events import AuditRecord, TurnAudited
+from cozy_domain.chat.parts import ChatParts
+from cozy_domain.chat.request import ChatRequest
+from cozy_domain.chat.turn import ChatTurn, Delivery
+from cozy_domain.errors import LimitError, LocalProtocolError, StorageError
+from cozy_domain.ids import OwnerId
+from cozy_domain.sessions.turn import ReapedTurn
+
+_log = logging.getLogger("cozy.chat")
+
+
+class ChatPipeline:
+    """Runs turns. One for the whole process."""
+
+    def __init__(self, parts: ChatParts) -> None:
+        self._parts = parts
+        self._tasks: asyncio.TaskGroup | None = None
+        self._turns: dict[ChatTurn, asyncio.Task[None]] = {}
+        self._draining = False
+
+    @property
+    def turns_running(self) -> int:
+        return len(self._turns)
+
+    @asynccontextmanager
+    async def running(self, drain_s: float = 30.0) -> AsyncIterator[None]:
+        """Turns are possible inside. At the end those under way may finish for ``drain_s`` seconds, then they are
+        interrupted; either way all are stored before this returns, or the store has failed for its 30 s."""
+        async with asyncio.TaskGroup() as tasks:
+            self._tasks, self._draining = tasks, False
+            upkeep = [tasks.create_task(self._keep_leases()), tasks.create_task(self._reap())]
+            try:
+                yield
+            finally:
+                self._draining = True
+                await self._drain(drain_s)
+                for task in upkeep:
+                    task.cancel()
+                self._tasks = None
+
+    def turn(
+        self, request: ChatRequest, *, speculative: bool = False, delivery: Delivery = "written"
+    ) -> AbstractAsyncContextManager[ChatTurn]:
+        """One turn; iterate it for its ``ChatEvent``s, leave the context to end it early.
+
+        ``speculative``: nothing is stored and no event comes until ``confirm()``; only tools of effect ``read`` run before
+        that; ``drop()``, or leaving, stores nothing but the usage. ``delivery="spoken"``: the turn ends when
+        ``delivered()`` tells what was heard.
+
+        Raises (from the first event, so that a surface can still choose a status):
+            InputError, AccessError, MissingError, LimitError: the request.
+            ProviderError: no model answered.
+            StorageError: the turn could not be stored, and no model was asked.
+        """
+        return self._turn(request, speculative, delivery)
+
+    @asynccontextmanager
+    async def _turn(
+        self, request: ChatRequest, speculative: bool, delivery: Delivery
+    ) -> AsyncIterator[ChatTurn]:
+        if self._draining:
+            raise LimitError("The server is shutting down.", code="server_shutdown", retry_after_s=1.0)
+        turn = ChatTurn(self._parts, request, spawn=self._spawn, speculative=speculative, delivery=delivery)
+        task = self._turns[turn] = self._spawn(turn.run())
+        task.add_done_callback(lambda _: self._turns.pop(turn))
+        try:
+            yield turn
+        finally:
+            turn.leave()
+
+    def _spawn(self, work: Coroutine[None, None, None]) -> asyncio.Task[None]:
+        if self._tasks is None:
+            work.close()
+            raise LocalProtocolError("the chat pipeline is not running")
+        return self._tasks.create_task(work)
+
+    async def _drain(self, drain_s: float) -> None:
+        if self._turns:
+            await asyncio.wait(self._turns.values(), timeout=drain_s)
+        for turn in self._turns:
+            turn.leave()
+        if self._turns:
+            await asyncio.wait(self._turns.values())
+
+    async def _keep_leases(self) -> None:
+        limits = self._parts.limits
+        while True:
+            await asyncio.sleep(limits.checkpoint_s)  # noqa: TID251  the pace of upkeep
+            running = tuple(place for turn in self._turns if (place := turn.checkpoint) is not None)
+            if not running:
+                continue
+            until = self._parts.clock.now() + timedelta(seconds=limits.lease_s)
+            try:
+                async with asyncio.timeout(limits.storage_s):
+                    await self._parts.turns.checkpoint(running, until)
+            except (StorageError, TimeoutError):
+                _log.warning("the leases of %d running turns could not be renewed", len(running))
+
+    async def _reap(self) -> None:
+        limits = self._parts.limits
+        while True:
+            try:
+                async with asyncio.timeout(limits.storage_s):
+                    reaped = await self._parts.turns.reap(self._parts.clock.now())
+                    if reaped:
+                        await self._parts.audit.write(tuple(map(self._reaped_record, reaped)))
+            except (StorageError, TimeoutError):
+                _log.warning("turns of processes that died could not be looked for")
+            await asyncio.sleep(limits.reap_s)  # noqa: TID251  the pace of upkeep
+
+    def _reaped_record(self, turn: ReapedTurn) -> AuditRecord:
+        event = TurnAudited(
+            state="interrupted",
+            persona=turn.persona,
+            revision=turn.revision,
+            model=None,
+            engines=(),
+            prompt_tokens=0,
+            completion_tokens=0,
+            said_characters=turn.said_characters,
+            error="process_died",
+        )
+        record = AuditRecord(
+            id=self._parts.ids.new(),
+            at=self._parts.clock.now(),
+            event=event,
+            level="warning",
+            account=turn.account,
+            owner=OwnerId(turn.owner_id),
+            session=turn.session,
+            turn=turn.turn,
+        )
+        return sign(self._parts.audit_key, record)

@@ -11,7 +11,7 @@ from cozy_domain.profile import Profile
 from cozy_domain.sessions.session import PastTurn
 
 Engine = Literal["memory", "knowledge", "profile"]
-Source = Literal["memory", "knowledge", "lore"]
+Source = Literal["memory", "knowledge", "lore", "profile", "summary"]
 SectionName = Literal[
     "platform", "persona", "profile", "summary", "history", "recall", "user", "post_history"
 ]

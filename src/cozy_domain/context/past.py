@@ -1,0 +1,83 @@
+"""History as it stands in the prompt: whole exchanges, every tool call with its result (pure)."""
+
+from collections.abc import Iterable, Sequence
+
+import msgspec
+
+from cozy_domain.messages import AssistantMessage, Message, SystemMessage, ToolMessage, UserMessage
+from cozy_domain.sessions.session import PastTurn
+
+NO_ANSWER = "No answer came: the caller did not report a result for this call."
+"""Stands for the result of a client's tool that the client never sent; a call without a result is refused by providers."""
+
+
+class Exchange(msgspec.Struct, frozen=True):
+    """Turns that belong together, from turn ``seq`` on: one that asks the client for a tool, and those that answer it."""
+
+    seq: int
+    messages: tuple[Message, ...]
+
+
+def exchanges(turns: Sequence[PastTurn]) -> tuple[Exchange, ...]:
+    """By ``seq``. System messages held for their own turn only and are left out; so are results that answer nothing."""
+    found: list[Exchange] = []
+    for turn in sorted(turns, key=lambda turn: turn.seq):
+        said = tuple(message for message in turn.messages if not isinstance(message, SystemMessage))
+        if found and said and isinstance(said[0], ToolMessage):
+            found[-1] = Exchange(found[-1].seq, found[-1].messages + said)
+        else:
+            found.append(Exchange(turn.seq, said))
+    return tuple(Exchange(it.seq, _without_strays(it.messages)) for it in found)
+
+
+def goes_on(new: Sequence[Message]) -> bool:
+    """Whether the new messages answer the calls of the turn before, which then belongs to the present."""
+    return bool(new) and isinstance(new[0], ToolMessage)
+
+
+def answered(messages: Sequence[Message]) -> tuple[Message, ...]:
+    """The same messages, with ``NO_ANSWER`` behind every call that has no result before the next message."""
+    whole: list[Message] = []
+    open_calls: list[str] = []
+    for message in messages:
+        if isinstance(message, ToolMessage):
+            open_calls = [call for call in open_calls if call != message.tool_call_id]
+        else:
+            whole.extend(_unanswered(open_calls))
+            open_calls = _calls(message)
+        whole.append(message)
+    whole.extend(_unanswered(open_calls))
+    return tuple(whole)
+
+
+def last_said(messages: Sequence[Message]) -> int:
+    """Where the last run of the user's messages begins; 0 when there is none. Data put there comes between no call and
+    its result."""
+    end = len(messages)
+    while end and not isinstance(messages[end - 1], UserMessage):
+        end -= 1
+    while end and isinstance(messages[end - 1], UserMessage):
+        end -= 1
+    return end
+
+
+def _without_strays(messages: Sequence[Message]) -> tuple[Message, ...]:
+    kept: list[Message] = []
+    open_calls: list[str] = []
+    for message in messages:
+        if isinstance(message, ToolMessage):
+            if message.tool_call_id not in open_calls:
+                continue
+            open_calls.remove(message.tool_call_id)
+        else:
+            open_calls = _calls(message)
+        kept.append(message)
+    return tuple(kept)
+
+
+def _calls(message: Message) -> list[str]:
+    return [call.id for call in message.tool_calls] if isinstance(message, AssistantMessage) else []
+
+
+def _unanswered(calls: Iterable[str]) -> list[Message]:
+    return [ToolMessage(tool_call_id=call, content=NO_ANSWER) for call in calls]

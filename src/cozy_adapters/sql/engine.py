@@ -1,0 +1,107 @@
+"""What the stores need of a database, whichever it is.
+
+A transaction is a generator: it yields steps (a statement with its values), is sent the rows of each, and returns the
+answer. It does no I/O itself, so one code runs on SQLite's thread and on an asyncio driver. Statements are SQLAlchemy Core
+compiled once for each dialect: building them anew for every turn costs more than running them.
+"""
+
+from collections.abc import Callable, Generator, Sequence
+from typing import Any, NamedTuple, ParamSpec, Protocol, TypeVar
+
+from sqlalchemy import Select
+from sqlalchemy.engine import Dialect
+from sqlalchemy.sql import ClauseElement
+from sqlalchemy.sql.compiler import SQLCompiler
+
+Row = tuple[Any, ...]
+Convert = Callable[[Any], Any]
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+
+class Step(NamedTuple):
+    """One statement to run: once with ``values``, or for each of ``many``."""
+
+    statement: "Statement"
+    values: dict[str, object]
+    many: Sequence[dict[str, object]] | None = None
+
+
+Transaction = Generator[Step, list[Row], T]
+
+
+class Database(Protocol):
+    """Runs transactions. Every call may raise ``StorageUnavailableError``, and ``StorageConflictError`` when a
+    constraint of the schema refuses."""
+
+    async def write(self, transaction: Callable[P, Transaction[T]], *args: P.args, **kwargs: P.kwargs) -> T:
+        """The transaction's answer, after its commit. When it raises, nothing of it is stored."""
+        ...
+
+    async def read(self, transaction: Callable[P, Transaction[T]], *args: P.args, **kwargs: P.kwargs) -> T:
+        """The same on one snapshot, without writing."""
+        ...
+
+
+class Compiled(NamedTuple):
+    """A statement in the words of one driver. ``binds`` in the order of its placeholders, ``columns`` in that of its
+    rows; ``constants`` are parameters that the statement itself sets."""
+
+    sql: str
+    binds: tuple[tuple[str, Convert | None], ...]
+    columns: tuple[Convert | None, ...]
+    constants: dict[str, object]
+
+    def parameters(self, values: dict[str, object]) -> tuple[object, ...]:
+        if self.constants:
+            values = self.constants | values
+        return tuple([convert(values[name]) if convert else values[name] for name, convert in self.binds])
+
+    def rows(self, raw: list[Row]) -> list[Row]:
+        if not any(self.columns):
+            return raw
+        return [
+            tuple(
+                [
+                    convert(value) if convert else value
+                    for convert, value in zip(self.columns, row, strict=True)
+                ]
+            )
+            for row in raw
+        ]
+
+
+class Statement:
+    """A Core construct whose parameters are given by name: ``SOME(id=..., at=...)`` is a step."""
+
+    def __init__(self, construct: ClauseElement) -> None:
+        self._construct = construct
+        self._compiled: dict[str, Compiled] = {}
+
+    def __call__(self, **values: object) -> Step:
+        return Step(self, values)
+
+    def many(self, rows: Sequence[dict[str, object]]) -> Step:
+        return Step(self, {}, rows)
+
+    def compiled(self, dialect: Dialect) -> Compiled:
+        found = self._compiled.get(dialect.name)
+        if found is None:
+            found = self._compiled[dialect.name] = _compile(self._construct, dialect)
+        return found
+
+
+def _compile(construct: ClauseElement, dialect: Dialect) -> Compiled:
+    compiled = construct.compile(dialect=dialect)
+    assert isinstance(compiled, SQLCompiler)  # noqa: S101 - narrows for mypy; DDL is not given here
+    names = compiled.positiontup or []
+    types = [column.type for column in construct.selected_columns] if isinstance(construct, Select) else []
+    return Compiled(
+        str(compiled),
+        tuple(
+            (name, compiled.binds[name].type.dialect_impl(dialect).bind_processor(dialect)) for name in names
+        ),
+        tuple(type_.dialect_impl(dialect).result_processor(dialect, None) for type_ in types),
+        {name: compiled.binds[name].value for name in names if not compiled.binds[name].required},
+    )

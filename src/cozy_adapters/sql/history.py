@@ -1,0 +1,112 @@
+"""What the pipeline reads of the past."""
+
+from collections.abc import Iterator
+from datetime import datetime
+from itertools import groupby
+
+from sqlalchemy import and_, bindparam, literal_column, or_, select
+
+from cozy_adapters.sql.engine import Database, Row, Statement, Transaction
+from cozy_adapters.sql.rows import SESSION_COLUMNS, calls_key, message_from, session_from
+from cozy_adapters.sql.tables import messages, sessions, turns
+from cozy_domain.errors import MissingError
+from cozy_domain.ids import Owner, OwnerId, SessionId
+from cozy_domain.sessions.session import PastTurn, Session, last_round
+from cozy_domain.sessions.turn import WaitingRound
+
+MOST_TURNS = 1_000
+
+# States are written into the SQL and not bound: only so does a database see that a partial index fits.
+_WAITING = turns.c.state == literal_column("'waiting'")
+_REMEMBERED = or_(
+    *(turns.c.state == literal_column(f"'{state}'") for state in ("completed", "waiting", "interrupted"))
+)
+_MINE = and_(sessions.c.owner == bindparam("by"), sessions.c.deleted_at.is_(None))
+
+_SESSION = Statement(
+    select(*SESSION_COLUMNS, sessions.c.deleted_at).where(sessions.c.id == bindparam("session"))
+)
+_NEWEST_TURNS = (
+    select(turns.c.id, turns.c.seq, turns.c.state)
+    .join(sessions, sessions.c.id == turns.c.session)
+    .where(
+        _MINE,
+        turns.c.session == bindparam("session"),
+        turns.c.seq >= bindparam("since"),
+        turns.c.seq < bindparam("before"),
+        _REMEMBERED,
+    )
+    .order_by(turns.c.seq.desc())
+    .limit(MOST_TURNS)
+    .subquery()
+)
+_TURNS = Statement(
+    select(_NEWEST_TURNS.c.id, _NEWEST_TURNS.c.seq, _NEWEST_TURNS.c.state, messages.c.body)
+    .outerjoin(messages, messages.c.turn == _NEWEST_TURNS.c.id)
+    .order_by(_NEWEST_TURNS.c.seq, messages.c.position)
+)
+_FIND_WAITING = Statement(
+    select(turns.c.id)
+    .outerjoin(sessions, sessions.c.id == turns.c.session)
+    .where(
+        _WAITING,
+        turns.c.owner == bindparam("by"),
+        turns.c.waiting_for == bindparam("calls"),
+        turns.c.closed_at >= bindparam("since"),
+        sessions.c.deleted_at.is_(None),
+    )
+    .order_by(turns.c.closed_at.desc(), turns.c.id.desc())
+    .limit(1)
+)
+_MESSAGES = Statement(
+    select(messages.c.body).where(messages.c.turn == bindparam("of_turn")).order_by(messages.c.position)
+)
+
+
+class SqlTurnHistory:
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    async def session(self, owner: Owner, session: SessionId) -> Session | None:
+        return await self._database.read(_session, owner.id, session)
+
+    async def turns(self, owner: Owner, session: SessionId, since: int, before: int) -> tuple[PastTurn, ...]:
+        return await self._database.read(_turns, owner.id, session, since, before)
+
+    async def waiting_round(
+        self, owner: Owner, calls: tuple[str, ...], since: datetime
+    ) -> WaitingRound | None:
+        return await self._database.read(_waiting_round, owner.id, calls, since) if calls else None
+
+
+def _session(owner: OwnerId, session: SessionId) -> Transaction[Session | None]:
+    rows = yield _SESSION(session=session)
+    if not rows:
+        return None
+    *columns, deleted_at = rows[0]
+    found = session_from(tuple(columns))
+    if found.owner != owner or deleted_at:
+        raise MissingError("no such session")
+    return found
+
+
+def _turns(owner: OwnerId, session: SessionId, since: int, before: int) -> Transaction[tuple[PastTurn, ...]]:
+    rows = yield _TURNS(by=owner, session=session, since=since, before=before)
+    return tuple(_past(rows))
+
+
+def _past(rows: list[Row]) -> Iterator[PastTurn]:
+    for (turn, seq, state), of_turn in groupby(rows, key=lambda row: row[:3]):
+        said = tuple(message_from(body) for *_, body in of_turn if body is not None)
+        yield PastTurn(turn, seq, state, said)
+
+
+def _waiting_round(
+    owner: OwnerId, calls: tuple[str, ...], since: datetime
+) -> Transaction[WaitingRound | None]:
+    found = yield _FIND_WAITING(by=owner, calls=calls_key(calls), since=since)
+    if not found:
+        return None
+    turn = found[0][0]
+    rows = yield _MESSAGES(of_turn=turn)
+    return WaitingRound(turn, last_round(tuple(message_from(body) for (body,) in rows)))

@@ -1,0 +1,1 @@
+"""The way of the schema so far. ``HEAD`` in ``tables.py`` names the last step."""

@@ -1,0 +1,164 @@
+"""Writes turns."""
+
+from datetime import datetime
+
+from sqlalchemy import Integer, Text, bindparam, delete, func, literal_column, select, update
+
+from cozy_adapters.sql.audit import append
+from cozy_adapters.sql.engine import Database, Row, Statement, Step, Transaction
+from cozy_adapters.sql.jobs import demand
+from cozy_adapters.sql.opening import open_turn
+from cozy_adapters.sql.rows import COUNT, LATER, body_of, calls_key, say
+from cozy_adapters.sql.tables import messages, sessions, turns
+from cozy_domain.errors import MissingError, StorageConflictError
+from cozy_domain.ids import TurnId
+from cozy_domain.messages import AssistantMessage
+from cozy_domain.sessions.turn import Opening, ReapedTurn, TurnClosed, TurnOpened, TurnOutcome
+
+_STARTED = turns.c.state == literal_column("'started'")
+"""Written into the SQL and not bound: only so does a database see that its partial index fits."""
+
+_CHECKPOINT = Statement(
+    update(turns)
+    .where(turns.c.id == bindparam("turn"), _STARTED)
+    .values(checkpoint=bindparam("text"), lease_until=bindparam("until"))
+)
+_FIND_TURN = Statement(
+    select(turns.c.state, turns.c.reaped, turns.c.session, turns.c.opening)
+    .where(turns.c.id == bindparam("turn"), turns.c.owner == bindparam("by"))
+    .with_for_update()
+)
+_END_TURN = Statement(
+    update(turns)
+    .where(turns.c.id == bindparam("turn"))
+    .values(
+        state=bindparam("state_"),
+        reaped=bindparam("reaped_"),
+        closed_at=bindparam("now"),
+        outcome=bindparam("outcome_"),
+        waiting_for=bindparam("waiting_for_"),
+        lease_until=None,
+        checkpoint=None,
+    )
+)
+_DELETE_REAPED = Statement(
+    delete(messages).where(messages.c.turn == bindparam("of_turn"), messages.c.position >= bindparam("since"))
+)
+_COUNT_MESSAGES = Statement(
+    select(func.count()).select_from(messages).where(messages.c.turn == bindparam("of_turn"))
+)
+_END_IN_SESSION = Statement(
+    update(sessions)
+    .where(sessions.c.id == bindparam("session"))
+    .values(
+        last_turn_at=LATER,
+        message_count=COUNT,
+        title=func.coalesce(sessions.c.title, bindparam("words", type_=Text)),
+        history_from=func.coalesce(bindparam("since", type_=Integer), sessions.c.history_from),
+    )
+)
+_COUNT_REAPED = Statement(
+    update(sessions)
+    .where(sessions.c.id == bindparam("session"))
+    .values(message_count=sessions.c.message_count + 1)
+)
+_FIND_EXPIRED = Statement(
+    select(
+        turns.c.id,
+        turns.c.owner,
+        turns.c.account,
+        turns.c.session,
+        turns.c.persona,
+        turns.c.revision,
+        turns.c.opening,
+        turns.c.checkpoint,
+    )
+    .where(_STARTED, turns.c.lease_until <= bindparam("now"))
+    .order_by(turns.c.lease_until)
+    .with_for_update(skip_locked=True)
+)
+
+
+class SqlTurnStore:
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    async def open(self, turn: TurnOpened) -> Opening:
+        try:
+            return await self._database.write(open_turn, turn)
+        except StorageConflictError:
+            raise StorageConflictError("a turn with this id was opened before") from None
+
+    async def checkpoint(self, turns: tuple[tuple[TurnId, str], ...], lease_until: datetime) -> None:
+        if turns:
+            await self._database.write(_checkpoint, turns, lease_until)
+
+    async def close(self, turn: TurnClosed) -> None:
+        await self._database.write(_close, turn)
+
+    async def reap(self, now: datetime) -> tuple[ReapedTurn, ...]:
+        return await self._database.write(_reap, now)
+
+
+def _checkpoint(texts: tuple[tuple[TurnId, str], ...], until: datetime) -> Transaction[None]:
+    yield _CHECKPOINT.many([{"turn": turn, "text": text, "until": until} for turn, text in texts])
+
+
+def _close(turn: TurnClosed) -> Transaction[None]:
+    rows = yield _FIND_TURN(turn=turn.turn, by=turn.owner.id)
+    if not rows:
+        raise MissingError("no such turn")
+    state, reaped, session, opening = rows[0]
+    if state != "started" and not reaped:
+        return
+    added = len(turn.messages)
+    if reaped:
+        added -= (yield _COUNT_MESSAGES(of_turn=turn.turn))[0][0] - opening
+        yield _DELETE_REAPED(of_turn=turn.turn, since=opening)
+    yield _ended(turn)
+    yield from say(turn.turn, opening, turn.messages, turn.at)
+    if session:
+        yield _END_IN_SESSION(
+            session=session, last_turn_at_=turn.at, added=added, words=turn.title, since=turn.history_from
+        )
+    yield from append(turn.audit)
+    for wanted in turn.jobs:
+        yield from demand(turn.turn, wanted)
+
+
+def _ended(turn: TurnClosed) -> Step:
+    waiting_for = calls_key(turn.waiting_for) if turn.state == "waiting" else None
+    return _END_TURN(
+        turn=turn.turn,
+        state_=turn.state,
+        reaped_=False,
+        now=turn.at,
+        outcome_=body_of(turn.outcome),
+        waiting_for_=waiting_for,
+    )
+
+
+def _reap(now: datetime) -> Transaction[tuple[ReapedTurn, ...]]:
+    rows = yield _FIND_EXPIRED(now=now)
+    reaped = []
+    for row in rows:
+        one = yield from _reap_one(row, now)
+        reaped.append(one)
+    return tuple(reaped)
+
+
+def _reap_one(row: Row, now: datetime) -> Transaction[ReapedTurn]:
+    turn, owner, account, session, persona, revision, opening, text = row
+    yield _END_TURN(
+        turn=turn,
+        state_="interrupted",
+        reaped_=True,
+        now=now,
+        outcome_=body_of(TurnOutcome()),
+        waiting_for_=None,
+    )
+    if text:
+        yield from say(turn, opening, (AssistantMessage(content=text),), now)
+    if text and session:
+        yield _COUNT_REAPED(session=session)
+    return ReapedTurn(turn, owner, account, session, persona, revision, len(text or ""))

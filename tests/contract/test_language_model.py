@@ -2,16 +2,21 @@
 
 import asyncio
 from abc import ABC, abstractmethod
+from collections.abc import AsyncIterator
 
 import pytest
 
 from cozy_adapters.inmemory.language_model import ScriptedLanguageModel, saying
+from cozy_adapters.openai.chat import OpenAILanguageModel
 from cozy_domain.messages import UserMessage
 from cozy_domain.models.deltas import ChoiceFinished, ModelDelta, TextDelta, UsageReported
 from cozy_domain.models.ports import LanguageModel
 from cozy_domain.models.request import Feature, ModelRequest
+from tests.fixtures.fake_openai import FakeOpenAI
 
-PROMPT_S = 2.0  # far more than a local adapter needs; bounds a test that would hang
+pytest_plugins = ["tests.fixtures.fake_openai.plugin"]
+
+PROMPT_S = 5.0  # far more than a local adapter needs; bounds a test that would hang
 
 
 def asking(model: str, text: str = "Tell me a story.") -> ModelRequest:
@@ -97,3 +102,16 @@ class TestScriptedLanguageModel(LanguageModelContract):
     @pytest.fixture
     def model_id(self) -> str:
         return "scripted"
+
+
+class TestOpenAILanguageModel(LanguageModelContract):
+    @pytest.fixture
+    async def model(self, fake_openai: FakeOpenAI) -> AsyncIterator[LanguageModel]:
+        model = OpenAILanguageModel("fake", "sk-test", base_url=fake_openai.base_url)
+        await model.aopen()
+        yield model
+        await model.aclose()
+
+    @pytest.fixture
+    def model_id(self) -> str:
+        return "ok"

@@ -1,0 +1,205 @@
+"""Events of a streamed answer, as the domain's deltas (pure).
+
+What lives here: order, ends, and what lookalike servers do differently. Every choice that began ends with exactly one
+``ChoiceFinished``; an answer that breaks off before that is an error, never a short answer.
+"""
+
+import json
+from collections.abc import Callable, Iterator
+
+import msgspec
+
+from cozy_adapters.openai.wire import Chunk, Delta, Logprobs, ToolCallPiece, WireChoice, WireUsage
+from cozy_domain.errors import ProviderError, ProviderMalformedError, ProviderUnavailableError
+from cozy_domain.messages import FinishReason, Usage
+from cozy_domain.models.deltas import (
+    ChoiceFinished,
+    ModelDelta,
+    ReasoningDelta,
+    RefusalDelta,
+    TextDelta,
+    TokenLogprob,
+    ToolCallDelta,
+    UsageReported,
+)
+
+DONE = b"[DONE]"
+_NO_ERROR = (b"null", b"false", b'""', b"{}")
+_CHUNKS = msgspec.json.Decoder(Chunk)
+_REASONS: dict[str, FinishReason] = {
+    "stop": "stop",
+    "length": "length",
+    "max_tokens": "length",
+    "tool_calls": "tool_calls",
+    "function_call": "tool_calls",
+    "content_filter": "content_filter",
+}
+"""Anything else that a server invents (``eos``, ``end_turn``) means that it was done: ``stop``."""
+
+
+class Answer:
+    """One answer while it arrives. ``complete`` once ``[DONE]`` was read: nothing that follows matters."""
+
+    def __init__(self, provider: str, new_call_id: Callable[[], str]) -> None:
+        self.complete = False
+        self._provider = provider
+        self._new_call_id = new_call_id
+        self._choices: dict[int, _Choice] = {}
+        self._tier: str | None = None
+        self._fingerprint: str | None = None
+
+    def read(self, event: bytes) -> Iterator[ModelDelta]:
+        """The deltas of one event.
+
+        Raises:
+            ProviderMalformedError: it is no chunk.
+            ProviderUnavailableError: it is an error; the work done so far may be billed.
+        """
+        if self.complete:
+            return
+        if event.strip() == DONE:
+            self.complete = True
+            return
+        chunk = self._decoded(event)
+        if bytes(chunk.error) not in _NO_ERROR:
+            raise ProviderUnavailableError(
+                f"{self._provider} broke off its answer with an error.", provider=self._provider, billed=True
+            )
+        for choice in chunk.choices or ():
+            yield from self._choices.setdefault(choice.index, _Choice(choice.index)).read(
+                choice, self._new_call_id
+            )
+        self._tier = chunk.service_tier or self._tier
+        self._fingerprint = chunk.system_fingerprint or self._fingerprint
+        if chunk.usage is not None:
+            yield UsageReported(_usage(chunk.usage), self._tier, self._fingerprint)
+
+    def end(self) -> Iterator[ModelDelta]:
+        """What is left when no more events come: the end of choices that the server did not end itself.
+
+        Raises:
+            ProviderMalformedError: there is no answer, or its end is missing.
+        """
+        if not self._choices:
+            raise self._malformed("answered nothing")
+        for choice in self._choices.values():
+            if choice.finished:
+                continue
+            if not self.complete:
+                raise self._malformed("broke off its answer without an end")
+            yield choice.finish("stop")
+
+    def _decoded(self, event: bytes) -> Chunk:
+        try:
+            return _CHUNKS.decode(event)
+        except msgspec.ValidationError as error:
+            raise self._malformed("sent an event of an unknown form") from error
+        except msgspec.DecodeError:
+            return self._decoded_with_halves(event)
+
+    def _decoded_with_halves(self, event: bytes) -> Chunk:
+        r"""Half a surrogate pair (``"\ud83d"``) is JSON by RFC 8259, section 8.2, and servers that cut an emoji in two send
+        it; msgspec refuses it, so this way is slower."""
+        try:
+            return msgspec.convert(json.loads(event), Chunk)
+        except (ValueError, RecursionError, msgspec.ValidationError) as error:
+            raise self._malformed("sent an event that is no JSON") from error
+
+    def _malformed(self, what: str) -> ProviderError:
+        return ProviderMalformedError(f"{self._provider} {what}.", provider=self._provider, billed=True)
+
+
+class _Choice:
+    """One choice: which calls it began, whether it ended, and half a character that waits for its other half."""
+
+    def __init__(self, index: int) -> None:
+        self.finished = False
+        self._index = index
+        self._calls: dict[int, str] = {}
+        self._half = ""
+
+    def read(self, choice: WireChoice, new_call_id: Callable[[], str]) -> Iterator[ModelDelta]:
+        said = choice.delta or choice.message or Delta()
+        if thought := said.reasoning_content or said.reasoning:
+            yield ReasoningDelta(_whole(thought), self._index)
+        yield from self._text(said.content or "", choice.logprobs)
+        if said.refusal:
+            yield RefusalDelta(_whole(said.refusal), self._index)
+        for position, piece in enumerate(said.tool_calls or ()):
+            yield self._call(piece, position if choice.message else None, new_call_id)
+        if choice.finish_reason and not self.finished:
+            yield self.finish(choice.finish_reason)
+
+    def finish(self, reason: str) -> ChoiceFinished:
+        """A choice that called tools ended for that, whatever a server says: agent loops branch on it."""
+        self.finished = True
+        ended = _REASONS.get(reason, "stop")
+        return ChoiceFinished("tool_calls" if self._calls and ended == "stop" else ended, self._index)
+
+    def _text(self, content: str, logprobs: Logprobs | None) -> Iterator[ModelDelta]:
+        text = self._half + content
+        self._half = ""
+        if text and "\ud800" <= text[-1] <= "\udbff":
+            text, self._half = text[:-1], text[-1]
+        tokens = _logprobs(logprobs)
+        if text or tokens:
+            yield TextDelta(_whole(text), self._index, tokens)
+
+    def _call(
+        self, piece: ToolCallPiece, position: int | None, new_call_id: Callable[[], str]
+    ) -> ToolCallDelta:
+        index = self._place(piece, position)
+        function = piece.function
+        arguments = (function and function.arguments) or ""
+        if index in self._calls:
+            return ToolCallDelta(index=index, arguments=arguments, choice=self._index)
+        self._calls[index] = piece.id or new_call_id()
+        name = (function and function.name) or ""
+        return ToolCallDelta(
+            index=index, arguments=arguments, id=self._calls[index], name=name, choice=self._index
+        )
+
+    def _place(self, piece: ToolCallPiece, position: int | None) -> int:
+        """Which call a piece belongs to; without an index, a new id begins a new call."""
+        if piece.index is not None:
+            return piece.index
+        if position is not None:
+            return position
+        for index, known in self._calls.items():
+            if piece.id == known:
+                return index
+        begins = bool(piece.id) or not self._calls
+        return len(self._calls) if begins else len(self._calls) - 1
+
+
+def _whole(text: str) -> str:
+    """Joins halves of characters that lie side by side; a half that has lost the other becomes U+FFFD."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+    return text
+
+
+def _logprobs(logprobs: Logprobs | None) -> tuple[TokenLogprob, ...]:
+    return tuple(
+        TokenLogprob(
+            token=entry.token,
+            logprob=entry.logprob,
+            bytes=entry.bytes,
+            top=tuple(TokenLogprob(top.token, top.logprob, top.bytes) for top in entry.top_logprobs or ()),
+        )
+        for entry in (logprobs and logprobs.content) or ()
+    )
+
+
+def _usage(usage: WireUsage) -> Usage:
+    prompt, completion = usage.prompt_tokens_details, usage.completion_tokens_details
+    return Usage(
+        prompt_tokens=usage.prompt_tokens or 0,
+        completion_tokens=usage.completion_tokens or 0,
+        cached_tokens=(prompt and prompt.cached_tokens) or 0,
+        cache_write_tokens=(prompt and prompt.cache_write_tokens) or 0,
+        reasoning_tokens=(completion and completion.reasoning_tokens) or 0,
+        known=True,
+    )

@@ -1,0 +1,190 @@
+"""The language models of OpenAI and of every server with the same chat completions.
+
+The official SDK does transport, addresses and authentication; its models would cost 150 µs of CPU for each delta, so
+bytes are decoded here. A call is always streamed: a plain reply is a fold of the stream. The SDK is imported on first
+use (0.5 s of CPU), and told neither to retry nor to time out: the caller owns both.
+"""
+
+import asyncio
+from collections.abc import AsyncGenerator, AsyncIterator, Iterator
+from contextlib import AbstractAsyncContextManager, aclosing, asynccontextmanager, contextmanager
+from typing import TYPE_CHECKING
+from uuid import uuid4
+
+import msgspec
+
+from cozy_adapters.openai.answer import Answer
+from cozy_adapters.openai.failures import broken_off, refused, unreachable
+from cozy_adapters.openai.sse import BodyReader, EventReader
+from cozy_adapters.openai.wire import COMPATIBLE, Dialect, ModelList, encode_request
+from cozy_domain.errors import ProviderError, ProviderMalformedError
+from cozy_domain.models.deltas import ModelDelta
+from cozy_domain.models.request import Feature, ModelRequest
+
+if TYPE_CHECKING:
+    import httpx2
+    from openai import AsyncOpenAI
+
+DRAIN_S = 0.05
+"""A server ends its body with, or right behind, ``[DONE]``; a new connection would cost more than this."""
+CONNECT_S = 5.0
+"""The only time limit of an adapter (settled question 17)."""
+FEATURES = frozenset(Feature) - {Feature.AUDIO_OUTPUT, Feature.WEB_SEARCH}
+"""What the wire carries both ways: spoken answers and citations have no delta yet, so asking for them is refused."""
+
+
+class OpenAILanguageModel:
+    """Models behind one base URL (with the version: ``https://api.openai.com/v1``); None is OpenAI's own.
+
+    ``features`` hold for all of its models. ``aclose`` ends the connections; until then it can be used at any time.
+    """
+
+    def __init__(
+        self,
+        provider: str,
+        api_key: str,
+        *,
+        base_url: str | None = None,
+        dialect: Dialect = COMPATIBLE,
+        features: frozenset[Feature] = FEATURES,
+    ) -> None:
+        self._provider = provider
+        self._api_key = api_key
+        self._base_url = base_url
+        self._dialect = dialect
+        self._features = features
+        self._sdk: AsyncOpenAI | None = None
+
+    def __repr__(self) -> str:
+        return f"OpenAILanguageModel(provider={self._provider!r}, base_url={self._base_url!r})"
+
+    async def aopen(self) -> None:
+        """Imports the SDK now instead of during the first request."""
+        self._client()
+
+    async def aclose(self) -> None:
+        sdk, self._sdk = self._sdk, None
+        if sdk is not None:
+            await sdk.close()
+
+    def stream(self, request: ModelRequest) -> AbstractAsyncContextManager[AsyncIterator[ModelDelta]]:
+        return self._stream(request)
+
+    def features(self, model: str) -> frozenset[Feature]:  # noqa: ARG002  # the port asks by model
+        return self._features
+
+    async def list_models(self) -> tuple[str, ...]:
+        import httpx2  # with the SDK, on first use
+
+        with self._failures():
+            response = await self._client().get("/models", cast_to=httpx2.Response)
+        try:
+            listed = msgspec.json.decode(response.content, type=ModelList).data or ()
+        except (msgspec.DecodeError, msgspec.ValidationError, UnicodeDecodeError) as error:
+            raise ProviderMalformedError(
+                f"{self._provider} did not list its models as OpenAI does.", provider=self._provider
+            ) from error
+        return tuple(dict.fromkeys(model.id for model in listed))
+
+    @asynccontextmanager
+    async def _stream(self, request: ModelRequest) -> AsyncIterator[AsyncIterator[ModelDelta]]:
+        response = await self._send(encode_request(request, self._dialect))
+        try:
+            async with (
+                aclosing(response.aiter_bytes()) as pieces,
+                aclosing(self._deltas(pieces, self._reader(response))) as deltas,
+            ):
+                yield deltas
+        finally:
+            await response.aclose()
+
+    async def _send(self, body: bytes) -> "httpx2.Response":
+        """A response of status 200 whose body was not read yet."""
+        import httpx2  # with the SDK, on first use
+
+        with self._failures():
+            return await self._client().post(
+                "/chat/completions",
+                cast_to=httpx2.Response,
+                content=body,
+                options={"headers": {"Content-Type": "application/json"}},
+                stream=True,
+            )
+
+    async def _deltas(
+        self, pieces: AsyncGenerator[bytes, None], reader: EventReader | BodyReader
+    ) -> AsyncGenerator[ModelDelta, None]:
+        answer = Answer(self._provider, lambda: f"call_{uuid4().hex}")
+        try:
+            async for piece in pieces:
+                for event in reader.feed(piece):
+                    for delta in answer.read(event):
+                        yield delta
+                if answer.complete:
+                    break
+        except _transport_errors() as error:
+            raise broken_off(self._provider, type(error).__name__) from error
+        for event in reader.close():
+            for delta in answer.read(event):
+                yield delta
+        for delta in answer.end():
+            yield delta
+        await _drain(pieces)
+
+    def _reader(self, response: "httpx2.Response") -> EventReader | BodyReader:
+        is_json = response.headers.get("content-type", "").startswith("application/json")
+        return BodyReader(self._provider) if is_json else EventReader(self._provider)
+
+    @contextmanager
+    def _failures(self) -> Iterator[None]:
+        """The SDK's errors in the domain's words, while no answer has begun."""
+        import openai  # on first use
+
+        try:
+            yield
+        except openai.APIStatusError as error:
+            raise self._refused(error.response) from error
+        except _sdk_errors() as error:
+            raise unreachable(self._provider, type(error.__cause__ or error).__name__) from error
+
+    def _refused(self, response: "httpx2.Response") -> ProviderError:
+        body = response.content if response.is_stream_consumed else b""
+        return refused(self._provider, response.status_code, response.headers, body, self._api_key)
+
+    def _client(self) -> "AsyncOpenAI":
+        if self._sdk is None:
+            import httpx2  # with the SDK, on first use
+            import openai
+
+            self._sdk = openai.AsyncOpenAI(
+                api_key=self._api_key,
+                base_url=self._base_url or "https://api.openai.com/v1",
+                max_retries=0,
+                timeout=httpx2.Timeout(None, connect=CONNECT_S),
+                http_client=openai.DefaultAioHttpClient(timeout=httpx2.Timeout(None, connect=CONNECT_S)),
+            )
+        return self._sdk
+
+
+async def _drain(pieces: AsyncGenerator[bytes, None]) -> None:
+    """Reads the end of the body, so that the connection can be used again; a server that holds it open is left."""
+    try:
+        async with asyncio.timeout(DRAIN_S):
+            async for _ in pieces:
+                pass
+    except _transport_errors():  # TimeoutError is one of them
+        pass  # the answer is whole: what becomes of its connection is nobody's error
+
+
+def _sdk_errors() -> tuple[type[Exception], ...]:
+    import openai  # on first use
+
+    return (openai.APIError, *_transport_errors())
+
+
+def _transport_errors() -> tuple[type[Exception], ...]:
+    """All that reading a socket can raise: the SDK's aiohttp transport lets some errors through as they are."""
+    import aiohttp  # with the SDK, on first use
+    import httpx2
+
+    return (httpx2.HTTPError, httpx2.StreamError, aiohttp.ClientError, OSError)

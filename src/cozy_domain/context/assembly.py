@@ -8,7 +8,7 @@ Such a task is kept until it ends, and ``aclose`` gives it a last moment.
 """
 
 import asyncio
-from collections.abc import Coroutine
+from collections.abc import Coroutine, Mapping
 from typing import Literal, TypeVar
 
 import msgspec
@@ -113,6 +113,10 @@ class ContextAssembly:
             degraded=tuple(answer for answer in given if isinstance(answer, Degradation)),
             asked=asked,
         )
+
+    def circuits(self) -> Mapping[Engine, Circuit]:
+        """The state of every engine that was asked so far."""
+        return dict(self._circuits)
 
     async def aclose(self) -> None:
         """Waits, for a second at most, until engines that ignored their deadline have ended."""

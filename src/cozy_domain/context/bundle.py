@@ -64,7 +64,7 @@ class Moment(msgspec.Struct, frozen=True):
 class ContextBundle(msgspec.Struct, frozen=True):
     """A prompt that fits. ``head_hash`` is stable within an epoch and is the provider's cache key.
 
-    ``history_from`` is the ``seq`` of the oldest turn that stands in it.
+    Turns with a ``seq`` below ``history_from`` are cut off.
     """
 
     messages: tuple[Message, ...]

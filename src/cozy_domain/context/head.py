@@ -55,12 +55,15 @@ def filled(text: str, persona: Persona) -> str:
     return _PLACEHOLDER.sub(lambda found: _replacement(found, persona), text)
 
 
-def head_messages(platform: str, persona: Persona, background: Sequence[Candidate]) -> tuple[Message, ...]:
-    """One system message, and one with the data that belongs to the head, when there is any."""
-    system = SystemMessage(content=f"{platform}\n\n{persona_text(persona)}".strip())
+def system_message(platform: str, persona: Persona) -> SystemMessage:
+    return SystemMessage(content=f"{platform}\n\n{persona_text(persona)}".strip())
+
+
+def data_messages(background: Sequence[Candidate]) -> tuple[Message, ...]:
+    """The message that shows snapshot and summary; none when there is nothing to show."""
     if not background:
-        return (system,)
-    return system, UserMessage(content=block([line(item) for item in background]))
+        return ()
+    return (UserMessage(content=block([line(item) for item in background])),)
 
 
 def head_hash(

@@ -12,10 +12,29 @@ NO_ANSWER = "No answer came: the caller did not report a result for this call."
 
 
 class Exchange(msgspec.Struct, frozen=True):
-    """Turns that belong together, from turn ``seq`` on: one that asks the client for a tool, and those that answer it."""
+    """Turns that belong together: one that asks the client for a tool, and those that answer it. ``last`` is the ``seq``
+    of the newest."""
 
-    seq: int
+    last: int
     messages: tuple[Message, ...]
+
+
+class Past(msgspec.Struct, frozen=True):
+    """Exchanges before the present one, oldest first, each with its tokens."""
+
+    exchanges: tuple[Exchange, ...] = ()
+    sizes: tuple[int, ...] = ()
+
+    @property
+    def messages(self) -> tuple[Message, ...]:
+        return tuple(message for exchange in self.exchanges for message in exchange.messages)
+
+    @property
+    def tokens(self) -> int:
+        return sum(self.sizes)
+
+    def without_oldest(self, count: int) -> "Past":
+        return Past(self.exchanges[count:], self.sizes[count:])
 
 
 def exchanges(turns: Sequence[PastTurn]) -> tuple[Exchange, ...]:
@@ -24,10 +43,10 @@ def exchanges(turns: Sequence[PastTurn]) -> tuple[Exchange, ...]:
     for turn in sorted(turns, key=lambda turn: turn.seq):
         said = tuple(message for message in turn.messages if not isinstance(message, SystemMessage))
         if found and said and isinstance(said[0], ToolMessage):
-            found[-1] = Exchange(found[-1].seq, found[-1].messages + said)
+            found[-1] = Exchange(turn.seq, found[-1].messages + said)
         else:
             found.append(Exchange(turn.seq, said))
-    return tuple(Exchange(it.seq, _without_strays(it.messages)) for it in found)
+    return tuple(Exchange(it.last, _without_strays(it.messages)) for it in found)
 
 
 def goes_on(new: Sequence[Message]) -> bool:

@@ -17,14 +17,16 @@ from hashlib import sha256
 import msgspec
 
 from cozy_domain.context import head, past, recall
-from cozy_domain.context.budget import Demand, Purse, allot, keep_newest, keep_pinned, prompt_budget, spend
+from cozy_domain.context.budget import prompt_budget
 from cozy_domain.context.bundle import Candidate, ContextBundle, Gathered, Moment, Section, SectionName
+from cozy_domain.context.filling import Filling, Rest, fill
 from cozy_domain.context.intent import triggered
+from cozy_domain.context.past import Exchange, Past
 from cozy_domain.errors import InputError
-from cozy_domain.messages import Message, SystemMessage, ToolMessage, UserMessage, text_of
+from cozy_domain.messages import Message, SystemMessage, UserMessage, text_of
 from cozy_domain.models.ports import TokenCounter
 from cozy_domain.models.request import ToolDefinition
-from cozy_domain.persona.persona import Budget, LoreEntry, Persona, PublishedPersona
+from cozy_domain.persona.persona import LoreEntry, Persona, PublishedPersona
 from cozy_domain.profile import Profile
 
 WINDOW = 32_768
@@ -61,7 +63,7 @@ class PromptInput(msgspec.Struct, frozen=True):
 class _Fixed(msgspec.Struct, frozen=True):
     """What stands in the prompt whatever else does. ``frame`` is the recall block without items: it holds the time."""
 
-    head: tuple[Message, ...]
+    system: SystemMessage
     live: tuple[Message, ...]
     post_history: tuple[Message, ...]
     frame_tokens: int
@@ -72,33 +74,30 @@ class _Fixed(msgspec.Struct, frozen=True):
         return self.frame_tokens + sum(section.tokens for section in self.sections)
 
 
-class _Past(msgspec.Struct, frozen=True):
-    """Exchanges before the present one, each with its tokens."""
-
-    exchanges: tuple[past.Exchange, ...]
-    sizes: tuple[int, ...]
-
-    @property
-    def messages(self) -> tuple[Message, ...]:
-        return tuple(message for exchange in self.exchanges for message in exchange.messages)
-
-
 def build(given: PromptInput, tokens: TokenCounter) -> ContextBundle:
     """The prompt, and the account of what stands in it. Never more tokens than the window leaves for it.
 
     Raises:
         InputError: ``context_length_exceeded``, what must stand in the prompt does not fit.
     """
+    persona = given.persona.persona
     before, live = _split(given)
-    history = _Past(before, tuple(tokens.count_messages(exchange.messages) for exchange in before))
-    limit = prompt_budget(given.window, given.persona.persona.budgets.reply, given.reply)
-    fixed = _fixed(given, live, limit, tokens)
-    candidates = _candidates(given, (*history.messages, *live), tokens)
-    chosen, cut = _fill(given.persona.persona, candidates, history, live, limit - fixed.tokens)
-    return _bundle(given, fixed, history, cut, chosen, len(candidates) - len(chosen))
+    history = Past(before, tuple(tokens.count_messages(exchange.messages) for exchange in before))
+    fixed = _fixed(given, live, tokens)
+    limit = prompt_budget(given.window, persona.budgets.reply, given.reply)
+    if fixed.tokens > limit:
+        raise _too_long(fixed.tokens, max(0, limit))
+    background = head.background_of(given.snapshot, given.summary, persona.budgets.profile, tokens)
+    rest = Rest(
+        candidates=_candidates(given, (*history.messages, *live), tokens),
+        history=history,
+        present=recall.flat("\n".join(text_of(message.content) for message in live)),
+        background_tokens=tokens.count_messages(head.data_messages(background)),
+    )
+    return _bundle(given, fixed, rest, background, fill(persona, rest, limit - fixed.tokens))
 
 
-def _split(given: PromptInput) -> tuple[tuple[past.Exchange, ...], tuple[Message, ...]]:
+def _split(given: PromptInput) -> tuple[tuple[Exchange, ...], tuple[Message, ...]]:
     """The exchanges of the past, and the present one: the new messages, behind the waiting turn that they go on with."""
     if given.stateless:
         return (), given.new
@@ -107,64 +106,29 @@ def _split(given: PromptInput) -> tuple[tuple[past.Exchange, ...], tuple[Message
     if before and past.goes_on(given.new):
         present = before[-1].messages + given.new
         before = before[:-1]
-    whole = tuple(past.Exchange(it.seq, past.answered(it.messages)) for it in before)
-    return whole, past.answered(present)
+    return tuple(Exchange(it.last, past.answered(it.messages)) for it in before), past.answered(present)
 
 
-def _fixed(given: PromptInput, live: tuple[Message, ...], limit: int, tokens: TokenCounter) -> _Fixed:
-    """With the profile snapshot and the summary, or without them when there is no room."""
-    profile = given.persona.persona.budgets.profile
-    background = head.background_of(given.snapshot, given.summary, profile, tokens)
-    whole = _mandatory(given, live, background, tokens)
-    if whole.tokens > limit:
-        whole = _mandatory(given, live, (), tokens)
-    if whole.tokens > limit:
-        raise InputError(
-            f"the messages need {whole.tokens} tokens, and the model's window leaves {max(0, limit)} for the prompt",
-            code="context_length_exceeded",
-            param="messages",
-            hint="Send fewer or shorter messages, or choose a model with a larger context window.",
-        )
-    return whole
-
-
-def _mandatory(
-    given: PromptInput, live: tuple[Message, ...], background: tuple[Candidate, ...], tokens: TokenCounter
-) -> _Fixed:
+def _fixed(given: PromptInput, live: tuple[Message, ...], tokens: TokenCounter) -> _Fixed:
     persona = given.persona.persona
-    messages = head.head_messages(given.platform, persona, background)
+    system = head.system_message(given.platform, persona)
     after = head.filled(persona.prompt.post_history, persona)
     post_history = (SystemMessage(content=after),) if after.strip() else ()
-    frame = UserMessage(content=recall.block((), given.now))
+    whole = tokens.count_messages((system,))
+    policy = min(whole, tokens.count(given.platform))
+    schemas = sum(_tool_tokens(tool, tokens) for tool in given.tools)
+    described = (head.persona_text(persona), given.tools)
     return _Fixed(
-        head=messages,
+        system=system,
         live=(*given.system, *live),
         post_history=post_history,
-        frame_tokens=tokens.count_messages((frame,)),
+        frame_tokens=tokens.count_messages((UserMessage(content=recall.block((), given.now)),)),
         sections=(
-            *_head_sections(given, messages, background, tokens),
+            Section("platform", policy, 1, _hash(given.platform)),
+            Section("persona", whole - policy + schemas, 1 + len(given.tools), _hash(described)),
             _section("user", (*given.system, *live), tokens),
             _section("post_history", post_history, tokens),
         ),
-    )
-
-
-def _head_sections(
-    given: PromptInput, messages: Sequence[Message], background: Sequence[Candidate], tokens: TokenCounter
-) -> tuple[Section, ...]:
-    """Platform policy and persona share a message, snapshot and summary the other: each is counted once."""
-    system = tokens.count_messages(messages[:1])
-    policy = min(system, tokens.count(given.platform))
-    schemas = sum(_tool_tokens(tool, tokens) for tool in given.tools)
-    data = tokens.count_messages(messages[1:])
-    told = min(data, sum(item.tokens for item in background if item.source == "summary"))
-    persona = (head.persona_text(given.persona.persona), given.tools)
-    slots = [recall.line(item) for item in background if item.source == "profile"]
-    return (
-        Section("platform", policy, 1, _hash(given.platform)),
-        Section("persona", system - policy + schemas, 1 + len(given.tools), _hash(persona)),
-        Section("profile", data - told, len(slots), _hash(slots)),
-        Section("summary", told, int(told > 0), _hash(given.summary)),
     )
 
 
@@ -179,73 +143,58 @@ def _candidates(given: PromptInput, said: Sequence[Message], tokens: TokenCounte
     )
 
 
-def _fill(
-    persona: Persona, candidates: Sequence[Candidate], history: _Past, live: Sequence[Message], room: int
-) -> tuple[tuple[Candidate, ...], int]:
-    """The recalled items, in the order of the prompt, and how many exchanges are cut off.
-
-    Pinned items come right after the history's floor and before everything that depends on what else was found.
-    """
-    budgets = persona.budgets
-    purses = _purses(persona)
-    kept_free = min(budgets.history.floor, sum(history.sizes))
-    pins = recall.distinct([item for item in candidates if item.pinned])
-    pinned = keep_pinned(pins, room - kept_free, purses)
-    loose = [item for item in candidates if not item.pinned]
-    loose = [item for item in recall.distinct((*pinned, *loose)) if not item.pinned]
-    room -= sum(item.tokens for item in pinned)
-    cut = keep_newest(history.sizes, _history_share(budgets.history, history, loose, purses, room))
-    shown = _Past(history.exchanges[cut:], history.sizes[cut:])
-    fresh = recall.unseen(loose, recall.flat(_words((*shown.messages, *live))))
-    chosen = (*pinned, *spend(fresh, pinned, room - sum(shown.sizes), purses))
-    return recall.in_order(chosen), cut
-
-
 def _bundle(
-    given: PromptInput,
-    fixed: _Fixed,
-    history: _Past,
-    cut: int,
-    chosen: tuple[Candidate, ...],
-    dropped: int,
+    given: PromptInput, fixed: _Fixed, rest: Rest, background: Sequence[Candidate], filling: Filling
 ) -> ContextBundle:
-    shown = _Past(history.exchanges[cut:], history.sizes[cut:])
-    block = UserMessage(content=recall.block([recall.line(item) for item in chosen], given.now))
-    present = past.last_said(fixed.live)
-    recalled = fixed.frame_tokens + sum(item.tokens for item in chosen)
+    data = head.data_messages(background if filling.with_background else ())
+    shown = rest.history.without_oldest(filling.cut)
+    block = UserMessage(content=recall.block([recall.line(item) for item in filling.items], given.now))
+    at = past.last_said(fixed.live)
     sections = (
-        *fixed.sections[:4],
-        Section("history", sum(shown.sizes), len(shown.sizes), _hash(shown.messages), dropped=cut),
-        Section("recall", recalled, len(chosen), _hash(block), dropped=dropped),
-        *fixed.sections[4:],
+        *fixed.sections[:2],
+        *_background_sections(background, rest.background_tokens if filling.with_background else 0),
+        Section("history", shown.tokens, len(shown.sizes), _hash(shown.messages), dropped=filling.cut),
+        _recall_section(fixed, rest, filling, block),
+        *fixed.sections[2:],
     )
     return ContextBundle(
         messages=(
-            *fixed.head,
+            fixed.system,
+            *data,
             *shown.messages,
-            *fixed.live[:present],
+            *fixed.live[:at],
             block,
-            *fixed.live[present:],
+            *fixed.live[at:],
             *fixed.post_history,
         ),
         sections=sections,
         prompt_tokens=sum(section.tokens for section in sections),
-        head_hash=head.head_hash(given.persona, fixed.head, given.tools),
-        history_from=_history_from(given, history, cut),
+        head_hash=head.head_hash(given.persona, (fixed.system, *data), given.tools),
+        history_from=rest.history.exchanges[filling.cut - 1].last + 1 if filling.cut else given.history_from,
         degraded=tuple(sorted(given.gathered.degraded, key=lambda it: (it.engine, it.reason))),
-        used=tuple(item.origin for item in chosen),
+        used=tuple(item.origin for item in filling.items),
     )
 
 
-def _purses(persona: Persona) -> tuple[Purse, ...]:
-    """Lore has its author's budget, else as much as knowledge has, and goes before it."""
-    budgets, lore = persona.budgets, persona.knowledge.lore.budget
-    book = budgets.knowledge if lore is None else Budget(ceiling=lore, priority=budgets.knowledge.priority)
+def _recall_section(fixed: _Fixed, rest: Rest, filling: Filling, block: UserMessage) -> Section:
+    return Section(
+        "recall",
+        fixed.frame_tokens + sum(item.tokens for item in filling.items),
+        len(filling.items),
+        _hash(block),
+        dropped=len(rest.candidates) - len(filling.items),
+    )
+
+
+def _background_sections(background: Sequence[Candidate], tokens: int) -> tuple[Section, Section]:
+    """Snapshot and summary share a message, which is counted once: the summary by its own length, the rest to the other."""
+    shown = background if tokens else ()
+    slots = [recall.line(item) for item in shown if item.source == "profile"]
+    told = [recall.line(item) for item in shown if item.source == "summary"]
+    summary = min(tokens, sum(item.tokens for item in shown if item.source == "summary")) if slots else tokens
     return (
-        Purse("profile", budgets.profile),
-        Purse("memory", budgets.memory),
-        Purse("lore", book),
-        Purse("knowledge", budgets.knowledge),
+        Section("profile", tokens - summary, len(slots), _hash(slots)),
+        Section("summary", summary, len(told), _hash(told)),
     )
 
 
@@ -263,26 +212,13 @@ def _lore_item(entry: LoreEntry, persona: Persona, tokens: TokenCounter) -> Cand
     return recall.counted(told, tokens)
 
 
-def _history_share(
-    budget: Budget, history: _Past, loose: Sequence[Candidate], purses: Sequence[Purse], room: int
-) -> int:
-    """What history may fill beside everything that recall could show."""
-    wants = [
-        Demand(sum(item.tokens for item in loose if item.source == purse.source), purse.budget)
-        for purse in purses
-    ]
-    return allot(room, (Demand(sum(history.sizes), budget), *wants))[0]
-
-
-def _history_from(given: PromptInput, history: _Past, cut: int) -> int:
-    """The session's own cut point while nothing more is cut off."""
-    if not cut:
-        return given.history_from
-    if cut < len(history.exchanges):
-        return history.exchanges[cut].seq
-    last = max(turn.seq for turn in given.gathered.history)
-    waiting = [turn.seq for turn in given.gathered.history if turn.seq > history.exchanges[-1].seq]
-    return min(waiting, default=last + 1)
+def _too_long(needed: int, limit: int) -> InputError:
+    return InputError(
+        f"the messages need {needed} tokens, and the model's window leaves {limit} for the prompt",
+        code="context_length_exceeded",
+        param="messages",
+        hint="Send fewer or shorter messages, or choose a model with a larger context window.",
+    )
 
 
 def _section(name: SectionName, messages: Sequence[Message], tokens: TokenCounter) -> Section:
@@ -293,10 +229,6 @@ def _section(name: SectionName, messages: Sequence[Message], tokens: TokenCounte
 
 def _tool_tokens(tool: ToolDefinition, tokens: TokenCounter) -> int:
     return TOOL_FRAME + tokens.count(f"{tool.name}\n{tool.description}\n{bytes(tool.parameters).decode()}")
-
-
-def _words(messages: Sequence[Message]) -> str:
-    return "\n".join("" if isinstance(it, ToolMessage) else text_of(it.content) for it in messages)
 
 
 def _hash(value: object) -> str:

@@ -1,0 +1,231 @@
+"""Who may use which tool."""
+
+from typing import get_args
+
+import msgspec
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from cozy_domain.access.caller import Role
+from cozy_domain.errors import InputError
+from cozy_domain.models.request import ToolChoice, ToolDefinition
+from cozy_domain.persona.persona import ToolPermissions
+from cozy_domain.tools.policy import (
+    Permitted,
+    Refused,
+    UnknownTool,
+    offer,
+    permitted,
+    runnable,
+    runs_unconfirmed,
+)
+from cozy_domain.tools.tool import Effect, ToolSpec
+
+
+def spec(name: str, effect: Effect = Effect.READ) -> ToolSpec:
+    return ToolSpec(ToolDefinition(name=name), effect)
+
+
+READ, WRITE, NETWORK = spec("read"), spec("write", Effect.WRITE), spec("network", Effect.NETWORK)
+DANGEROUS = spec("dangerous", Effect.DANGEROUS)
+ALL = (READ, WRITE, NETWORK, DANGEROUS)
+NAMES = tuple(each.name for each in ALL)
+
+
+def names(found: Permitted) -> tuple[str, ...]:
+    return tuple(each.name for each in found.tools)
+
+
+def reason_of(found: Permitted, name: str) -> str:
+    return next(refused.reason for refused in found.refused if refused.name == name)
+
+
+def test_an_empty_allow_list_means_none() -> None:
+    found = permitted(ALL, ToolPermissions(), None, "admin")
+    assert found.tools == ()
+    assert found.refused == tuple(Refused(name, "not_allowed") for name in NAMES)
+
+
+def test_an_empty_allow_list_means_none_also_when_the_request_asks() -> None:
+    assert permitted(ALL, ToolPermissions(), ("read",), "user").tools == ()
+
+
+def test_a_request_that_does_not_say_gets_all_that_the_persona_allows() -> None:
+    assert names(permitted(ALL, ToolPermissions(allow=("write", "read")), None, "user")) == ("read", "write")
+
+
+def test_an_empty_request_gets_none() -> None:
+    found = permitted(ALL, ToolPermissions(allow=NAMES), (), "user")
+    assert found.tools == ()
+    assert reason_of(found, "read") == "not_requested"
+
+
+def test_a_request_narrows_what_the_persona_allows() -> None:
+    found = permitted(ALL, ToolPermissions(allow=("read", "write")), ("write", "network"), "user")
+    assert names(found) == ("write",)
+    assert reason_of(found, "network") == "not_allowed"
+
+
+def test_deny_wins_over_allow() -> None:
+    found = permitted(
+        ALL, ToolPermissions(allow=("read", "write"), deny=("read",)), ("read", "write"), "admin"
+    )
+    assert names(found) == ("write",)
+    assert reason_of(found, "read") == "denied"
+
+
+@pytest.mark.parametrize("role", get_args(Role))
+def test_nobody_runs_a_dangerous_tool_without_approval(role: Role) -> None:
+    found = permitted(ALL, ToolPermissions(allow=NAMES), NAMES, role)
+    assert names(found) == ("read", "write", "network")
+    assert reason_of(found, "dangerous") == "needs_approval"
+
+
+def test_a_tool_that_the_persona_wants_approved_is_refused() -> None:
+    found = permitted(ALL, ToolPermissions(allow=NAMES, approval=("network",)), None, "user")
+    assert reason_of(found, "network") == "needs_approval"
+
+
+def test_an_unknown_role_may_nothing() -> None:
+    assert permitted(ALL, ToolPermissions(allow=NAMES), None, "guest").tools == ()  # type: ignore[arg-type]
+
+
+def test_a_star_allows_nothing() -> None:
+    assert permitted(ALL, ToolPermissions(allow=("*",)), None, "user").tools == ()
+
+
+def test_names_are_compared_exactly() -> None:
+    assert permitted(ALL, ToolPermissions(allow=("READ", "rea")), None, "user").tools == ()
+
+
+def test_several_choices_get_no_tool() -> None:
+    found = permitted(ALL, ToolPermissions(allow=NAMES), None, "user", choices=2)
+    assert found.tools == ()
+    assert reason_of(found, "read") == "several_choices"
+
+
+def test_an_unknown_name_in_the_request_is_reported_with_its_place() -> None:
+    found = permitted(ALL, ToolPermissions(allow=NAMES), ("read", "reed"), "user")
+    assert found.unknown == (UnknownTool("reed", 1),)
+    assert names(found) == ("read",)
+
+
+def test_a_known_name_that_is_refused_is_not_unknown() -> None:
+    assert permitted(ALL, ToolPermissions(), NAMES, "user").unknown == ()
+
+
+def test_an_unknown_name_is_refused_where_it_stands() -> None:
+    with pytest.raises(InputError) as caught:
+        offer(permitted(ALL, ToolPermissions(allow=NAMES), ("read", "reed"), "user"))
+    assert (caught.value.code, caught.value.param) == ("unknown_tool", "cozy.allowed_tools[1]")
+    assert "'reed'" in caught.value.message
+    assert "read" in (caught.value.hint or "")
+
+
+def test_an_unknown_name_is_shown_cut() -> None:
+    with pytest.raises(InputError) as caught:
+        offer(permitted(ALL, ToolPermissions(), ("x" * 5_000,), "user"))
+    assert len(caught.value.message) < 100
+    assert "none" in (caught.value.hint or "")
+
+
+def test_the_servers_tools_are_shown_before_the_clients() -> None:
+    found = permitted(ALL, ToolPermissions(allow=("read", "write")), None, "user")
+    mine = ToolDefinition(name="mine")
+    assert offer(found, (mine,)) == (READ.definition, WRITE.definition, mine)
+
+
+def test_a_client_tool_with_the_name_of_a_permitted_one_is_refused() -> None:
+    found = permitted(ALL, ToolPermissions(allow=("read",)), None, "user")
+    with pytest.raises(InputError) as caught:
+        offer(found, (ToolDefinition(name="mine"), ToolDefinition(name="read")))
+    assert (caught.value.code, caught.value.param) == ("duplicate_tool", "tools[1].function.name")
+
+
+def test_a_client_tool_may_have_the_name_of_one_that_is_not_permitted() -> None:
+    found = permitted(ALL, ToolPermissions(), None, "user")
+    mine = ToolDefinition(name="read")
+    assert offer(found, (mine,)) == (mine,)
+
+
+def test_two_client_tools_of_one_name_are_refused() -> None:
+    with pytest.raises(InputError) as caught:
+        offer(Permitted(), (ToolDefinition(name="mine"), ToolDefinition(name="mine")))
+    assert caught.value.param == "tools[1].function.name"
+
+
+def test_a_required_call_needs_a_tool() -> None:
+    with pytest.raises(InputError) as caught:
+        offer(Permitted(), (), ToolChoice("required"))
+    assert caught.value.param == "tool_choice"
+
+
+def test_a_call_may_be_required_of_the_servers_tools() -> None:
+    found = permitted(ALL, ToolPermissions(allow=("read",)), None, "user")
+    assert offer(found, (), ToolChoice("required")) == (READ.definition,)
+
+
+def test_a_choice_that_names_no_offered_tool_is_refused() -> None:
+    found = permitted(ALL, ToolPermissions(allow=("read",)), None, "user")
+    with pytest.raises(InputError) as caught:
+        offer(found, (), ToolChoice("auto", ("read", "write")))
+    assert "'write'" in caught.value.message
+
+
+def test_a_choice_may_name_a_server_tool_and_a_client_tool() -> None:
+    found = permitted(ALL, ToolPermissions(allow=("read",)), None, "user")
+    assert len(offer(found, (ToolDefinition(name="mine"),), ToolChoice("required", ("read", "mine")))) == 2
+
+
+def test_all_permitted_tools_may_run() -> None:
+    found = permitted(ALL, ToolPermissions(allow=("read", "write")), None, "user")
+    assert dict(runnable(found)) == {"read": READ, "write": WRITE}
+
+
+def test_a_choice_that_names_tools_leaves_the_others_out() -> None:
+    found = permitted(ALL, ToolPermissions(allow=("read", "write")), None, "user")
+    assert dict(runnable(found, ToolChoice("auto", ("write",)))) == {"write": WRITE}
+
+
+@pytest.mark.parametrize("each", ALL, ids=NAMES)
+def test_only_reading_runs_before_a_turn_is_confirmed(each: ToolSpec) -> None:
+    assert runs_unconfirmed(each) is (each is READ)
+
+
+some_names = st.lists(st.sampled_from([*NAMES, "other"]), max_size=5).map(tuple)
+permissions = st.builds(ToolPermissions, allow=some_names, deny=some_names, approval=some_names)
+requests = st.none() | some_names
+
+
+@settings(max_examples=200)
+@given(permissions, requests, st.sampled_from(get_args(Role)), st.integers(1, 3))
+def test_every_tool_is_either_permitted_or_refused_and_nothing_is_permitted_without_all_consent(
+    persona: ToolPermissions, requested: tuple[str, ...] | None, role: Role, choices: int
+) -> None:
+    found = permitted(ALL, persona, requested, role, choices)
+    assert sorted([*names(found), *(refused.name for refused in found.refused)]) == sorted(NAMES)
+    for each in found.tools:
+        assert each.name in persona.allow
+        assert each.name not in (*persona.deny, *persona.approval)
+        assert requested is None or each.name in requested
+        assert each.effect is not Effect.DANGEROUS
+        assert choices == 1
+
+
+@given(permissions, requests)
+def test_asking_for_more_never_takes_a_tool_away(
+    persona: ToolPermissions, requested: tuple[str, ...] | None
+) -> None:
+    narrow = set(names(permitted(ALL, persona, requested, "user")))
+    assert narrow <= set(names(permitted(ALL, persona, (*(requested or ()), *NAMES), "user")))
+
+
+def test_the_order_of_the_box_is_kept() -> None:
+    found = permitted(ALL[::-1], ToolPermissions(allow=NAMES), NAMES, "user")
+    assert names(found) == ("network", "write", "read")
+
+
+def test_what_is_permitted_is_a_value() -> None:
+    found = permitted(ALL, ToolPermissions(allow=NAMES), ("read", "x"), "user")
+    assert msgspec.json.decode(msgspec.json.encode(found), type=Permitted) == found

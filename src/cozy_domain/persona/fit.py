@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Iterator
 from math import isfinite
 from re import fullmatch
+from typing import assert_never
 
 import msgspec
 from msgspec import inspect
@@ -24,7 +25,7 @@ _FORMS = {
     LOCALE_PATTERN: "a language tag such as en, zh-CN or mul",
 }
 _SHOWN = 40  # characters of a value that a message repeats
-_INTEGERS = range(-(2**63), 2**64)  # what msgspec keeps exactly
+_INTEGERS = range(-(2**63), 2**64)  # what JSON readers of other languages and databases keep exactly at best
 _TRUTHS = {"yes": "true", "on": "true", "no": "false", "off": "false"}  # of YAML 1.1, text since 1.2
 
 
@@ -195,6 +196,8 @@ def _told(node: Node) -> str:
             return "a list"
         case MapNode():
             return "a mapping"
+        case _:
+            assert_never(node)
 
 
 def _quoted(text: str) -> str:
@@ -217,6 +220,8 @@ def _unstorable(node: Node, path: Path) -> Iterator[Problem]:
         case ScalarNode():
             if reason := _why_unstorable(node.value):
                 yield problem_at(node.mark, path, reason, "persona_unstorable")
+        case _:
+            assert_never(node)
 
 
 def _why_unstorable(value: str | int | float | bool | None) -> str:

@@ -1,6 +1,7 @@
 """What a child document takes from its parent (pure)."""
 
 from collections.abc import Iterator
+from typing import assert_never
 
 from cozy_domain.persona.document import (
     Entry,
@@ -41,6 +42,8 @@ def bare(node: Node) -> Node:
         case MapNode():
             entries = sorted(node.entries, key=lambda entry: entry.key)
             return MapNode(tuple(Entry(entry.key, bare(entry.value)) for entry in entries))
+        case _:
+            assert_never(node)
 
 
 def _merge(parent: Node, child: Node, path: Path, problems: list[Problem]) -> Node:

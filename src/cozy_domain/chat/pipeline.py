@@ -9,12 +9,13 @@ import logging
 from collections.abc import AsyncIterator, Coroutine
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from datetime import timedelta
+from typing import Literal
 
 from cozy_domain.audit.chain import sign
 from cozy_domain.audit.events import AuditRecord, TurnAudited
 from cozy_domain.chat.parts import ChatParts
 from cozy_domain.chat.request import ChatRequest
-from cozy_domain.chat.turn import ChatTurn, Delivery
+from cozy_domain.chat.turn import ChatTurn
 from cozy_domain.errors import LimitError, LocalProtocolError, StorageError
 from cozy_domain.ids import OwnerId
 from cozy_domain.sessions.turn import ReapedTurn
@@ -52,7 +53,11 @@ class ChatPipeline:
                 self._tasks = None
 
     def turn(
-        self, request: ChatRequest, *, speculative: bool = False, delivery: Delivery = "written"
+        self,
+        request: ChatRequest,
+        *,
+        speculative: bool = False,
+        delivery: Literal["written", "spoken"] = "written",
     ) -> AbstractAsyncContextManager[ChatTurn]:
         """One turn; iterate it for its ``ChatEvent``s, leave the context to end it early.
 
@@ -69,7 +74,7 @@ class ChatPipeline:
 
     @asynccontextmanager
     async def _turn(
-        self, request: ChatRequest, speculative: bool, delivery: Delivery
+        self, request: ChatRequest, speculative: bool, delivery: Literal["written", "spoken"]
     ) -> AsyncIterator[ChatTurn]:
         if self._draining:
             raise LimitError("The server is shutting down.", code="server_shutdown", retry_after_s=1.0)

@@ -8,32 +8,29 @@ scope, a failure ends it, and all of them go on to ``_close``, which stands outs
 import asyncio
 import logging
 from collections.abc import Callable, Coroutine
-from datetime import timedelta
 from typing import Literal
 
-from cozy_domain.audit.chain import sign
-from cozy_domain.audit.events import AuditRecord, TurnAudited
-from cozy_domain.chat.close import TurnFacts, closing
+from cozy_domain.chat.close import TurnFacts
 from cozy_domain.chat.deadline import stored
+from cozy_domain.chat.delivery import Delivery
+from cozy_domain.chat.ending import store_end, store_usage
 from cozy_domain.chat.events import AnswerWritten, ChatEvent, TurnEnded, TurnStarted
 from cozy_domain.chat.parts import ChatParts
 from cozy_domain.chat.plan import TurnPlan, plan_turn
+from cozy_domain.chat.prepare import gather, prompt
 from cozy_domain.chat.progress import Progress
-from cozy_domain.chat.replay import replayed, waited_for, with_waiting_round
+from cozy_domain.chat.replay import replayed
 from cozy_domain.chat.request import ChatRequest
 from cozy_domain.chat.rounds import Listener, Rounds
-from cozy_domain.context.assembly import Wanted
+from cozy_domain.chat.stream import EventStream
 from cozy_domain.context.bundle import ContextBundle, Gathered
-from cozy_domain.context.prompt import PromptInput, build
 from cozy_domain.errors import (
     CozyError,
-    InputError,
     LocalProtocolError,
     ProviderTimeoutError,
     StorageUnavailableError,
 )
 from cozy_domain.ids import TurnId
-from cozy_domain.messages import Message
 from cozy_domain.sessions.turn import (
     AlreadyFinished,
     AlreadyRunning,
@@ -41,10 +38,8 @@ from cozy_domain.sessions.turn import (
     Timings,
     TurnOutcome,
     TurnState,
-    WaitingRound,
 )
 
-Delivery = Literal["written", "spoken"]
 Spawn = Callable[[Coroutine[None, None, None]], asyncio.Task[None]]
 
 _log = logging.getLogger("cozy.chat")
@@ -52,25 +47,26 @@ _NOT_YET = 2**31
 """Comes after every turn of a session: a speculative turn has no place in it yet."""
 _POLL_S = 0.1
 """How often a request whose idempotency key is in use looks again."""
-_FIRST_PAUSE_S, _LONGEST_PAUSE_S = 0.05, 2.0
-"""Between two tries to store a turn's end."""
 
 
 class ChatTurn:
     """An async iterator of ``ChatEvent``s; made by ``ChatPipeline.turn``."""
 
     def __init__(
-        self, parts: ChatParts, request: ChatRequest, *, spawn: Spawn, speculative: bool, delivery: Delivery
+        self,
+        parts: ChatParts,
+        request: ChatRequest,
+        *,
+        spawn: Spawn,
+        speculative: bool,
+        delivery: Literal["written", "spoken"],
     ) -> None:
         self._parts = parts
         self._request = request
         self._spawn = spawn
-        self._speculative = speculative
-        self._spoken = delivery == "spoken"
+        self._events = EventStream(parts.limits.unread_events)
+        self._delivery = Delivery(spoken=delivery == "spoken", grace_s=parts.limits.spoken_grace_s)
         self._progress = Progress()
-        self._events: asyncio.Queue[ChatEvent | CozyError] = asyncio.Queue()
-        self._room = asyncio.Event()
-        self._over = False
         self._left = False
         self._scope: asyncio.Timeout | None = None
         self._began_ns = parts.clock.monotonic_ns()
@@ -78,21 +74,17 @@ class ChatTurn:
         self._first_token_ms: float | None = None
         self._plan: TurnPlan | None = None
         self._planned = asyncio.Event()
-        self._released = asyncio.Event()
+        self._speculative = speculative
         self._confirmed: bool | None = None
         self._decided = asyncio.Event()
-        self._open = False
         self._seq = _NOT_YET
+        self._open = False
         self._failure: CozyError | None = None
         self._gathered = Gathered()
         self._bundle: ContextBundle | None = None
         self._waiting_for: tuple[str, ...] = ()
-        self._heard = ""
-        self._delivered: bool | None = None
-        self._delivery_news = asyncio.Event()
-        self._audio_until = 0.0
         if not speculative:
-            self._released.set()
+            self._events.release()
 
     # The caller's side.
 
@@ -104,26 +96,16 @@ class ChatTurn:
         Raises:
             CozyError: the turn failed; what was said before is stored.
         """
-        if self._over:
-            raise StopAsyncIteration
-        await self._released.wait()
-        event = await self._events.get()
-        self._room.set()
-        if isinstance(event, CozyError):
-            self._over = True
-            raise event
-        self._over = isinstance(event, TurnEnded)
-        return event
+        return await self._events.read()
 
     def leave(self) -> None:
         """The caller goes away: the work upstream stops now, and what was said so far is stored as ``interrupted``.
         Leaving a turn that has ended does nothing; leaving a speculative one drops it."""
         self._left = True
-        self._room.set()
-        self._released.set()
-        self._delivery_news.set()
+        self._events.abandon()
         if self._speculative and self._confirmed is None:
-            self._decide(confirmed=False)
+            self._confirmed = False
+            self._decided.set()
         self._stop()
 
     async def confirm(self) -> None:
@@ -141,30 +123,32 @@ class ChatTurn:
         self._decided.set()
         if self._failure is not None:
             raise self._failure
-        self._released.set()
+        self._events.release()
 
     def drop(self) -> None:
-        """Ends a speculative turn as if it had never been; only its usage is stored."""
+        """Ends a speculative turn as if it had never been; only its usage is stored.
+
+        Raises:
+            LocalProtocolError: it was confirmed or dropped before, or is not speculative.
+        """
         self._must_be_undecided()
         self.leave()
 
     def expect_audio(self, ms: int) -> None:
-        """How long the whole answer takes to play from now on; ``delivered`` is waited for that long and 5 s more."""
-        now = asyncio.get_running_loop().time()
-        self._audio_until = now + ms / 1000 + self._parts.limits.spoken_grace_s
-        self._delivery_news.set()
+        """How long the rest of the answer takes to play from now on; ``delivered`` is waited for that long and 5 s more."""
+        self._delivery.expect(ms)
 
     def heard(self, text: str) -> None:
         """What was played so far; kept at the next checkpoint."""
-        self._heard = text
+        self._delivery.heard = text
 
     def delivered(self, text: str, *, interrupted: bool) -> None:
-        """What of a spoken answer was heard in the end; nothing else of it is kept."""
-        if not self._spoken:
-            raise LocalProtocolError("only a spoken answer is delivered")
-        self._heard = text
-        self._delivered = not interrupted
-        self._delivery_news.set()
+        """What of a spoken answer was heard in the end; nothing else of it is kept.
+
+        Raises:
+            LocalProtocolError: the answer is written, not spoken.
+        """
+        self._delivery.settle(text, whole=not interrupted)
         if interrupted:
             self._stop()
 
@@ -175,7 +159,7 @@ class ChatTurn:
         """What to keep if the process dies now; None while nothing is stored, or all is."""
         if not self._open or self._plan is None:
             return None
-        return self._plan.turn, self._heard if self._spoken else self._progress.text
+        return self._plan.turn, self._delivery.heard if self._delivery.spoken else self._progress.text
 
     async def run(self) -> None:
         """The way of the turn, from admission to the stored end. Raises nothing but ``CancelledError``."""
@@ -197,11 +181,11 @@ class ChatTurn:
             opening = await self._opened(plan)
             if isinstance(opening, AlreadyFinished):
                 for event in replayed(opening.record):
-                    self._emit(event)
+                    self._events.write(event)
                 return
         failure = await self._speak(plan)
         if self._speculative and not await self._is_confirmed():
-            await self._store_usage(plan)
+            await store_usage(self._parts, plan, self._progress, self._gathered.asked)
             return
         await self._close(plan, failure)
 
@@ -242,11 +226,14 @@ class ChatTurn:
             async with asyncio.timeout(self._parts.limits.turn_s) as self._scope:
                 if self._left:
                     self._stop()
-                await self._answer(plan, await self._assembled(plan))
+                self._gathered = await gather(self._parts, plan, self._seq)
+                self._bundle = await prompt(self._parts, plan, self._gathered)
+                self._context_ms = self._ms()
+                await self._answer(plan, self._bundle)
             return None
         except TimeoutError:
             self._progress.cut_short()
-            if self._left or self._delivered is not None or self._failure:
+            if self._left or self._failure or (self._delivery.spoken and self._delivery.whole is not None):
                 return None
             return ProviderTimeoutError(
                 f"The turn took longer than {self._parts.limits.turn_s:g} s.",
@@ -264,92 +251,29 @@ class ChatTurn:
         finally:
             self._scope = None
 
-    async def _assembled(self, plan: TurnPlan) -> ContextBundle:
-        conversation = plan.conversation
-        results = waited_for(conversation.said)
-        self._gathered = await self._parts.assembly.gather(
-            Wanted(
-                owner=plan.request.owner,
-                persona=plan.speaker.persona,
-                session=plan.session,
-                before=self._seq,
-                text=conversation.query,
-                personalise=plan.personalised,
-            )
-        )
-        said = await self._with_results(plan, results) if results else conversation.said
-        bundle = self._bundle = build(
-            PromptInput(
-                persona=plan.speaker,
-                gathered=self._gathered,
-                new=said,
-                now=plan.moment,
-                system=conversation.instructions,
-                stateless=plan.request.session is None,
-                tools=plan.offer.definitions,
-                window=self._parts.limits.window_tokens,
-                reply=plan.request.sampling.max_output,
-                history_from=plan.session.history_from if plan.session else 0,
-            ),
-            self._parts.tokens,
-        )
-        self._context_ms = self._ms()
-        return bundle
-
-    async def _with_results(self, plan: TurnPlan, calls: tuple[str, ...]) -> tuple[Message, ...]:
-        """The messages that go on after a client has run its tools."""
-        limits = self._parts.limits
-        since = plan.at - timedelta(seconds=limits.waiting_round_s)
-        work = self._parts.history.waiting_round(plan.request.owner, calls, since)
-        found = await stored(work, limits.storage_s)
-        if plan.request.session is None:
-            return with_waiting_round(plan.conversation.said, found) if found else plan.conversation.said
-        if found is None or not self._is_last(found):
-            raise InputError(
-                "This session does not wait for these tool results.",
-                param=f"messages[{len(plan.request.messages) - 1}].tool_call_id",
-                hint="Answer all calls of the session's last message, within an hour.",
-            )
-        return plan.conversation.said
-
-    def _is_last(self, found: WaitingRound) -> bool:
-        return bool(self._gathered.history) and self._gathered.history[-1].turn == found.turn
-
     async def _answer(self, plan: TurnPlan, bundle: ContextBundle) -> None:
         listener = Listener(
             began=self._began,
-            emit=self._emit,
-            room=self._wait_for_room,
-            has_room=lambda: self._events.qsize() < self._parts.limits.unread_events,
+            emit=self._events.write,
+            room=self._events.room,
+            has_room=self._events.has_room,
             confirmed=self._wait_until_decided,
         )
         self._waiting_for = await Rounds(self._parts, plan, self._progress, listener).run(bundle)
-        if self._spoken and not self._waiting_for:
-            self._emit(AnswerWritten())
-            await self._wait_for_delivery()
+        if self._delivery.spoken and not self._waiting_for:
+            self._events.write(AnswerWritten())
+            await self._delivery.settled()
 
     def _began(self) -> None:
         if self._first_token_ms is None and self._plan is not None:
             self._first_token_ms = self._ms()
             plan = self._plan
-            self._emit(TurnStarted(plan.turn, plan.request.session, plan.pin, plan.at))
-
-    async def _wait_for_delivery(self) -> None:
-        loop = asyncio.get_running_loop()
-        self._audio_until = self._audio_until or loop.time() + self._parts.limits.spoken_grace_s
-        while self._delivered is None:
-            self._delivery_news.clear()
-            try:
-                async with asyncio.timeout_at(self._audio_until):
-                    await self._delivery_news.wait()
-            except TimeoutError:
-                if loop.time() >= self._audio_until:
-                    return
+            self._events.write(TurnStarted(plan.turn, plan.request.session, plan.pin, plan.at))
 
     async def _close(self, plan: TurnPlan, failure: CozyError | None) -> None:
         """Step 5. The caller hears of the end only when it is stored."""
-        if self._spoken and not self._waiting_for:
-            self._progress.heard(self._heard)
+        if self._delivery.spoken and not self._waiting_for:
+            self._progress.heard(self._delivery.heard)
         outcome = self._outcome(failure)
         facts = TurnFacts(
             turn=plan.turn,
@@ -366,53 +290,13 @@ class ChatTurn:
             history_from=self._bundle.history_from if self._bundle and plan.request.session else None,
         )
         try:
-            await self._store_end(facts)
+            await store_end(self._parts, facts)
         except StorageUnavailableError as error:
             raise failure or error from None
         self._open = False
         if failure:
             raise failure
-        self._emit(TurnEnded(facts.state, outcome))
-
-    async def _store_end(self, facts: TurnFacts) -> None:
-        parts, loop = self._parts, asyncio.get_running_loop()
-        closed = closing(facts, key=parts.audit_key, ids=parts.ids, now=parts.clock.now())
-        give_up, pause = loop.time() + parts.limits.close_s, _FIRST_PAUSE_S
-        while True:
-            try:
-                return await stored(parts.turns.close(closed), parts.limits.storage_s)
-            except StorageUnavailableError:
-                if loop.time() + pause > give_up:
-                    raise
-            await asyncio.sleep(pause)  # noqa: TID251  the store gets time to come back
-            pause = min(2 * pause, _LONGEST_PAUSE_S)
-
-    async def _store_usage(self, plan: TurnPlan) -> None:
-        """All that is left of a dropped speculation: it was paid for."""
-        usage = self._progress.usage
-        event = TurnAudited(
-            state="dropped",
-            persona=plan.speaker.persona.id,
-            revision=plan.speaker.revision,
-            model=str(self._progress.model) if self._progress.model else None,
-            engines=self._gathered.asked,
-            prompt_tokens=usage.prompt_tokens,
-            completion_tokens=usage.completion_tokens,
-            said_characters=0,
-        )
-        owner = plan.request.owner
-        record = AuditRecord(
-            id=self._parts.ids.new(),
-            at=self._parts.clock.now(),
-            event=event,
-            account=owner.account,
-            owner=owner.id,
-            session=plan.request.session,
-            turn=plan.turn,
-            request=plan.request.request,
-        )
-        work = self._parts.audit.write((sign(self._parts.audit_key, record),))
-        await stored(work, self._parts.limits.storage_s)
+        self._events.write(TurnEnded(facts.state, outcome))
 
     def _outcome(self, failure: CozyError | None) -> TurnOutcome:
         progress = self._progress
@@ -430,7 +314,7 @@ class ChatTurn:
         ended_by_itself = bool(self._progress.finish) and not failure
         if ended_by_itself and self._waiting_for:
             return "waiting"
-        if ended_by_itself and (not self._spoken or self._delivered):
+        if ended_by_itself and self._delivery.whole:
             return "completed"
         if failure and not self._progress.messages:
             return "failed"
@@ -439,23 +323,15 @@ class ChatTurn:
     def _ms(self) -> float:
         return round((self._parts.clock.monotonic_ns() - self._began_ns) / 1e6, 3)
 
-    def _emit(self, event: ChatEvent) -> None:
-        if not self._left:
-            self._events.put_nowait(event)
-
     def _fail(self, error: CozyError) -> None:
         self._failure = self._failure or error
         self._planned.set()
-        self._events.put_nowait(error)
+        self._events.write(error)
 
     def _stop(self) -> None:
         """Cancels steps 3 and 4; what follows them still happens."""
         if self._scope is not None and not self._scope.expired():
             self._scope.reschedule(asyncio.get_running_loop().time())
-
-    async def _wait_for_room(self) -> None:
-        self._room.clear()
-        await self._room.wait()
 
     async def _wait_until_decided(self) -> None:
         if self._speculative:
@@ -468,10 +344,6 @@ class ChatTurn:
         except TimeoutError:
             self._confirmed = False
         return bool(self._confirmed)
-
-    def _decide(self, *, confirmed: bool) -> None:
-        self._confirmed = confirmed
-        self._decided.set()
 
     def _must_be_undecided(self) -> None:
         if not self._speculative or self._confirmed is not None:

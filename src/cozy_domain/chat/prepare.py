@@ -1,0 +1,74 @@
+"""Step 3 of a turn: what is known, gathered and made into the prompt."""
+
+from datetime import timedelta
+
+from cozy_domain.chat.deadline import stored
+from cozy_domain.chat.parts import ChatParts
+from cozy_domain.chat.plan import TurnPlan
+from cozy_domain.chat.replay import waited_for, with_waiting_round
+from cozy_domain.context.assembly import Wanted
+from cozy_domain.context.bundle import ContextBundle, Gathered
+from cozy_domain.context.prompt import PromptInput, build
+from cozy_domain.errors import InputError
+from cozy_domain.messages import Message
+
+
+async def gather(parts: ChatParts, plan: TurnPlan, seq: int) -> Gathered:
+    """What the engines and the history have for this turn, which is the ``seq``-th of its session.
+
+    Raises:
+        StorageUnavailableError: the history did not come.
+    """
+    return await parts.assembly.gather(
+        Wanted(
+            owner=plan.request.owner,
+            persona=plan.speaker.persona,
+            session=plan.session,
+            before=seq,
+            text=plan.conversation.query,
+            personalise=plan.personalised,
+        )
+    )
+
+
+async def prompt(parts: ChatParts, plan: TurnPlan, gathered: Gathered) -> ContextBundle:
+    """The prompt, with the round that waited for the client's tools put back into it.
+
+    Raises:
+        InputError: it does not fit the model's window, or its tool results answer nothing.
+        StorageUnavailableError: the waiting round did not come.
+    """
+    request = plan.request
+    given = PromptInput(
+        persona=plan.speaker,
+        gathered=gathered,
+        new=await _said(parts, plan, gathered),
+        now=plan.moment,
+        system=plan.conversation.instructions,
+        stateless=request.session is None,
+        tools=plan.offer.definitions,
+        window=parts.limits.window_tokens,
+        reply=request.sampling.max_output,
+        history_from=plan.session.history_from if plan.session else 0,
+    )
+    return build(given, parts.tokens)
+
+
+async def _said(parts: ChatParts, plan: TurnPlan, gathered: Gathered) -> tuple[Message, ...]:
+    said, request = plan.conversation.said, plan.request
+    calls = waited_for(said)
+    if not calls:
+        return said
+    since = plan.at - timedelta(seconds=parts.limits.waiting_round_s)
+    work = parts.history.waiting_round(request.owner, calls, since)
+    found = await stored(work, parts.limits.storage_s)
+    if request.session is None:
+        return with_waiting_round(said, found) if found else said
+    last = gathered.history[-1].turn if gathered.history else None
+    if found is None or found.turn != last:
+        raise InputError(
+            "This session does not wait for these tool results.",
+            param=f"messages[{len(request.messages) - 1}].tool_call_id",
+            hint="Answer all calls of the session's last message, within an hour.",
+        )
+    return said

@@ -1,0 +1,163 @@
+"""Tampering with the audit log is found."""
+
+from hypothesis import given
+from hypothesis import strategies as st
+from msgspec.structs import replace
+
+from cozy_domain.audit.chain import GENESIS, Fault, Seal, is_genuine, mac_of, seal, sign, verify
+from cozy_domain.audit.events import AuditRecord, OperatorActed
+from tests.fixtures.turns import AUDIT_KEY, at, number, record
+
+Log = tuple[list[AuditRecord], list[Seal]]
+
+sizes = st.integers(1, 8)
+places = st.integers(0, 7)
+
+
+def chained(sealed: int, unsealed: int = 0) -> Log:
+    records = [record(n) for n in range(1, sealed + unsealed + 1)]
+    return records, list(seal(AUDIT_KEY, None, records[:sealed]))
+
+
+def kinds(log: Log) -> list[str]:
+    return [fault.kind for fault in verify(AUDIT_KEY, *log).faults]
+
+
+@given(st.integers(0, 8), st.integers(0, 3))
+def test_an_untouched_log_has_no_fault(sealed: int, unsealed: int) -> None:
+    records, seals = chained(sealed, unsealed)
+    found = verify(AUDIT_KEY, records, seals)
+    assert found.intact
+    assert (found.sealed, found.unsealed) == (sealed, unsealed)
+    assert found.last_sealed == (seals[-1] if seals else None)
+
+
+@given(st.integers(1, 8), st.integers(0, 7))
+def test_a_chain_made_in_parts_is_the_chain_made_at_once(size: int, cut: int) -> None:
+    records, whole = chained(size)
+    head = seal(AUDIT_KEY, None, records[:cut])
+    tail = seal(AUDIT_KEY, head[-1] if head else None, records[cut:])
+    assert [*head, *tail] == whole
+
+
+@given(
+    sizes,
+    places,
+    st.sampled_from(["at", "event", "level", "account", "owner", "session", "turn", "request", "mac"]),
+)
+def test_a_change_of_any_field_is_found_and_named(size: int, place: int, field: str) -> None:
+    records, seals = chained(size)
+    place %= size
+    other = {
+        "at": at(99),
+        "event": OperatorActed("key.create", "another"),
+        "level": "error",
+        "account": "else",
+        "owner": number(7),
+        "session": number(8),
+        "turn": number(9),
+        "request": "req_9",
+        "mac": "0" * 64,
+    }
+    records[place] = replace(records[place], **{field: other[field]})
+    faults = verify(AUDIT_KEY, records, seals).faults
+    assert faults == (Fault("changed", records[place].id, place + 1),)
+
+
+@given(sizes, places)
+def test_a_changed_id_is_found(size: int, place: int) -> None:
+    records, seals = chained(size)
+    place %= size
+    original = records[place].id
+    records[place] = replace(records[place], id=number(999))
+    faults = verify(AUDIT_KEY, records, seals).faults
+    assert faults == (Fault("removed", original, place + 1), Fault("inserted", number(999)))
+
+
+@given(sizes, places)
+def test_a_removed_record_is_found_and_named(size: int, place: int) -> None:
+    records, seals = chained(size)
+    gone = records.pop(place % size)
+    assert verify(AUDIT_KEY, records, seals).faults == (Fault("removed", gone.id, place % size + 1),)
+
+
+@given(st.integers(2, 8), places, st.booleans())
+def test_a_record_removed_with_its_seal_is_found_unless_it_was_the_last(
+    size: int, place: int, renumber: bool
+) -> None:
+    records, seals = chained(size)
+    place %= size - 1
+    del records[place], seals[place]
+    if renumber:
+        seals = [replace(one, position=position) for position, one in enumerate(seals, start=1)]
+    assert "chain_broken" in kinds((records, seals))
+
+
+@given(sizes, places)
+def test_an_inserted_record_is_found_with_or_without_a_made_up_seal(size: int, place: int) -> None:
+    records, seals = chained(size)
+    forged = AuditRecord(number(999), at(0), OperatorActed("key.create", "mine"), mac="1" * 64)
+    records.append(forged)
+    assert verify(AUDIT_KEY, records, seals).faults == (Fault("inserted", forged.id),)
+    seals.insert(place % size, Seal(place % size + 1, forged.id, "2" * 64))
+    assert "changed" in kinds((records, seals))
+
+
+@given(st.integers(2, 8), places, places, st.booleans())
+def test_reordered_seals_are_found(size: int, one: int, other: int, renumber: bool) -> None:
+    records, seals = chained(size)
+    one, other = one % size, other % size
+    if one == other:
+        other = (other + 1) % size
+    seals[one], seals[other] = seals[other], seals[one]
+    if renumber:
+        seals = [replace(link, position=position) for position, link in enumerate(seals, start=1)]
+    assert "chain_broken" in kinds((records, seals))
+
+
+@given(sizes, places, st.sampled_from(["position", "hash", "record"]))
+def test_a_changed_seal_is_found(size: int, place: int, field: str) -> None:
+    records, seals = chained(size, 1)
+    place %= size
+    other = {"position": 99, "hash": "3" * 64, "record": records[-1].id}
+    seals[place] = replace(seals[place], **{field: other[field]})
+    assert "chain_broken" in kinds((records, seals))
+
+
+@given(sizes)
+def test_a_log_checked_with_another_key_is_wholly_wrong(size: int) -> None:
+    records, seals = chained(size)
+    found = verify(b"x" * 32, records, seals)
+    assert [fault.kind for fault in found.faults] == ["changed"] * size
+
+
+def test_an_unsealed_record_may_vanish_but_not_change() -> None:
+    records, seals = chained(2, 2)
+    assert verify(AUDIT_KEY, records[:3], seals).intact
+    records[3] = replace(records[3], level="error")
+    assert verify(AUDIT_KEY, records, seals).faults == (Fault("inserted", records[3].id),)
+
+
+def test_the_order_of_records_does_not_matter_but_that_of_seals_does() -> None:
+    records, seals = chained(3)
+    assert verify(AUDIT_KEY, records[::-1], seals).intact
+    assert not verify(AUDIT_KEY, records, seals[::-1]).intact
+
+
+def test_a_seal_is_the_hmac_of_what_its_definition_says() -> None:
+    first, second = record(1), record(2)
+    one, two = seal(AUDIT_KEY, None, (first, second))
+    assert one == Seal(1, first.id, mac_of(AUDIT_KEY, f"{GENESIS}:1:{first.id}:{first.mac}".encode()))
+    assert two == Seal(2, second.id, mac_of(AUDIT_KEY, f"{one.hash}:2:{second.id}:{second.mac}".encode()))
+
+
+def test_signing_again_changes_nothing_and_another_key_is_not_genuine() -> None:
+    signed = record(1)
+    assert sign(AUDIT_KEY, signed) == signed
+    assert is_genuine(AUDIT_KEY, signed)
+    assert not is_genuine(b"x" * 32, signed)
+    assert not is_genuine(AUDIT_KEY, replace(signed, mac=""))
+
+
+def test_sealing_nothing_gives_nothing() -> None:
+    assert seal(AUDIT_KEY, None, ()) == ()

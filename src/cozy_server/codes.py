@@ -234,6 +234,13 @@ _ALL = (
         "额度已用尽。",
         "重试无效；请联系管理员增加额度。",
     ),
+    _code(
+        "server_shutdown",
+        "The server is shutting down.",
+        "Try again at once: another one answers, or this one is back in a moment.",
+        "服务器正在关闭。",
+        "请立即重试：其他实例会响应，或本实例很快恢复。",
+    ),
     # The model's provider.
     _code(
         "provider_error",
@@ -248,6 +255,13 @@ _ALL = (
         "Try again later, or ask another model.",
         "模型供应商未及时响应。",
         "请稍后重试，或换用其他模型。",
+    ),
+    _code(
+        "turn_timeout",
+        "The answer took longer than a turn may.",
+        "Ask for a shorter answer, or for less work with tools.",
+        "回答超过了单次对话的时间上限。",
+        "请要求更短的回答，或减少工具调用。",
     ),
     _code(
         "provider_unavailable",
@@ -333,6 +347,13 @@ _ALL = (
         "Tell an administrator the request_id; 'cozy doctor' shows file and line.",
         "服务器配置有误。",
         "请将 request_id 告知管理员；cozy doctor 可显示文件和行号。",
+    ),
+    _code(
+        "persona_invalid",
+        "A persona's document has mistakes.",
+        "'cozy persona validate' shows file, line and field.",
+        "角色文档有错误。",
+        "cozy persona validate 可显示文件、行号和字段。",
     ),
     _code(
         "protocol_error",

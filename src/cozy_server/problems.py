@@ -62,7 +62,11 @@ TABLE: Mapping[type[CozyError], Row] = {
         403, _REQUEST, {"invalid_api_key": (401, _REQUEST), "missing_api_key": (401, _REQUEST)}
     ),
     errors.MissingError: Row(404, _REQUEST),
-    errors.LimitError: Row(429, "requests", {"insufficient_quota": (429, "insufficient_quota")}),
+    errors.LimitError: Row(
+        429,
+        "requests",
+        {"insufficient_quota": (429, "insufficient_quota"), "server_shutdown": (503, _SERVER)},
+    ),
     errors.ProviderError: Row(502, _SERVER),
     errors.ProviderTimeoutError: Row(504, _SERVER),
     errors.ProviderUnavailableError: Row(503, _SERVER),

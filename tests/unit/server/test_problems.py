@@ -54,8 +54,14 @@ class CountedIds:
         return UUID(int=self.count)
 
 
-def all_errors(root: type[CozyError] = CozyError) -> list[type[CozyError]]:
-    return [root, *(found for child in root.__subclasses__() for found in all_errors(child))]
+def all_errors() -> list[type[CozyError]]:
+    found = [kind for kind in vars(errors).values() if isinstance(kind, type) and issubclass(kind, CozyError)]
+    assert len(found) > 15
+    return found
+
+
+def is_an_error(call: ast.Call) -> bool:
+    return isinstance(call.func, ast.Name) and call.func.id.endswith("Error")
 
 
 @get("/number", sync_to_thread=False)
@@ -96,7 +102,7 @@ def test_every_code_that_the_source_names_has_words() -> None:
         keyword.value.value
         for path in (ROOT / "src").rglob("*.py")
         for node in ast.walk(ast.parse(path.read_text()))
-        if isinstance(node, ast.Call)
+        if isinstance(node, ast.Call) and is_an_error(node)
         for keyword in node.keywords
         if keyword.arg == "code"
         and isinstance(keyword.value, ast.Constant)
@@ -267,8 +273,3 @@ def test_the_language_is_the_one_ranked_first(client: Any, header: str, chinese:
 def test_the_page_of_errors_has_an_anchor_for_every_code(client: Any) -> None:
     page = client.get("/docs/errors").text
     assert all(f"id='{code}'" in page for code in CODES)
-
-
-def test_the_tree_of_errors_is_drawn_whole() -> None:
-    assert errors.__doc__ is not None
-    assert all(kind.__name__ in errors.__doc__ for kind in all_errors())

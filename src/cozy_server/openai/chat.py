@@ -1,0 +1,229 @@
+"""POST /v1/chat/completions, as JSON and as a stream.
+
+The answer is one ASGI application that owns its turn from the first event to the last byte: the turn's first event decides
+the status, whatever fails before is an ordinary error, whatever fails after is an error frame and the end of the body
+without ``[DONE]``. Beside it one companion watches the client: when it leaves, the turn's context is left too, which stops
+the model; while it waits in silence, it gets a comment now and then, so that no proxy takes the line for dead.
+"""
+
+import asyncio
+import logging
+import re
+from collections.abc import AsyncIterator, Sequence
+from contextlib import AbstractAsyncContextManager
+from hashlib import sha256
+from typing import Any, Protocol
+
+from litestar import Request, post
+from litestar.datastructures import Headers
+from litestar.di import NamedDependency
+from litestar.handlers import HTTPRouteHandler
+from litestar.openapi.datastructures import ResponseSpec
+from litestar.params import SkipValidation
+from litestar.types import HTTPResponseStartEvent, Receive, Scope, Send
+
+from cozy_domain.access.caller import Caller
+from cozy_domain.chat.events import ChatEvent, TurnEnded, TurnStarted
+from cozy_domain.chat.reply import fold
+from cozy_domain.chat.request import ChatRequest
+from cozy_domain.errors import InputError, LocalProtocolError
+from cozy_domain.sessions.turn import IdempotencyKey
+from cozy_server.body import JsonBody, read_body
+from cozy_server.openai.reply import to_completion
+from cozy_server.openai.sse import KEEP_ALIVE, ChunkWriter, error_frame
+from cozy_server.openai.translate import Envelope, to_request
+from cozy_server.openai.wire import ENCODER, ChatCompletion, ChatCompletionIn
+from cozy_server.problems import Problem, language_of, note_failure, problem_of, request_id
+
+logger = logging.getLogger(__name__)
+
+PATH = "/v1/chat/completions"
+HEARTBEAT_S = 15.0
+"""Silence before a comment is sent; proxies cut idle lines after 30 s and more."""
+
+_BODY = JsonBody(ChatCompletionIn)
+_IDEMPOTENCY_KEY = re.compile(r"[\x21-\x7e]{1,255}")
+_JSON = [(b"content-type", b"application/json")]
+_STREAM = [
+    (b"content-type", b"text/event-stream; charset=utf-8"),
+    (b"cache-control", b"no-cache"),
+    (b"x-accel-buffering", b"no"),
+]
+
+
+class Chat(Protocol):
+    """The chat path, as this surface sees it."""
+
+    def turn(self, request: ChatRequest) -> AbstractAsyncContextManager[AsyncIterator[ChatEvent]]:
+        """One turn's events: `TurnStarted` first, `TurnEnded` last, which is then stored. Leaving the context stops it.
+
+        Raises:
+            CozyError: on entering, or from the iterator.
+        """
+        ...
+
+
+class ClientLeftError(Exception):
+    """The client closed the connection before the answer was whole."""
+
+
+class Line:
+    """The way back to the client: sends, remembers when, and says nothing between two halves of a frame."""
+
+    def __init__(self, send: Send) -> None:
+        self._send = send
+        self._turn = asyncio.Lock()
+        self._now = asyncio.get_running_loop().time
+        self._last = self._now()
+        self.streaming = False
+
+    async def start(self, status: int, headers: Sequence[tuple[bytes, bytes]]) -> None:
+        event: HTTPResponseStartEvent = {"type": "http.response.start", "status": status, "headers": headers}
+        await self._send(event)
+
+    async def write(self, body: bytes, *, last: bool = False) -> None:
+        async with self._turn:
+            await self._send({"type": "http.response.body", "body": body, "more_body": not last})
+        self._last = self._now()
+
+    async def break_silence(self, after_s: float) -> float:
+        """Sends a comment when a stream was silent for ``after_s``; gives the seconds until it may be so again."""
+        left = self._last + after_s - self._now()
+        if left > 0 or self._turn.locked():
+            return max(left, 0.0) or after_s
+        if self.streaming:
+            await self.write(KEEP_ALIVE)
+        return after_s
+
+
+class ChatAnswer:
+    """One answer, from the first event of its turn to the last byte."""
+
+    def __init__(self, chat: Chat, request: ChatRequest, asked: ChatCompletionIn, heartbeat_s: float) -> None:
+        self._chat = chat
+        self._request = request
+        self._asked = asked
+        self._heartbeat_s = heartbeat_s
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """
+        Raises:
+            nothing: also what nobody foresaw ends as an answer of ours.
+        """
+        line = Line(send)
+        try:
+            async with asyncio.TaskGroup() as group:
+                companion = group.create_task(_accompany(line, receive, self._heartbeat_s))
+                await self._answer(line, scope)
+                companion.cancel()
+        except* ClientLeftError:
+            logger.info("client_left", extra={"request": self._request.request})
+
+    async def _answer(self, line: Line, scope: Scope) -> None:
+        try:
+            async with self._chat.turn(self._request) as events:
+                await (self._stream(line, events) if self._asked.stream else self._reply(line, events))
+        except Exception as error:  # noqa: BLE001 - the top loop of a request: whatever it is, it becomes an answer
+            problem = problem_of(error, request=request_id(scope), language=language_of(scope))
+            note_failure(error, problem)
+            await _tell(line, problem)
+
+    async def _reply(self, line: Line, events: AsyncIterator[ChatEvent]) -> None:
+        body = ENCODER.encode(to_completion(await fold(events), self._asked))
+        await _send_json(line, 200, body, [])
+
+    async def _stream(self, line: Line, events: AsyncIterator[ChatEvent]) -> None:
+        started = await anext(events, None)
+        if not isinstance(started, TurnStarted):
+            raise LocalProtocolError("a turn's events did not begin with its start")
+        writer = ChunkWriter(self._asked, started)
+        await line.start(200, _STREAM)
+        line.streaming = True
+        await line.write(writer.opening())
+        async for event in events:
+            if isinstance(event, TurnEnded):
+                await line.write(writer.closing(event), last=True)
+                line.streaming = False
+                return
+            frames = writer.delta(event)
+            if frames:
+                await line.write(frames)
+        raise LocalProtocolError("a turn's events ended before the turn did")
+
+
+@post(
+    PATH,
+    status_code=200,
+    request_max_body_size=None,
+    summary="Create a chat completion",
+    responses={
+        200: ResponseSpec(
+            ChatCompletion, description="The answer; with `stream: true` chunks as server-sent events."
+        )
+    },
+    tags=["OpenAI"],
+)
+async def create_chat_completion(
+    request: Request[Any, Any, Any],
+    pipeline: NamedDependency[SkipValidation[Chat]],
+    caller: NamedDependency[SkipValidation[Caller]],
+    heartbeat_s: NamedDependency[float] = HEARTBEAT_S,
+) -> ChatAnswer:
+    """Answers a conversation, as a persona or as a model."""
+    body = await read_body(request)
+    asked = _BODY.decode(body)
+    if names := _BODY.unknown(body):
+        logger.info("unknown_fields_ignored", extra={"request": request_id(request.scope), "fields": names})
+    envelope = Envelope(
+        caller=caller,
+        request=request_id(request.scope) or "",
+        locale=language_of(request.scope),
+        idempotency=idempotency_of(request.headers, body),
+    )
+    return ChatAnswer(pipeline, to_request(asked, envelope), asked, heartbeat_s)
+
+
+routes: list[HTTPRouteHandler] = [create_chat_completion]
+
+
+def idempotency_of(headers: Headers, body: bytes) -> IdempotencyKey | None:
+    """
+    Raises:
+        InputError: the header is there and is not 1-255 visible ASCII characters.
+    """
+    key = headers.get("idempotency-key")
+    if key is None:
+        return None
+    if not _IDEMPOTENCY_KEY.fullmatch(key):
+        raise InputError("'Idempotency-Key' must be 1-255 visible ASCII characters.", param="Idempotency-Key")
+    return IdempotencyKey(f"POST {PATH}", key, sha256(body).hexdigest())
+
+
+async def _accompany(line: Line, receive: Receive, heartbeat_s: float) -> None:
+    """
+    Raises:
+        ClientLeftError: the client has gone.
+    """
+    left_s = heartbeat_s
+    while True:
+        try:
+            async with asyncio.timeout(left_s):
+                message = await receive()
+        except TimeoutError:
+            left_s = await line.break_silence(heartbeat_s)
+            continue
+        if message["type"] == "http.disconnect":
+            raise ClientLeftError
+
+
+async def _tell(line: Line, problem: Problem) -> None:
+    if line.streaming:
+        await line.write(error_frame(problem.body), last=True)
+        return
+    headers = [(name.encode(), value.encode()) for name, value in problem.headers.items()]
+    await _send_json(line, problem.status, problem.body, headers)
+
+
+async def _send_json(line: Line, status: int, body: bytes, headers: list[tuple[bytes, bytes]]) -> None:
+    await line.start(status, [*_JSON, (b"content-length", str(len(body)).encode()), *headers])
+    await line.write(body, last=True)

@@ -1,0 +1,53 @@
+"""GET /v1/models: everything that a request may write in ``model``.
+
+Personas come first, then aliases, then the provider models that may be named. ``created`` is when a persona's revision went
+live; of the others no time is known, so it is 0.
+"""
+
+from collections.abc import Iterator
+
+from litestar import get
+from litestar.di import NamedDependency
+from litestar.handlers import HTTPRouteHandler
+from litestar.params import FromPath, SkipValidation
+
+from cozy_domain.access.caller import Caller
+from cozy_domain.errors import MissingError
+from cozy_domain.routing.choice import Snapshot
+from cozy_server.openai.wire import ModelList, ModelOut
+
+OWNER = "cozyengine"
+
+
+def listed(snapshot: Snapshot) -> Iterator[ModelOut]:
+    """Each name once, in the order in which a request's ``model`` is looked up."""
+    for published in snapshot.catalog:
+        yield ModelOut(published.persona.id, published.published_at_us // 1_000_000, OWNER)
+    yield from (ModelOut(route.alias, 0, OWNER) for route in snapshot.routes.routes)
+    yield from (ModelOut(str(ref), 0, ref.provider) for ref in snapshot.routes.allowed)
+
+
+@get("/v1/models", sync_to_thread=False, tags=["OpenAI"])
+def list_models(
+    snapshot: NamedDependency[SkipValidation[Snapshot]],
+    caller: NamedDependency[SkipValidation[Caller]],  # noqa: ARG001 - asked for, so that the route needs a credential
+) -> ModelList:
+    """Lists personas, aliases and models."""
+    return ModelList(tuple(listed(snapshot)))
+
+
+@get("/v1/models/{model:path}", sync_to_thread=False, tags=["OpenAI"])
+def retrieve_model(
+    model: FromPath[str],
+    snapshot: NamedDependency[SkipValidation[Snapshot]],
+    caller: NamedDependency[SkipValidation[Caller]],  # noqa: ARG001 - asked for, so that the route needs a credential
+) -> ModelOut:
+    """One persona, alias or model; its name may hold slashes."""
+    name = model.removeprefix("/")
+    for known in listed(snapshot):
+        if known.id == name:
+            return known
+    raise MissingError("The model does not exist.", code="model_not_found", param="model")
+
+
+routes: list[HTTPRouteHandler] = [list_models, retrieve_model]

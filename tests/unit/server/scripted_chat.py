@@ -1,0 +1,216 @@
+"""A chat path that plays what a test wrote, and an application around the surfaces that need it."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from contextlib import asynccontextmanager
+from datetime import UTC, datetime
+from typing import Any
+from uuid import UUID
+
+from litestar import Litestar
+from litestar.di import Provide
+
+from cozy_adapters.inmemory.conversations import InMemoryConversations
+from cozy_adapters.inmemory.sessions import InMemorySessionStore, InMemoryTurnHistory
+from cozy_domain.access.caller import Caller
+from cozy_domain.audit.events import Degradation
+from cozy_domain.chat.events import ChatEvent, TurnEnded, TurnStarted
+from cozy_domain.chat.request import ChatRequest
+from cozy_domain.ids import PersonaId, SessionId, TurnId
+from cozy_domain.messages import FinishReason, Usage
+from cozy_domain.models.request import ModelRef
+from cozy_domain.persona.catalog import Catalog
+from cozy_domain.persona.persona import Persona, PublishedPersona
+from cozy_domain.routing.choice import Route, RouteTable, Snapshot
+from cozy_domain.sessions.session import PersonaPin
+from cozy_domain.sessions.turn import Timings, TurnOutcome
+from cozy_server.cozy import sessions
+from cozy_server.openai import chat, models
+from cozy_server.problems import EXCEPTION_HANDLERS, Stamp
+
+TURN = TurnId(UUID("01890000-0000-7000-8000-000000000001"))
+SESSION = SessionId(UUID("01890000-0000-7000-8000-000000000002"))
+AT = datetime(2026, 11, 22, 12, 0, 0, 500_000, tzinfo=UTC)
+
+Step = ChatEvent | Exception | asyncio.Event | float
+"""An event to give, an error to raise, something to wait for, or seconds of silence."""
+
+
+def started(session: SessionId | None = None) -> TurnStarted:
+    return TurnStarted(TURN, session, PersonaPin(PersonaId("anna"), 3), AT)
+
+
+def ended(*finish: FinishReason, usage: Usage | None = None) -> TurnEnded:
+    outcome = TurnOutcome(
+        finish=finish or ("stop",),
+        usage=usage or Usage(7, 5, cached_tokens=2, reasoning_tokens=1, known=True),
+        model="offline/echo",
+        degraded=(Degradation("memory", "timeout", 400),),
+        timings=Timings(1.5, 20.0, 30.0),
+    )
+    return TurnEnded("completed", outcome)
+
+
+class ScriptedChat:
+    """``requests`` are the turns asked for; ``entered`` and ``left`` are set when a turn's context is."""
+
+    def __init__(self, *steps: Step) -> None:
+        self._steps = steps
+        self.requests: list[ChatRequest] = []
+        self.entered = asyncio.Event()
+        self.left = asyncio.Event()
+
+    @asynccontextmanager
+    async def turn(self, request: ChatRequest) -> AsyncIterator[AsyncIterator[ChatEvent]]:
+        self.requests.append(request)
+        self.entered.set()
+        events = self._play()
+        try:
+            yield events
+        finally:
+            await events.aclose()
+            self.left.set()
+
+    async def _play(self) -> Any:
+        for step in self._steps:
+            if isinstance(step, Exception):
+                raise step
+            if isinstance(step, asyncio.Event):
+                await step.wait()
+            elif isinstance(step, float):
+                await asyncio.sleep(step)
+            else:
+                yield step
+
+
+class FixedClock:
+    def now(self) -> datetime:
+        return AT
+
+    def monotonic_ns(self) -> int:
+        return 0
+
+
+class CountedIds:
+    def __init__(self) -> None:
+        self.count = 0
+
+    def new(self) -> UUID:
+        self.count += 1
+        return UUID(int=self.count)
+
+
+def published(name: str, at_us: int = 1_700_000_000_000_000) -> PublishedPersona:
+    return PublishedPersona(Persona(id=PersonaId(name), name=name), 1, "0" * 64, at_us)
+
+
+SNAPSHOT = Snapshot(
+    Catalog([published("default"), published("anna")]),
+    RouteTable(
+        default=(ModelRef("offline", "echo"),),
+        routes=(Route("fast", (ModelRef("openai", "small"),)),),
+        allowed=(ModelRef("openai", "org/big"),),
+    ),
+)
+
+
+def app_with(
+    chat_path: ScriptedChat | None = None,
+    *,
+    caller: Caller | None = None,
+    conversations: InMemoryConversations | None = None,
+    heartbeat_s: float = chat.HEARTBEAT_S,
+) -> Stamp:
+    store = conversations or InMemoryConversations()
+    things: Mapping[str, object] = {
+        "pipeline": chat_path or ScriptedChat(started(), ended()),
+        "caller": caller or Caller("acme"),
+        "snapshot": SNAPSHOT,
+        "sessions": InMemorySessionStore(store),
+        "history": InMemoryTurnHistory(store),
+        "clock": FixedClock(),
+        "heartbeat_s": heartbeat_s,
+    }
+    app = Litestar(
+        [*chat.routes, *models.routes, *sessions.routes],
+        dependencies={name: Provide(_giving(thing), sync_to_thread=False) for name, thing in things.items()},
+        exception_handlers=dict(EXCEPTION_HANDLERS),
+        logging_config=None,
+    )
+    return Stamp(app, CountedIds(), FixedClock())
+
+
+def _giving(thing: object) -> Callable[[], Any]:
+    def give() -> Any:
+        return thing
+
+    return give
+
+
+class Client:
+    """An ASGI client that sees every message and may leave at any moment."""
+
+    def __init__(self, app: Any) -> None:
+        self._app = app
+        self.messages: list[dict[str, Any]] = []
+        self._gone = asyncio.Event()
+        self._heard = asyncio.Condition()
+
+    async def post(self, path: str, body: bytes, headers: Mapping[str, str] | None = None) -> None:
+        """Runs the call to its end."""
+        chunks = [{"type": "http.request", "body": body, "more_body": False}]
+
+        async def receive() -> Any:
+            if chunks:
+                return chunks.pop(0)
+            await self._gone.wait()
+            return {"type": "http.disconnect"}
+
+        await self._app(http_scope("POST", path, headers), receive, self._send)
+
+    def leave(self) -> None:
+        self._gone.set()
+
+    async def heard(self, text: bytes) -> None:
+        """Waits until ``text`` was received."""
+        async with self._heard:
+            await self._heard.wait_for(lambda: text in self.body)
+
+    @property
+    def status(self) -> int | None:
+        return self.messages[0]["status"] if self.messages else None
+
+    @property
+    def headers(self) -> dict[str, str]:
+        return {name.decode(): value.decode() for name, value in self.messages[0]["headers"]}
+
+    @property
+    def body(self) -> bytes:
+        return b"".join(self.pieces)
+
+    @property
+    def pieces(self) -> Sequence[bytes]:
+        return [message["body"] for message in self.messages if message["type"] == "http.response.body"]
+
+    async def _send(self, message: Any) -> None:
+        async with self._heard:
+            self.messages.append(message)
+            self._heard.notify_all()
+
+
+def http_scope(method: str, path: str, headers: Mapping[str, str] | None = None) -> dict[str, Any]:
+    given = {"content-type": "application/json", **(headers or {})}
+    return {
+        "type": "http",
+        "asgi": {"version": "3.0"},
+        "http_version": "1.1",
+        "method": method,
+        "scheme": "http",
+        "path": path,
+        "raw_path": path.encode(),
+        "query_string": b"",
+        "root_path": "",
+        "headers": [(name.encode(), value.encode()) for name, value in given.items()],
+        "client": ("127.0.0.1", 1),
+        "server": ("127.0.0.1", 80),
+    }

@@ -1,0 +1,345 @@
+"""Calls of tools: always a result, bounded in time and size."""
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable
+from datetime import timedelta
+from uuid import UUID
+
+import msgspec
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from cozy_adapters.inmemory.arguments import InMemoryArgumentCheck
+from cozy_adapters.inmemory.clock import InMemoryClock
+from cozy_adapters.inmemory.toolbox import InMemoryToolBox
+from cozy_domain.audit.chain import mac_of
+from cozy_domain.audit.events import ToolCalled
+from cozy_domain.errors import MissingError, ToolError
+from cozy_domain.ids import Owner, TurnId
+from cozy_domain.messages import ToolCall
+from cozy_domain.models.request import ToolDefinition
+from cozy_domain.tools.invoke import (
+    DEADLINE_S,
+    MAX_ARGUMENTS,
+    MAX_RESULT,
+    audited,
+    bounded,
+    handed_over,
+    invoke,
+    invoke_all,
+)
+from cozy_domain.tools.tool import Effect, ToolContext, ToolResult, ToolSpec, ToolTime
+
+CONTEXT = ToolContext(Owner("a", "b"), TurnId(UUID(int=1)), ToolTime(0))
+CLOCK = InMemoryClock()
+CHECK = InMemoryArgumentCheck()
+KEY = b"k" * 32
+PROMPT_S = 5.0  # far more than needed; bounds a test that would hang
+
+Body = Callable[[msgspec.Raw, ToolContext], str | Awaitable[str]]
+
+
+def spec(name: str = "tool", schema: bytes = b'{"type":"object"}', effect: Effect = Effect.READ) -> ToolSpec:
+    return ToolSpec(ToolDefinition(name=name, parameters=msgspec.Raw(schema)), effect)
+
+
+def said(text: str) -> Body:
+    return lambda arguments, context: text
+
+
+def failing(error: BaseException) -> Body:
+    def body(arguments: msgspec.Raw, context: ToolContext) -> str:
+        raise error
+
+    return body
+
+
+async def stuck(arguments: msgspec.Raw, context: ToolContext) -> str:
+    await asyncio.Event().wait()
+    raise AssertionError("nobody sets it")
+
+
+async def run(
+    body: Body,
+    arguments: str = "{}",
+    *,
+    of: ToolSpec | None = None,
+    deadline_s: float = PROMPT_S,
+    name: str = "tool",
+) -> ToolResult:
+    of = of or spec()
+    return await invoke(
+        ToolCall("call_1", name, arguments),
+        box=InMemoryToolBox([(of, body)]),
+        allowed={of.name: of},
+        check=CHECK,
+        context=CONTEXT,
+        clock=CLOCK,
+        deadline_s=deadline_s,
+    )
+
+
+async def test_a_tool_gets_its_arguments_and_its_context_and_its_text_is_the_result() -> None:
+    seen: list[tuple[bytes, ToolContext]] = []
+
+    def body(arguments: msgspec.Raw, context: ToolContext) -> str:
+        seen.append((bytes(arguments), context))
+        return "42"
+
+    result = await run(body, '{"a": 1}')
+    assert (result.outcome, result.text, result.effect) == ("ok", "42", Effect.READ)
+    assert seen == [(b'{"a": 1}', CONTEXT)]
+
+
+async def test_no_arguments_are_an_empty_object() -> None:
+    assert (await run(lambda arguments, context: bytes(arguments).decode(), "")).text == "{}"
+
+
+async def test_a_tool_that_does_not_exist_is_told_to_the_model() -> None:
+    result = await run(said("x"), name="teleport")
+    assert (result.outcome, result.effect) == ("unknown", None)
+    assert "teleport" in result.text
+
+
+async def test_a_tool_that_is_not_permitted_does_not_run_and_reads_like_one_that_does_not_exist() -> None:
+    ran: list[int] = []
+
+    def body(arguments: msgspec.Raw, context: ToolContext) -> str:
+        ran.append(1)
+        return "x"
+
+    call = ToolCall("call_1", "tool", "{}")
+    box = InMemoryToolBox([(spec(), body)])
+    refused = await invoke(call, box=box, allowed={}, check=CHECK, context=CONTEXT, clock=CLOCK)
+    unknown = await invoke(call, box=InMemoryToolBox(), allowed={}, check=CHECK, context=CONTEXT, clock=CLOCK)
+    assert (refused.outcome, unknown.outcome) == ("refused", "unknown")
+    assert refused.text == unknown.text
+    assert ran == []
+
+
+async def test_a_tool_that_left_the_box_is_unknown() -> None:
+    assert (await run(failing(MissingError("gone")))).outcome == "unknown"
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        "{",
+        "null",
+        "[]",
+        '"text"',
+        "{'a': 1}",
+        '{"a": NaN}',
+        '{"a": 1} extra',
+        '{"a": "\udc00"}',
+        '{"a":' * 100_000,
+        '{"a": "' + "x" * MAX_ARGUMENTS + '"}',
+    ],
+    ids=["cut", "null", "list", "text", "quotes", "nan", "extra", "surrogate", "deep", "huge"],
+)
+async def test_arguments_that_are_no_json_object_are_told_and_nothing_runs(arguments: str) -> None:
+    result = await run(failing(AssertionError("ran")), arguments)
+    assert result.outcome == "invalid_arguments"
+    assert "JSON object" in result.text
+
+
+async def test_arguments_that_do_not_fit_the_schema_are_told_with_the_reason_and_nothing_runs() -> None:
+    of = spec(schema=b'{"type":"object","properties":{"n":{"type":"integer"}},"required":["m"]}')
+    result = await run(failing(AssertionError("ran")), '{"n": "one"}', of=of)
+    assert result.outcome == "invalid_arguments"
+    assert "$.n" in result.text
+    assert "'m' is missing" in result.text
+
+
+async def test_a_tool_error_is_told_in_its_own_words() -> None:
+    result = await run(failing(ToolError("the sea is closed")))
+    assert (result.outcome, result.text) == ("failed", "Error: the sea is closed")
+
+
+async def test_any_other_error_is_told_without_its_words(caplog: pytest.LogCaptureFixture) -> None:
+    with caplog.at_level(logging.ERROR):
+        result = await run(failing(ValueError("password=hunter2")))
+    assert result.outcome == "failed"
+    assert "hunter2" not in result.text
+    assert "hunter2" not in caplog.text
+    assert "ValueError" in caplog.text
+    assert "test_invoke.py" in caplog.text
+
+
+async def test_an_error_of_the_argument_check_is_a_failed_call() -> None:
+    class Broken:
+        def problems(self, schema: msgspec.Raw, arguments: msgspec.Raw) -> tuple[str, ...]:
+            raise KeyError("schema")
+
+    box = InMemoryToolBox([(spec(), said("x"))])
+    call = ToolCall("call_1", "tool", "{}")
+    result = await invoke(
+        call, box=box, allowed={"tool": spec()}, check=Broken(), context=CONTEXT, clock=CLOCK
+    )
+    assert result.outcome == "failed"
+
+
+async def test_a_tool_that_gives_no_text_is_a_failed_call() -> None:
+    assert (await run(lambda arguments, context: None)).outcome == "failed"  # type: ignore[arg-type, return-value]
+
+
+@pytest.mark.virtual_time
+async def test_a_tool_that_does_not_answer_is_stopped_at_the_deadline() -> None:
+    loop = asyncio.get_running_loop()
+    result = await run(stuck, deadline_s=DEADLINE_S)
+    assert result.outcome == "timeout"
+    assert loop.time() == DEADLINE_S == 30
+    assert "30 s" in result.text
+
+
+async def test_a_timeout_of_the_tools_own_is_a_failure_and_not_our_deadline() -> None:
+    assert (await run(failing(TimeoutError("socket")))).outcome == "failed"
+
+
+async def test_a_cancellation_inside_the_tool_does_not_cancel_the_turn() -> None:
+    async def body(arguments: msgspec.Raw, context: ToolContext) -> str:
+        inner = asyncio.ensure_future(asyncio.Event().wait())
+        inner.cancel()
+        await inner
+        return "never"
+
+    assert (await run(body)).outcome == "failed"
+
+
+async def test_cancelling_the_caller_cancels_the_tools_at_once() -> None:
+    started, stopped = asyncio.Event(), asyncio.Event()
+
+    async def body(arguments: msgspec.Raw, context: ToolContext) -> str:
+        started.set()
+        try:
+            return await stuck(arguments, context)
+        finally:
+            stopped.set()
+
+    box = InMemoryToolBox([(spec(), body)])
+    calls = [ToolCall(str(n), "tool", "{}") for n in range(3)]
+    caller = asyncio.ensure_future(
+        invoke_all(calls, box=box, allowed={"tool": spec()}, check=CHECK, context=CONTEXT, clock=CLOCK)
+    )
+    async with asyncio.timeout(PROMPT_S):
+        await started.wait()
+        caller.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await caller
+    assert stopped.is_set()
+
+
+async def test_a_long_result_is_cut_and_says_so() -> None:
+    result = await run(said("x" * (MAX_RESULT + 1)))
+    assert result.outcome == "ok"
+    assert len(result.text) == MAX_RESULT
+    assert result.text.endswith(f"[cut: the result has {MAX_RESULT + 1} characters]")
+
+
+async def test_a_long_tool_error_is_cut_too() -> None:
+    assert len((await run(failing(ToolError("x" * 100_000)))).text) == MAX_RESULT
+
+
+async def test_a_result_of_just_the_limit_is_whole() -> None:
+    assert (await run(said("x" * MAX_RESULT))).text == "x" * MAX_RESULT
+
+
+@given(st.text(st.characters(), max_size=200), st.integers(60, 200))
+def test_a_bounded_text_is_short_and_can_be_stored(text: str, limit: int) -> None:
+    kept = bounded(text, limit)
+    assert len(kept) <= limit
+    assert "\x00" not in kept
+    assert kept.encode().decode() == kept
+
+
+def test_what_cannot_be_stored_is_replaced() -> None:
+    assert bounded("a\x00b\udc00c", 100) == "a\ufffdb?c"
+
+
+async def test_the_duration_is_what_the_clock_says() -> None:
+    clock = InMemoryClock()
+
+    def body(arguments: msgspec.Raw, context: ToolContext) -> str:
+        clock.advance(timedelta(milliseconds=1_234))
+        return "x"
+
+    call = ToolCall("call_1", "tool", "{}")
+    box = InMemoryToolBox([(spec(), body)])
+    result = await invoke(call, box=box, allowed={"tool": spec()}, check=CHECK, context=CONTEXT, clock=clock)
+    assert result.duration_ms == 1_234
+
+
+@pytest.mark.virtual_time
+async def test_calls_run_at_the_same_time_and_their_results_keep_the_order() -> None:
+    async def slow(arguments: msgspec.Raw, context: ToolContext) -> str:
+        seconds: dict[str, float] = msgspec.json.decode(arguments)
+        await asyncio.sleep(seconds["s"])
+        return str(seconds["s"])
+
+    box = InMemoryToolBox([(spec(), slow)])
+    calls = [ToolCall(f"call_{s}", "tool", f'{{"s": {s}}}') for s in (3, 1, 2)]
+    found = await invoke_all(
+        calls, box=box, allowed={"tool": spec()}, check=CHECK, context=CONTEXT, clock=CLOCK
+    )
+    assert [result.text for result in found] == ["3", "1", "2"]
+    assert [result.call for result in found] == calls
+    assert asyncio.get_running_loop().time() == 3
+
+
+@pytest.mark.virtual_time
+async def test_each_call_has_its_own_end_whatever_the_others_do() -> None:
+    bodies = {
+        "fine": said("ok"),
+        "broken": failing(ValueError("x")),
+        "stuck": stuck,
+        "sorry": failing(ToolError("no")),
+    }
+    box = InMemoryToolBox([(spec(name), body) for name, body in bodies.items()])
+    allowed = {name: spec(name) for name in bodies}
+    calls = [ToolCall(name, name, "{}") for name in (*bodies, "other")]
+    found = await invoke_all(calls, box=box, allowed=allowed, check=CHECK, context=CONTEXT, clock=CLOCK)
+    assert [result.outcome for result in found] == ["ok", "failed", "timeout", "failed", "unknown"]
+
+
+async def test_no_calls_have_no_results() -> None:
+    found = await invoke_all((), box=InMemoryToolBox(), allowed={}, check=CHECK, context=CONTEXT, clock=CLOCK)
+    assert found == ()
+
+
+# What the audit log keeps
+
+
+async def test_a_call_is_audited_by_sizes_and_a_mac_of_its_arguments() -> None:
+    result = await run(said("schön"), '{"city": "Köln"}', of=spec(effect=Effect.NETWORK))
+    event = audited(result, KEY)
+    assert event == ToolCalled(
+        tool="tool",
+        call="call_1",
+        effect="network",
+        outcome="ok",
+        duration_ms=0,
+        arguments_bytes=17,
+        arguments_mac=mac_of(KEY, '{"city": "Köln"}'.encode()),
+        result_bytes=6,
+    )
+
+
+async def test_neither_arguments_nor_result_are_audited() -> None:
+    event = audited(await run(said("secret answer"), '{"a": "secret question"}'), KEY)
+    assert b"secret" not in msgspec.json.encode(event)
+
+
+async def test_a_name_that_is_no_tool_is_not_audited() -> None:
+    event = audited(await run(said("x"), name="my_secret_diary"), KEY)
+    assert (event.tool, event.effect, event.outcome) == ("unknown", "unknown", "unknown")
+
+
+def test_arguments_that_are_no_text_can_still_be_audited() -> None:
+    assert audited(ToolResult(ToolCall("c", "tool", "\udc00"), "", "failed"), KEY).arguments_bytes == 1
+
+
+def test_a_call_handed_to_the_client_is_audited_as_such() -> None:
+    event = audited(handed_over(ToolCall("c", "lamp", '{"on": true}')), KEY)
+    assert (event.tool, event.outcome, event.result_bytes) == ("lamp", "handed_over", 0)

@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator
 import pytest
 
 from cozy_adapters.inmemory.language_model import ScriptedLanguageModel, saying
+from cozy_adapters.offline.language_model import OfflineLanguageModel
 from cozy_adapters.openai.chat import OpenAILanguageModel
 from cozy_domain.messages import UserMessage
 from cozy_domain.models.deltas import ChoiceFinished, ModelDelta, TextDelta, UsageReported
@@ -115,3 +116,13 @@ class TestOpenAILanguageModel(LanguageModelContract):
     @pytest.fixture
     def model_id(self) -> str:
         return "ok"
+
+
+class TestOfflineLanguageModel(LanguageModelContract):
+    @pytest.fixture
+    def model(self) -> LanguageModel:
+        return OfflineLanguageModel()
+
+    @pytest.fixture
+    def model_id(self) -> str:
+        return "offline"

@@ -1,1 +1,222 @@
-"""Composition: the only module that names adapters."""
+"""Composition: the only module that names adapters.
+
+Nothing here does I/O: everything is a Singleton that is cheap to construct, and what must be opened and closed is, by the
+one lifespan in ``app``. Tests put other adapters in with ``override``. The functions stand in front of the class because
+its body calls for them.
+"""
+
+from collections.abc import Awaitable, Callable, Mapping
+from pathlib import Path
+
+from dependency_injector import containers, providers
+from msgspec.structs import replace
+
+from cozy_adapters.clock import SystemClock
+from cozy_adapters.files.personas import YamlPersonaFiles
+from cozy_adapters.ids import TimeOrderedIds
+from cozy_adapters.inmemory.knowledge import InMemoryKnowledgeBase
+from cozy_adapters.inmemory.memory import InMemoryChatMemory
+from cozy_adapters.inmemory.profile import InMemoryProfileStore
+from cozy_adapters.inmemory.toolbox import builtin_tools
+from cozy_adapters.json_schema import JsonSchemaArgumentCheck
+from cozy_adapters.offline.language_model import OfflineLanguageModel
+from cozy_adapters.openai.chat import OpenAILanguageModel
+from cozy_adapters.openai.wire import COMPATIBLE, OPENAI, Dialect
+from cozy_adapters.sql.audit import SqlAuditLog
+from cozy_adapters.sql.history import SqlTurnHistory
+from cozy_adapters.sql.jobs import SqlJobQueue
+from cozy_adapters.sql.keys import SqlKeyStore
+from cozy_adapters.sql.personas import SqlPersonaRevisions
+from cozy_adapters.sql.sessions import SqlSessionStore
+from cozy_adapters.sql.sqlite import SqliteDatabase
+from cozy_adapters.sql.turns import SqlTurnStore
+from cozy_adapters.tokens import EstimatedTokenCounter
+from cozy_domain.chat.generate import Generation, ModelDeadlines
+from cozy_domain.chat.parts import ChatLimits, ChatParts
+from cozy_domain.chat.pipeline import ChatPipeline
+from cozy_domain.context.assembly import ContextAssembly, Deadlines
+from cozy_domain.jobs import JobQueue
+from cozy_domain.learning.flush import LEARN, flush
+from cozy_domain.learning.worker import Worker
+from cozy_domain.models.ports import LanguageModel
+from cozy_domain.persona.catalog import LiveCatalog
+from cozy_domain.routing.circuit import Circuit
+from cozy_domain.routing.default import OFFLINE
+from cozy_server.auth import DevelopmentDoor, Door, KeyDoor, Keys, RefusalLog
+from cozy_server.data_folder import database_file
+from cozy_server.health import Vitals
+from cozy_server.model_choice import LiveConfiguration
+from cozy_server.settings.tree import (
+    EngineSettings,
+    ModelSettings,
+    PersonaSettings,
+    ProviderSettings,
+    Settings,
+)
+from cozy_server.upkeep import Sealing
+
+OPENAI_HOST = "https://api.openai.com/"
+
+
+def language_models(settings: ModelSettings) -> Mapping[str, LanguageModel]:
+    """One adapter for each provider by name; ``offline`` is always there."""
+    configured = {name: _language_model(name, provider) for name, provider in settings.providers.items()}
+    return {OFFLINE.provider: OfflineLanguageModel(), **configured}
+
+
+def found_providers(settings: ModelSettings) -> Mapping[str, str]:
+    """By what each provider besides the offline one was found, in words."""
+    return {
+        name: f"provider '{name}'"
+        for name, provider in settings.providers.items()
+        if provider.kind != "offline"
+    }
+
+
+def _language_model(name: str, provider: ProviderSettings) -> LanguageModel:
+    if provider.kind == "offline":
+        return OfflineLanguageModel()
+    key = provider.api_key.reveal() if provider.api_key else ""
+    return OpenAILanguageModel(name, key, base_url=provider.base_url, dialect=_dialect(provider))
+
+
+def _dialect(provider: ProviderSettings) -> Dialect:
+    ours = provider.base_url is None or provider.base_url.startswith(OPENAI_HOST)
+    dialect = OPENAI if ours else COMPATIBLE
+    return replace(dialect, output_limit=provider.token_parameter) if provider.token_parameter else dialect
+
+
+def _persona_folder(settings: PersonaSettings) -> Path | None:
+    return Path(settings.folder) if settings.folder else None
+
+
+def _milliseconds(engine: EngineSettings) -> int:
+    return round(engine.deadline_s * 1_000)
+
+
+def _probe(jobs: JobQueue) -> Callable[[], Awaitable[object]]:
+    """The cheapest question to the store that it cannot answer without its file."""
+    return lambda: jobs.list(limit=1)
+
+
+def _circuits(generation: Generation, assembly: ContextAssembly) -> Callable[[], Mapping[str, Circuit]]:
+    return lambda: {
+        **{str(model): circuit for model, circuit in generation.circuits().items()},
+        **{str(engine): circuit for engine, circuit in assembly.circuits().items()},
+    }
+
+
+def _door(keys: Keys, *, development: bool) -> Door:
+    return DevelopmentDoor(keys) if development else KeyDoor(keys)
+
+
+class Container(containers.DeclarativeContainer):
+    """``settings`` and ``audit_key`` come from outside; ``development`` opens the door that asks for no key."""
+
+    settings: providers.Dependency[Settings] = providers.Dependency(instance_of=Settings)
+    audit_key: providers.Dependency[bytes] = providers.Dependency(instance_of=bytes)
+    development: providers.Provider[bool] = providers.Object(False)
+
+    clock = providers.Singleton(SystemClock)
+    ids = providers.Singleton(TimeOrderedIds)
+    tokens = providers.Singleton(EstimatedTokenCounter)
+
+    database_role: providers.Provider[str] = providers.Object("server")
+    database = providers.Singleton(
+        SqliteDatabase, providers.Callable(database_file, settings), role=database_role
+    )
+    turns = providers.Singleton(SqlTurnStore, database)
+    history = providers.Singleton(SqlTurnHistory, database)
+    sessions = providers.Singleton(SqlSessionStore, database)
+    audit = providers.Singleton(SqlAuditLog, database)
+    jobs = providers.Singleton(SqlJobQueue, database)
+    key_store = providers.Singleton(SqlKeyStore, database)
+    revisions = providers.Singleton(SqlPersonaRevisions, database)
+
+    memory = providers.Singleton(InMemoryChatMemory)
+    knowledge = providers.Singleton(InMemoryKnowledgeBase)
+    profile = providers.Singleton(InMemoryProfileStore)
+    toolbox = providers.Singleton(builtin_tools)
+    arguments = providers.Singleton(JsonSchemaArgumentCheck)
+
+    persona_files = providers.Singleton(
+        YamlPersonaFiles, providers.Callable(_persona_folder, settings.provided.personas)
+    )
+    catalog = providers.Singleton(LiveCatalog, persona_files, revisions, clock)
+    models = providers.Singleton(language_models, settings.provided.models)
+    configuration = providers.Singleton(
+        LiveConfiguration,
+        catalog,
+        models,
+        providers.Callable(found_providers, settings.provided.models),
+        settings.provided.models,
+    )
+    snapshot = providers.Callable(LiveConfiguration.snapshot, configuration)
+
+    generation = providers.Singleton(
+        Generation,
+        models,
+        clock,
+        providers.Singleton(
+            ModelDeadlines,
+            first_token_s=settings.provided.models.first_token_s,
+            chain_s=settings.provided.models.chain_s,
+            between_s=settings.provided.models.between_s,
+        ),
+    )
+    assembly = providers.Singleton(
+        ContextAssembly,
+        history,
+        memory,
+        knowledge,
+        profile,
+        tokens,
+        clock,
+        providers.Singleton(
+            Deadlines,
+            memory_ms=providers.Callable(_milliseconds, settings.provided.memory),
+            knowledge_ms=providers.Callable(_milliseconds, settings.provided.knowledge),
+            profile_ms=providers.Callable(_milliseconds, settings.provided.profile),
+        ),
+    )
+    pipeline = providers.Singleton(
+        ChatPipeline,
+        providers.Singleton(
+            ChatParts,
+            turns=turns,
+            history=history,
+            audit=audit,
+            revisions=revisions,
+            assembly=assembly,
+            generation=generation,
+            toolbox=toolbox,
+            arguments=arguments,
+            tokens=tokens,
+            snapshot=configuration.provided.snapshot,
+            clock=clock,
+            ids=ids,
+            audit_key=audit_key,
+            timezone=settings.provided.server.timezone,
+            limits=providers.Singleton(
+                ChatLimits,
+                turn_s=settings.provided.limits.turn_s,
+                answer_characters=settings.provided.limits.answer_characters,
+                tool_s=settings.provided.tools.deadline_s,
+                tool_result_characters=settings.provided.tools.result_characters,
+                window_tokens=settings.provided.models.window_tokens,
+            ),
+        ),
+    )
+
+    sealing = providers.Singleton(Sealing, audit, audit_key, settings.provided.audit.seal_s)
+    worker = providers.Singleton(Worker, jobs, providers.Object({LEARN: flush}), clock)
+    vitals = providers.Singleton(
+        Vitals,
+        providers.Callable(_probe, jobs),
+        providers.Callable(_circuits, generation, assembly),
+        clock,
+    )
+
+    keys = providers.Singleton(Keys, key_store, clock)
+    door = providers.Singleton(_door, keys, development=development)
+    refusals = providers.Singleton(RefusalLog, audit, audit_key, ids, clock)

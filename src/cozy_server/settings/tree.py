@@ -28,19 +28,19 @@ class ServerSettings(msgspec.Struct, frozen=True):
     cors_origins: tuple[str, ...] = ()
     """Origins of web pages that may call, each exactly as `https://example.org`; none by default."""
     shutdown_timeout_s: Seconds = 30.0
-    """How long answers under way may take to finish after SIGTERM; then they are cut and kept as interrupted."""
-    drain_s: Annotated[float, Meta(ge=0, le=3_600)] = 0.0
-    """How long `/readyz` says 503 before new connections are refused; longer than a load balancer's interval."""
+    """How long after SIGTERM answers under way may take to finish; then they are cut and kept as interrupted."""
+    drain_s: Annotated[float, Meta(ge=0, le=3_600)] = 1.0
+    """How long after SIGTERM `/readyz` says 503 before new connections are refused, so that a load balancer notices."""
     header_timeout_s: Seconds = 30.0
     """A request whose headers take longer is cut."""
-    body_timeout_s: Seconds = 60.0
-    """A request whose body takes longer is cut."""
+    body_timeout_s: Seconds = 65.0
+    """A connection whose request body takes longer is cut; a JSON body is answered 408 after 60 s."""
+    send_timeout_s: Seconds = 60.0
+    """A connection whose client stops reading its answer for so long is cut."""
     keep_alive_s: Seconds = 75.0
     """How long an idle connection stays open; longer than a proxy's, so that it never meets a closing one."""
     header_bytes: Annotated[int, Meta(ge=1_024, le=1_048_576)] = 16_384
     """Most bytes of a request's line and headers together."""
-    body_bytes: Annotated[int, Meta(ge=1_024)] = 10_485_760
-    """Most bytes of a JSON body."""
     timezone: str = "UTC"
     """IANA zone of those who do not say theirs."""
 

@@ -1,0 +1,120 @@
+"""The application: routes, the error table, and the one lifespan that opens and closes what the container made."""
+
+from collections.abc import AsyncIterator, Callable
+from contextlib import AsyncExitStack, asynccontextmanager
+from typing import Any
+
+from litestar import Litestar, Router
+from litestar.config.cors import CORSConfig
+from litestar.di import Provide
+from litestar.handlers import HTTPRouteHandler
+from litestar.middleware import DefineMiddleware
+
+from cozy_domain.errors import ConfigError
+from cozy_domain.persona.document import InvalidPersonaError
+from cozy_domain.routing.choice import clashes
+from cozy_server import docs, health
+from cozy_server.auth import PUBLIC, Gate, caller_of_request
+from cozy_server.container import Container
+from cozy_server.cozy import sessions
+from cozy_server.openai import chat, models
+from cozy_server.problems import EXCEPTION_HANDLERS, Stamp, errors_page
+from cozy_server.upkeep import upkeep
+
+ROUTES: tuple[HTTPRouteHandler, ...] = (
+    *chat.routes,
+    *models.routes,
+    *sessions.routes,
+    *health.routes,
+    *docs.routes,
+)
+
+
+def create_app(container: Container) -> Litestar:
+    """The whole server as an ASGI application. It works between the start and the end of its lifespan."""
+    app = Litestar(
+        [
+            *ROUTES,
+            *(docs.development_routes if container.development() else ()),
+            Router("/", route_handlers=[errors_page], opt=PUBLIC),
+        ],
+        dependencies={
+            "caller": Provide(caller_of_request, sync_to_thread=False),
+            "clock": _from(container.clock),
+            "history": _from(container.history),
+            "pipeline": _from(container.pipeline),
+            "sessions": _from(container.sessions),
+            "snapshot": _from(container.snapshot),
+            "vitals": _from(container.vitals),
+        },
+        middleware=[DefineMiddleware(Gate, door=container.door(), refusals=container.refusals())],
+        exception_handlers=dict(EXCEPTION_HANDLERS),
+        openapi_config=docs.openapi_config(),
+        cors_config=_cors(container.settings().server.cors_origins),
+        lifespan=[lambda _: opened(container)],
+        logging_config=None,
+        debug=False,
+    )
+    # Around everything, the answers of Litestar's router and of CORS included.
+    app.asgi_handler = Stamp(app.asgi_handler, container.ids(), container.clock())
+    return app
+
+
+@asynccontextmanager
+async def opened(container: Container) -> AsyncIterator[None]:
+    """Everything that was opened inside is closed after it, in reverse order, whatever happens.
+
+    Raises:
+        ConfigError: personas, routes or the default model are not as they must be.
+        StorageUnavailableError: the store cannot be used.
+    """
+    async with AsyncExitStack() as stack:
+        database = container.database()
+        await database.aopen()
+        stack.push_async_callback(database.aclose)
+        for model in container.models().values():
+            if hasattr(model, "aclose"):
+                stack.push_async_callback(model.aclose)
+        await configure(container)
+        stack.push_async_callback(container.assembly().aclose)
+        await stack.enter_async_context(upkeep(container.sealing(), container.worker()))
+        # Answers under way had their time before: the server waits for its clients.
+        await stack.enter_async_context(container.pipeline().running(drain_s=0.0))
+        yield
+
+
+async def configure(container: Container) -> None:
+    """Loads the personas and settles the default model.
+
+    Raises:
+        ConfigError: something is wrong with them; with all of it.
+    """
+    errors = tuple(it for it in await container.catalog().reload() if it.severity == "error")
+    if errors:
+        raise InvalidPersonaError(errors)
+    configuration = container.configuration()
+    await configuration.settle()
+    wrong = clashes(configuration.snapshot())
+    if wrong:
+        raise ConfigError("\n".join(wrong))
+
+
+def _from(provider: Callable[[], Any]) -> Provide:
+    """The pattern that Litestar and dependency-injector agree on: a plain function, resolved at each request, so that
+    ``override`` works in tests."""
+
+    def resolve() -> Any:
+        return provider()
+
+    return Provide(resolve, sync_to_thread=False)
+
+
+def _cors(origins: tuple[str, ...]) -> CORSConfig | None:
+    if not origins:
+        return None
+    return CORSConfig(
+        allow_origins=list(origins),
+        allow_methods=["GET", "POST", "PATCH", "DELETE"],
+        allow_headers=["authorization", "content-type", "idempotency-key", "x-request-id"],
+        expose_headers=["x-request-id", "retry-after", "openai-processing-ms"],
+    )

@@ -1,0 +1,216 @@
+"""Who asks: from a request's credential to a `Caller`, before anything of its body is read.
+
+Two doors. ``cozy serve`` wants an API key from everybody. ``cozy dev`` listens on loopback only and takes whoever comes for
+the account ``dev``; because a web page in a browser on the same machine also comes from loopback, its Host header must
+name loopback too, which a page that rebinds its own name cannot (settled question 2). A token with our prefix is checked at
+both: a client that means to be somebody must not silently be somebody else.
+
+A route is open to every caller unless it says otherwise: `PUBLIC` needs no credential, `ADMIN` the role.
+"""
+
+import ipaddress
+import logging
+from collections import OrderedDict
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import Any, Protocol
+from uuid import UUID
+
+from litestar import Request
+from litestar.datastructures import Headers
+from litestar.types import ASGIApp, Receive, Scope, Send
+
+from cozy_domain.access.caller import Caller
+from cozy_domain.access.keys import PREFIX, ApiKey, caller_of, hash_of, prefix_of
+from cozy_domain.access.ports import KeyStore
+from cozy_domain.audit.chain import sign
+from cozy_domain.audit.events import AccessRefused, AuditRecord
+from cozy_domain.audit.ports import AuditLog
+from cozy_domain.clock import Clock
+from cozy_domain.errors import AccessError, StorageError
+from cozy_domain.ids import Ids
+
+PUBLIC: Mapping[str, Any] = {"access": "public"}
+"""Options of a route that asks for no credential."""
+ADMIN: Mapping[str, Any] = {"access": "admin"}
+"""Options of a route for administrators."""
+
+DEVELOPER = Caller(account="dev", role="admin")
+REMEMBERED_NS = 5_000_000_000
+"""So long a good key is not looked up again, and so long a revoked one may live on (reliability Z3)."""
+MOST_REMEMBERED = 1_024
+AUDIT_EVERY_NS = 1_000_000_000
+"""Of refusals for the same reason at the same route one a second is audited: the log must not be what a flood fills."""
+
+_log = logging.getLogger(__name__)
+_NOBODYS = ApiKey(
+    id=UUID(int=0),
+    prefix="",
+    hash="0" * 64,
+    name="",
+    account="",
+    role="user",
+    created_at=datetime(2026, 1, 1, tzinfo=UTC),
+)
+
+
+class Door(Protocol):
+    """Decides who asks."""
+
+    async def caller(self, headers: Headers) -> Caller:
+        """
+        Raises:
+            AccessError: ``missing_api_key``, ``invalid_api_key`` or ``permission_denied``.
+            StorageUnavailableError: keys cannot be looked up.
+        """
+        ...
+
+
+class Keys:
+    """Checks API keys; remembers good ones for five seconds, by the SHA-256 of the whole token."""
+
+    def __init__(self, store: KeyStore, clock: Clock) -> None:
+        self._store = store
+        self._clock = clock
+        self._good: OrderedDict[str, tuple[Caller, int]] = OrderedDict()
+
+    async def caller(self, token: str) -> Caller:
+        """
+        Raises:
+            AccessError: ``invalid_api_key``.
+            StorageUnavailableError: keys cannot be looked up.
+        """
+        digest = hash_of(token)
+        known = self._good.get(digest)
+        if known and self._clock.monotonic_ns() < known[1]:
+            return known[0]
+        caller = await self._looked_up(token)
+        self._good[digest] = (caller, self._clock.monotonic_ns() + REMEMBERED_NS)
+        self._good.move_to_end(digest)
+        while len(self._good) > MOST_REMEMBERED:
+            self._good.popitem(last=False)
+        return caller
+
+    async def _looked_up(self, token: str) -> Caller:
+        prefix = prefix_of(token)
+        key = await self._store.find(prefix) if prefix else None
+        # A prefix that nobody has takes the same comparison as a wrong secret.
+        caller = caller_of(key or _NOBODYS, token, self._clock.now())
+        if caller is None:
+            raise AccessError(
+                "The API key is wrong, expired or revoked.",
+                code="invalid_api_key",
+                hint="Check the key; `cozy keys list` shows which are alive.",
+            )
+        return caller
+
+
+class KeyDoor:
+    """For everybody an API key."""
+
+    def __init__(self, keys: Keys) -> None:
+        self._keys = keys
+
+    async def caller(self, headers: Headers) -> Caller:
+        token = _token(headers)
+        if token is None:
+            raise AccessError(
+                "You did not provide an API key.",
+                code="missing_api_key",
+                hint="Send the header Authorization: Bearer <key>; `cozy keys create` makes one.",
+            )
+        return await self._keys.caller(token)
+
+
+class DevelopmentDoor:
+    """On loopback: no key is an administrator, a key of ours is whose it is."""
+
+    def __init__(self, keys: Keys) -> None:
+        self._keys = keys
+
+    async def caller(self, headers: Headers) -> Caller:
+        host = headers.get("host", "")
+        if not is_loopback(host):
+            raise AccessError(
+                "This server runs for development and answers to loopback names only.",
+                hint="Call http://127.0.0.1 or http://localhost; to be reached from elsewhere, run `cozy serve`.",
+            )
+        token = _token(headers)
+        if token is None or not token.startswith(PREFIX):
+            return DEVELOPER
+        return await self._keys.caller(token)
+
+
+class RefusalLog:
+    """Audits refusals, a bounded number of them."""
+
+    def __init__(self, audit: AuditLog, key: bytes, ids: Ids, clock: Clock) -> None:
+        self._audit = audit
+        self._key = key
+        self._ids = ids
+        self._clock = clock
+        self._last: dict[tuple[str, str], int] = {}
+
+    async def note(self, error: AccessError, route: str, request: str | None) -> None:
+        """Writes the record, or leaves it when there was one just now; a store that fails changes nothing for the caller."""
+        now_ns = self._clock.monotonic_ns()
+        event = AccessRefused(reason=error.code, route=route)
+        last = self._last.get((event.reason, event.route))
+        if last is not None and now_ns - last < AUDIT_EVERY_NS:
+            return
+        self._last[event.reason, event.route] = now_ns  # as many as there are routes and reasons
+        record = AuditRecord(
+            id=self._ids.new(), at=self._clock.now(), event=event, level="warning", request=request
+        )
+        try:
+            await self._audit.write((sign(self._key, record),))
+        except StorageError:
+            _log.warning("refusal_not_audited", extra={"reason": event.reason, "route": route})
+
+
+class Gate:
+    """Middleware on every route: lets a request through with its caller, or refuses it."""
+
+    def __init__(self, app: ASGIApp, door: Door, refusals: RefusalLog) -> None:
+        self._app = app
+        self._door = door
+        self._refusals = refusals
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        access = scope["route_handler"].opt.get("access")
+        if access != "public":
+            scope.setdefault("state", {})["caller"] = await self._admitted(scope, access)
+        await self._app(scope, receive, send)
+
+    async def _admitted(self, scope: Scope, access: str | None) -> Caller:
+        try:
+            caller = await self._door.caller(Headers.from_scope(scope))
+            if access == "admin" and caller.role != "admin":
+                raise AccessError("This needs the key of an administrator.")
+        except AccessError as error:
+            await self._refusals.note(error, scope["path_template"], scope.get("state", {}).get("request_id"))
+            raise
+        return caller
+
+
+def caller_of_request(request: Request[Any, Any, Any]) -> Caller:
+    """Whom `Gate` let through."""
+    caller: Caller = request.scope["state"]["caller"]
+    return caller
+
+
+def is_loopback(host: str) -> bool:
+    """Whether a Host header names this machine to itself: ``localhost``, ``127.0.0.0/8`` or ``[::1]``, with any port."""
+    name = host.lower()
+    name = name[1:].partition("]")[0] if name.startswith("[") else name.partition(":")[0]
+    if name == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(name).is_loopback
+    except ValueError:
+        return False
+
+
+def _token(headers: Headers) -> str | None:
+    scheme, _, token = headers.get("authorization", "").partition(" ")
+    return token.strip() or None if scheme.lower() == "bearer" else None

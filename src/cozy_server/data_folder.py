@@ -1,0 +1,97 @@
+"""The folder that holds what must not be lost or read: the database file and the audit key."""
+
+import os
+import re
+import secrets
+from pathlib import Path
+
+from cozy_domain.errors import ConfigError
+from cozy_server.settings.tree import Settings
+
+AUDIT_KEY = "audit.key"
+AUDIT_KEY_BYTES = 32
+_HEX_KEY = re.compile(rf"[0-9a-fA-F]{{{2 * AUDIT_KEY_BYTES}}}")
+_SQLITE = "sqlite:///"
+
+
+def folder(settings: Settings) -> Path:
+    return Path(settings.data.folder)
+
+
+def database_file(settings: Settings) -> Path:
+    """
+    Raises:
+        ConfigError: ``database.url`` is not one of SQLite.
+    """
+    url = settings.database.url
+    if url is None:
+        return folder(settings) / "cozy.db"
+    if not url.reveal().startswith(_SQLITE):
+        raise ConfigError(
+            "database.url is not of the form sqlite:///PATH, the only store there is yet",
+            hint="Leave it out for the file cozy.db in the data folder.",
+        )
+    return Path(url.reveal().removeprefix(_SQLITE))
+
+
+def prepare(place: Path) -> None:
+    """Creates the folder for its owner alone; one that exists keeps its mode.
+
+    Raises:
+        ConfigError: it cannot be created.
+    """
+    try:
+        place.mkdir(mode=0o700, parents=True, exist_ok=True)
+    except OSError as error:
+        raise ConfigError(
+            f"the data folder {place} cannot be used: {error.strerror}",
+            hint="Name another one with --data or COZY_DATA.",
+        ) from None
+
+
+def audit_key(settings: Settings, *, generate: bool) -> bytes:
+    """The key that signs audit records: from the settings, else from the folder, where it may be generated.
+
+    Raises:
+        ConfigError: there is none, or it is not 64 hex digits.
+    """
+    if settings.audit.key is not None:
+        return _parsed(settings.audit.key.reveal(), "audit.key")
+    file = folder(settings) / AUDIT_KEY
+    if generate and not file.exists():
+        prepare(file.parent)
+        _write_new(file, secrets.token_hex(AUDIT_KEY_BYTES))
+    try:
+        return _parsed(file.read_text(encoding="ascii").strip(), str(file))
+    except FileNotFoundError:
+        raise ConfigError(
+            f"there is no audit key: audit.key is not set, and {file} does not exist",
+            hint=(
+                f"Make one with `openssl rand -hex {AUDIT_KEY_BYTES} > {file}`, or set COZY_AUDIT__KEY (also as"
+                " env:NAME or file:PATH). Keep it: without it the audit log cannot be checked."
+            ),
+        ) from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(f"the audit key {file} cannot be read ({type(error).__name__})") from None
+
+
+def _parsed(text: str, place: str) -> bytes:
+    if not _HEX_KEY.fullmatch(text):
+        raise ConfigError(f"{place} is not {2 * AUDIT_KEY_BYTES} hex digits")
+    return bytes.fromhex(text)
+
+
+def _write_new(file: Path, text: str) -> None:
+    """Readable by its owner from the first moment; of two processes at once, one writes and both read the same."""
+    whole = file.with_name(f"{file.name}.{secrets.token_hex(4)}")
+    descriptor = os.open(whole, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    with os.fdopen(descriptor, "w", encoding="ascii") as out:
+        out.write(text + "\n")
+        out.flush()
+        os.fsync(descriptor)
+    try:
+        os.link(whole, file)
+    except FileExistsError:
+        pass
+    finally:
+        whole.unlink()

@@ -1,0 +1,111 @@
+"""How it is: for a supervisor (`/livez`), a load balancer (`/readyz`) and people (`/health`, `/health/engines`).
+
+All but the engines are public and therefore say little. Providers and engines never make a process unready: without them
+it degrades, but without its store it cannot keep its promises.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Literal
+
+import msgspec
+from litestar import Response, get
+from litestar.di import NamedDependency
+from litestar.params import SkipValidation
+
+from cozy_domain.clock import Clock
+from cozy_domain.errors import StorageError
+from cozy_domain.routing.circuit import Circuit
+from cozy_server.auth import ADMIN, PUBLIC
+
+STORE_PATIENCE_S = 2.0
+"""A probe that waits longer has usually been given up."""
+
+Overall = Literal["ok", "degraded", "unusable"]
+Breaker = Literal["closed", "open", "half_open"]
+
+
+class Vitals:
+    """What the process knows of itself. ``draining`` is set when it begins to stop."""
+
+    def __init__(
+        self,
+        ask_store: Callable[[], Awaitable[object]],
+        circuits: Callable[[], Mapping[str, Circuit]],
+        clock: Clock,
+    ) -> None:
+        self.draining = False
+        self._ask_store = ask_store
+        self._circuits = circuits
+        self._clock = clock
+
+    async def store_answers(self) -> bool:
+        try:
+            async with asyncio.timeout(STORE_PATIENCE_S):
+                await self._ask_store()
+        except (StorageError, TimeoutError):
+            return False
+        return True
+
+    def breakers(self) -> dict[str, Breaker]:
+        """By engine (``memory``) and model (``provider/id``), as far as they were asked."""
+        now = self._clock.monotonic_ns()
+        return {name: _breaker(circuit, now) for name, circuit in sorted(self._circuits().items())}
+
+    async def overall(self) -> Overall:
+        if not await self.store_answers():
+            return "unusable"
+        return "ok" if all(breaker == "closed" for breaker in self.breakers().values()) else "degraded"
+
+
+class Status(msgspec.Struct, frozen=True):
+    status: str
+
+
+class Health(msgspec.Struct, frozen=True):
+    """``degraded``: it answers, without some engine or model."""
+
+    status: Overall
+
+
+class EngineHealth(msgspec.Struct, frozen=True):
+    """The breaker of each engine and model that was asked since the start: open means it is left alone for now."""
+
+    engines: dict[str, Breaker]
+
+
+@get("/livez", opt=PUBLIC, tags=["health"], sync_to_thread=False)
+def livez() -> Status:
+    """Whether the process runs; it is restarted when not."""
+    return Status("ok")
+
+
+@get("/readyz", opt=PUBLIC, tags=["health"])
+async def readyz(vitals: NamedDependency[SkipValidation[Vitals]]) -> Response[Status]:
+    """Whether to send requests here: 503 while it stops, and while its store does not answer."""
+    if vitals.draining:
+        return Response(Status("draining"), status_code=503)
+    if not await vitals.store_answers():
+        return Response(Status("store_unavailable"), status_code=503)
+    return Response(Status("ready"))
+
+
+@get("/health", opt=PUBLIC, tags=["health"])
+async def health(vitals: NamedDependency[SkipValidation[Vitals]]) -> Health:
+    """The state of the whole, in a word."""
+    return Health(await vitals.overall())
+
+
+@get("/health/engines", opt=ADMIN, tags=["health"], sync_to_thread=False)
+def engine_health(vitals: NamedDependency[SkipValidation[Vitals]]) -> EngineHealth:
+    """The state of each engine and model."""
+    return EngineHealth(vitals.breakers())
+
+
+routes = (livez, readyz, health, engine_health)
+
+
+def _breaker(circuit: Circuit, now_ns: int) -> Breaker:
+    if circuit.open_until_ns is None:
+        return "closed"
+    return "open" if now_ns < circuit.open_until_ns else "half_open"

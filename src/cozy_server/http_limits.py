@@ -1,0 +1,171 @@
+"""Bounds on a connection that uvicorn does not have: slow headers, large headers, slow bodies, readers that stall.
+
+uvicorn keeps half a request's headers open for ever (measured: over 50 s). What lives here is one timer for each connection,
+running while the client owes us something: the end of its headers, the end of its body, or room in its receive buffer.
+Errors that are found below the application have the application's shape.
+"""
+
+import asyncio
+import secrets
+from collections.abc import Callable
+from http import HTTPStatus
+from typing import ClassVar
+
+import msgspec
+from msgspec.structs import replace
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+
+from cozy_domain.errors import InputError
+from cozy_server.problems import Problem, problem_of
+
+
+class HttpLimits(msgspec.Struct, frozen=True):
+    """``send_s``: how long a client may leave an answer unread while our buffer for it is full."""
+
+    header_s: float = 30.0
+    header_bytes: int = 16_384
+    body_s: float = 65.0
+    send_s: float = 60.0
+
+
+def bounded_protocol(limits: HttpLimits) -> type[HttpToolsProtocol]:
+    """The protocol class to give uvicorn as ``http=``."""
+    return type("BoundedHttpProtocol", (_BoundedHttp,), {"limits": limits})
+
+
+class _BoundedHttp(HttpToolsProtocol):
+    limits: ClassVar[HttpLimits] = HttpLimits()
+
+    _owed: asyncio.TimerHandle | None = None
+    """Runs while the request on its way is not complete."""
+    _unread: asyncio.TimerHandle | None = None
+    _in_headers = True
+    _head_bytes = 0
+    """As they come over the wire, while the end of the headers has not."""
+    _parsed_bytes = 0
+    _refused = False
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as uvicorn has it
+        super().connection_made(transport)
+        self._expect(self.limits.header_s, self._headers_late)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._settle()
+        self.resume_writing()
+        super().connection_lost(exc)
+
+    def data_received(self, data: bytes) -> None:
+        if self._refused:
+            return
+        if self._in_headers:
+            self._head_bytes += len(data)
+            if self._owed is None:  # a kept connection speaks again
+                self._expect(self.limits.header_s, self._headers_late)
+        super().data_received(data)
+        if self._in_headers and self._head_bytes > self.limits.header_bytes:
+            self._refuse(_too_large(self.limits))
+
+    def on_message_begin(self) -> None:
+        self._parsed_bytes = 0
+        super().on_message_begin()
+
+    def on_url(self, url: bytes) -> None:
+        self._parsed_bytes += len(url)
+        super().on_url(url)
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        self._parsed_bytes += len(name) + len(value) + len(b": \r\n")
+        super().on_header(name, value)
+
+    def on_headers_complete(self) -> None:
+        if self._refused:
+            return
+        self._in_headers = False
+        self._head_bytes = 0
+        if self._parsed_bytes > self.limits.header_bytes:
+            self._refuse(_too_large(self.limits))
+            return
+        self._expect(self.limits.body_s, self._body_late)
+        super().on_headers_complete()
+
+    def on_body(self, body: bytes) -> None:
+        if not self._refused:
+            super().on_body(body)
+
+    def on_message_complete(self) -> None:
+        self._settle()
+        self._in_headers = True
+        if not self._refused:
+            super().on_message_complete()
+
+    def pause_writing(self) -> None:
+        super().pause_writing()
+        if self._unread is None:
+            self._unread = self.loop.call_later(self.limits.send_s, self.transport.abort)
+
+    def resume_writing(self) -> None:
+        if self._unread is not None:
+            self._unread.cancel()
+            self._unread = None
+        super().resume_writing()
+
+    def send_400_response(self, msg: str) -> None:  # noqa: ARG002  # uvicorn's text; ours has the usual shape
+        self._refuse(_said(HTTPStatus.BAD_REQUEST, InputError("This is not a valid HTTP request.")))
+
+    def _expect(self, within_s: float, otherwise: Callable[[], None]) -> None:
+        self._settle()
+        self._owed = self.loop.call_later(within_s, otherwise)
+
+    def _settle(self) -> None:
+        if self._owed is not None:
+            self._owed.cancel()
+            self._owed = None
+
+    def _headers_late(self) -> None:
+        if self._head_bytes:
+            self._refuse(_late("headers"))
+        else:
+            self.transport.close()
+
+    def _body_late(self) -> None:
+        self._refuse(_late("body"))
+
+    def _refuse(self, problem: Problem) -> None:
+        """Answers when nothing of another answer is on its way, and closes."""
+        self._refused = True
+        self._settle()
+        under_way = getattr(self.cycle, "response_started", False) and not self.cycle.response_complete
+        if not under_way:
+            self.transport.write(_rendered(problem))
+        self.transport.close()
+
+
+def _late(what: str) -> Problem:
+    return problem_of(
+        InputError(f"The {what} of the request did not arrive in time.", code="request_timeout"),
+        request=_request_id(),
+    )
+
+
+def _too_large(limits: HttpLimits) -> Problem:
+    error = InputError(f"The headers of the request are larger than {limits.header_bytes} bytes.")
+    return _said(HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE, error)
+
+
+def _said(status: HTTPStatus, error: InputError) -> Problem:
+    return replace(problem_of(error, request=_request_id()), status=status.value)
+
+
+def _request_id() -> str:
+    """No application has seen this request, so its id is made here."""
+    return f"req_{secrets.token_hex(16)}"
+
+
+def _rendered(problem: Problem) -> bytes:
+    body = problem.body
+    head = (
+        f"HTTP/1.1 {problem.status} {HTTPStatus(problem.status).phrase}\r\n"
+        f"content-type: application/json\r\ncontent-length: {len(body)}\r\n"
+        f"x-request-id: {problem.error.request_id}\r\nconnection: close\r\n\r\n"
+    )
+    return head.encode() + body

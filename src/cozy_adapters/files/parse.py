@@ -127,7 +127,7 @@ class _Parser:
 
     def _scalar(self, event: yaml.ScalarEvent) -> ScalarNode:
         mark = self._mark(event)
-        if not event.implicit[0]:
+        if event.tag or not event.implicit[0]:
             self._check_tag(event.tag, mark, "str")
             return ScalarNode(event.value, mark)
         if _INT.fullmatch(event.value) and len(event.value) > MAX_DIGITS:

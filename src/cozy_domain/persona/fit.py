@@ -1,8 +1,8 @@
 """Whether a document fits the schema (pure). Every problem is found, each where its value was written."""
 
+import re
 from collections.abc import Iterable, Iterator
 from math import isfinite
-from re import fullmatch
 from typing import assert_never
 
 import msgspec
@@ -25,6 +25,7 @@ _FORMS = {
     LOCALE_PATTERN: "a language tag such as en, zh-CN or mul",
 }
 _SHOWN = 40  # characters of a value that a message repeats
+_BROKEN = re.compile(r"[\x00\ud800-\udfff]")
 _INTEGERS = range(-(2**63), 2**64)  # what JSON readers of other languages and databases keep exactly at best
 _TRUTHS = {"yes": "true", "on": "true", "no": "false", "off": "false"}  # of YAML 1.1, text since 1.2
 
@@ -119,7 +120,7 @@ def _misfit(node: Node, shape: inspect.Type) -> _Misfit | None:
 
 
 def _misfit_text(text: str, shape: inspect.StrType) -> _Misfit | None:
-    if shape.pattern is not None and not fullmatch(shape.pattern, text):
+    if shape.pattern is not None and not re.fullmatch(shape.pattern, text):
         return _Misfit(f"{_quoted(text)} is not {_FORMS[shape.pattern]}")
     if shape.min_length is not None and len(text) < shape.min_length:
         return _Misfit("is empty")
@@ -226,8 +227,7 @@ def _unstorable(node: Node, path: Path) -> Iterator[Problem]:
 
 def _why_unstorable(value: str | int | float | bool | None) -> str:
     if isinstance(value, str):
-        broken = any(char == "\0" or "\ud800" <= char <= "\udfff" for char in value)
-        return "text with a NUL or half a surrogate pair cannot be stored" if broken else ""
+        return "text with a NUL or half a surrogate pair cannot be stored" if _BROKEN.search(value) else ""
     if isinstance(value, float):
         return "" if isfinite(value) else f"{value} cannot be stored"
     if isinstance(value, int) and value not in _INTEGERS:

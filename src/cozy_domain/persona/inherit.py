@@ -57,12 +57,12 @@ def _merge(parent: Node, child: Node, path: Path, problems: list[Problem]) -> No
 
 
 def _merge_maps(parent: MapNode, child: MapNode, path: Path, problems: list[Problem]) -> MapNode:
-    merged = parent
+    merged = {entry.key: entry for entry in parent.entries}
     for entry in child.entries:
-        old = parent.get(entry.key)
-        value = entry.value if old is None else _merge(old, entry.value, (*path, entry.key), problems)
-        merged = merged.replacing(entry.key, value)
-    return MapNode(merged.entries, child.mark)
+        old = merged.get(entry.key)
+        value = _merge(old.value, entry.value, (*path, entry.key), problems) if old else entry.value
+        merged[entry.key] = Entry(entry.key, value, entry.mark)
+    return MapNode(tuple(merged.values()), child.mark)
 
 
 def _is_edit(node: MapNode) -> bool:
@@ -71,19 +71,19 @@ def _is_edit(node: MapNode) -> bool:
 
 
 def _edited(old: ListNode, edit: MapNode, path: Path, problems: list[Problem]) -> ListNode:
-    unwanted = _items(edit, ("remove",))
     values = [bare(item) for item in old.items]
-    for item in unwanted:
-        if bare(item) not in values:
+    present = set(values)
+    unwanted = {bare(item): item for item in _items(edit, ("remove",))}
+    for value, item in unwanted.items():
+        if value not in present:
             message = "has nothing to remove: the parent's list does not contain this"
             problems.append(problem_at(item.mark, path, message, "persona_remove", warning=True))
-    gone = [bare(item) for item in unwanted]
-    kept = (item for item, value in zip(old.items, values, strict=True) if value not in gone)
+    kept = (item for item, value in zip(old.items, values, strict=True) if value not in unwanted)
     return ListNode((*kept, *_items(edit, ("append",))), edit.mark)
 
 
 def _lifted_denials(parent: MapNode, child: MapNode) -> Iterator[Problem]:
-    denied = [bare(item) for item in _items(parent, _DENY)]
+    denied = {bare(item) for item in _items(parent, _DENY)}
     for item in _items(child, (*_DENY, "remove")):
         if bare(item) in denied:
             yield problem_at(
@@ -96,7 +96,7 @@ def _denying(merged: MapNode, denied: tuple[Node, ...]) -> MapNode:
     own = tools.get("deny") if isinstance(tools, MapNode) else None
     if not isinstance(tools, MapNode) or not isinstance(own, ListNode):
         return merged  # a mistake that `fit` names
-    said = [bare(item) for item in own.items]
+    said = {bare(item) for item in own.items}
     inherited = tuple(item for item in denied if bare(item) not in said)
     return merged.replacing("tools", tools.replacing("deny", ListNode((*inherited, *own.items), own.mark)))
 
@@ -113,14 +113,15 @@ def _widenings(parent: ToolPermissions, child: ToolPermissions) -> Iterator[Faul
     code = "persona_tools_sealed"
     if not child.sealed:
         yield Fault(("tools", "sealed"), "a child cannot unseal what its parent sealed", code)
+    gained, places, approved = child.usable - parent.usable, frozenset(parent.mcp), frozenset(child.approval)
     for index, tool in enumerate(child.allow):
-        if tool in child.usable - parent.usable:
+        if tool in gained:
             yield Fault(("tools", "allow", index), f"'{tool}' is not allowed by the sealed parent", code)
     for index, place in enumerate(child.mcp):
-        if place not in parent.mcp:
+        if place not in places:
             yield Fault(("tools", "mcp", index), f"'{place}' is not allowed by the sealed parent", code)
     for tool in parent.approval:
-        if tool not in child.approval:
+        if tool not in approved:
             yield Fault(("tools", "approval"), f"the sealed parent has '{tool}' approved first", code)
     for tool, limit in parent.limits.items():
         if child.limits[tool] > limit:

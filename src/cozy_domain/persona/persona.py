@@ -252,7 +252,8 @@ def _lore_faults(lore: Lore) -> Iterator[Fault]:
 
 
 def _tool_faults(tools: ToolPermissions) -> Iterator[Fault]:
+    usable = tools.usable
     for index, tool in enumerate(tools.allow):
-        if tool in tools.deny:
+        if tool not in usable:
             message = f"'{tool}' has no effect: it is denied"
             yield Fault(("tools", "allow", index), message, "persona_tools_denied", warning=True)

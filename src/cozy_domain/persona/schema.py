@@ -20,6 +20,8 @@ from cozy_domain.persona.document import (
 )
 from cozy_domain.persona.persona import ID_PATTERN, Persona
 
+MAX_UNKNOWN = 256  # what a known key may have been is looked for once for each
+
 
 class Parent(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Whom a persona extends; with a revision, as it was then."""
@@ -57,17 +59,29 @@ def set_apart(root: MapNode, *, in_lists: bool, problems: list[Problem]) -> MapN
     """The document with every unknown key moved to ``extensions``, under its dotted path.
 
     Inside lists only with ``in_lists``: while lists can still be joined to others, the places in them are not final.
-    A key that looks like a slip of a known one is a warning; one that is there already is an error.
+    A key that looks like a slip of a known one is a warning; one that is there already, or one too many, is an error.
     """
-    strays: list[Entry] = []
-    clean = _clean_struct(root, WRITTEN, (), _Apart(in_lists, strays, problems))
-    return _extended(clean, strays, problems) if strays else clean
+    strays: list[_Stray] = []
+    clean = _clean_struct(root, WRITTEN, (), _Apart(in_lists, strays))
+    if len(strays) > MAX_UNKNOWN:
+        message = f"{len(strays)} unknown keys are more than {MAX_UNKNOWN}"
+        problems.append(problem_at(root.mark, (), message, "persona_unknown_keys"))
+        return clean
+    problems.extend(_slips(strays))
+    return _extended(clean, strays, problems)
+
+
+class _Stray(msgspec.Struct, frozen=True):
+    """An unknown key, with the keys that are known where it stands."""
+
+    path: Path
+    entry: Entry
+    known: tuple[str, ...]
 
 
 class _Apart(msgspec.Struct, frozen=True):
     in_lists: bool
-    strays: list[Entry]
-    problems: list[Problem]
+    strays: list[_Stray]
 
 
 def _clean(node: Node, shape: inspect.Type, path: Path, apart: _Apart) -> Node:
@@ -97,25 +111,29 @@ def _clean_struct(node: MapNode, shape: inspect.StructType, path: Path, apart: _
         inner = (*path, entry.key)
         if entry.key in fields:
             kept.append(Entry(entry.key, _clean(entry.value, fields[entry.key], inner, apart), entry.mark))
-            continue
-        apart.strays.append(Entry(render(inner), entry.value, entry.mark))
-        if near := nearest(entry.key, fields) or _elsewhere(entry.key):
-            message = "is not known, kept as an extension"
-            apart.problems.append(
-                problem_at(entry.mark, inner, message, "persona_unknown_key", near, warning=True)
-            )
+        else:
+            apart.strays.append(_Stray(inner, entry, tuple(fields)))
     return MapNode(tuple(kept), node.mark)
 
 
-def _extended(root: MapNode, strays: list[Entry], problems: list[Problem]) -> MapNode:
-    extensions = root.get("extensions") or MapNode((), root.mark)
-    if not isinstance(extensions, MapNode):
-        return root  # `fit` says what is wrong with it
+def _slips(strays: Iterable[_Stray]) -> Iterator[Problem]:
     for stray in strays:
-        if stray.key in extensions:
-            path = ("extensions", stray.key)
-            problems.append(problem_at(stray.mark, path, "is given twice", "persona_extensions"))
-        extensions = extensions.replacing(stray.key, stray.value)
+        near = nearest(stray.entry.key, stray.known) or _elsewhere(stray.entry.key)
+        if near:
+            message = "is not known, kept as an extension"
+            yield problem_at(stray.entry.mark, stray.path, message, "persona_unknown_key", near, warning=True)
+
+
+def _extended(root: MapNode, strays: Iterable[_Stray], problems: list[Problem]) -> MapNode:
+    extensions = root.get("extensions") or MapNode((), root.mark)
+    if not isinstance(extensions, MapNode) or not strays:
+        return root  # what is no mapping is named by `fit`
+    for stray in strays:
+        key = render(stray.path)
+        if key in extensions:
+            message = "is given twice"
+            problems.append(problem_at(stray.entry.mark, ("extensions", key), message, "persona_extensions"))
+        extensions = extensions.replacing(key, stray.entry.value)
     return root.replacing("extensions", extensions)
 
 

@@ -1,6 +1,7 @@
 import msgspec
 import pytest
 
+from cozy_domain.persona.schema import MAX_UNKNOWN
 from tests.unit.domain.persona.written import document, extension, found, only, problems
 
 
@@ -81,3 +82,11 @@ def test_a_key_that_looks_like_a_slip_is_kept_with_a_warning(content: dict[str, 
 @pytest.mark.parametrize("key", ["x_game", "enabled", "kg"])
 def test_a_key_like_none_or_like_many_is_kept_without_a_word(key: str) -> None:
     assert found(document(**{key: 1})) == ()  # type: ignore[arg-type]
+
+
+def test_more_unknown_keys_than_anybody_writes_are_one_error() -> None:
+    allowed = {f"x_{number}": number for number in range(MAX_UNKNOWN)}
+    assert len(only(document("a", "", **allowed)).extensions) == MAX_UNKNOWN
+    assert problems(document("a", "", **allowed, prompt={"x_more": 1})) == [
+        "257 unknown keys are more than 256 [persona_unknown_keys]"
+    ]

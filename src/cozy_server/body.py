@@ -26,6 +26,8 @@ MAX_BYTES = 10_000_000
 MAX_DEPTH = 64
 MAX_CONTAINERS = 200_000
 """Objects and arrays in one body: 20 for each of 10,000 messages. Bounds the work of the depth check."""
+MAX_STRINGS = 500_000
+"""Likewise, keys included: 50 for each message."""
 DRAINED_BYTES = 40_000_000
 """So much of a body that is too large is read and thrown away: a client that is still sending does not read the 413."""
 PATIENCE_S = 60.0
@@ -201,6 +203,8 @@ def _check_depth(body: bytes) -> None:
     if body.count(b"[") + body.count(b"{") <= MAX_DEPTH:
         return
     bare = body.replace(b"\\\\", b"").replace(b'\\"', b"") if b"\\" in body else body
+    if bare.count(b'"') > 2 * MAX_STRINGS:
+        raise _invalid(f"The body holds more than {MAX_STRINGS} strings.")
     brackets = _STRINGS.sub(b"", bare).translate(_STEPS, _BRACKETS)
     if len(brackets) > 2 * MAX_CONTAINERS:
         raise _invalid(f"The body holds more than {MAX_CONTAINERS} objects and arrays.")

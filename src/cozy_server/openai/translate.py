@@ -36,6 +36,7 @@ from cozy_server.openai.history import check_history
 from cozy_server.openai.wire import ChatCompletionIn, CozyIn
 
 _NO_COZY = CozyIn()
+_OBJECT = msgspec.json.Decoder(dict[str, object])
 _URL_SCHEMES = ("http://", "https://", "data:")
 
 
@@ -346,11 +347,16 @@ def _given(value: msgspec.Raw) -> bool:
 
 
 def _object(value: msgspec.Raw, param: str) -> msgspec.Raw | None:
-    """A copy, so that the body it was cut from can be freed; None when it is absent."""
+    """A copy, so that the body it was cut from can be freed; None when it is absent.
+
+    It was only skipped so far, and what is handed on must be readable: a number of 5,000 digits is not.
+    """
     if not _given(value):
         return None
-    if not bytes(value).startswith(b"{"):
-        raise InputError(f"'{param}' must be an object.", code="invalid_type", param=param)
+    try:
+        _OBJECT.decode(value)
+    except msgspec.MsgspecError:
+        raise InputError(f"'{param}' must be a JSON object.", code="invalid_type", param=param) from None
     return value.copy()
 
 

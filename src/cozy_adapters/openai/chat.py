@@ -29,12 +29,15 @@ DRAIN_S = 0.05
 """A server ends its body with, or right behind, ``[DONE]``; a new connection would cost more than this."""
 CONNECT_S = 5.0
 """The only time limit of an adapter (settled question 17)."""
+NO_KEY = "none"
+"""The SDK insists on a key; servers that need none do not look at it."""
 FEATURES = frozenset(Feature) - {Feature.AUDIO_OUTPUT, Feature.WEB_SEARCH}
 """What the wire carries both ways: spoken answers and citations have no delta yet, so asking for them is refused."""
 
 
 class OpenAILanguageModel:
-    """Models behind one base URL (with the version: ``https://api.openai.com/v1``); None is OpenAI's own.
+    """Models behind one base URL (with the version: ``https://api.openai.com/v1``); None is OpenAI's own. ``api_key`` may be
+    empty for servers that need none.
 
     ``features`` hold for all of its models. ``aclose`` ends the connections; until then it can be used at any time.
     """
@@ -157,7 +160,7 @@ class OpenAILanguageModel:
             import openai
 
             self._sdk = openai.AsyncOpenAI(
-                api_key=self._api_key,
+                api_key=self._api_key or NO_KEY,
                 base_url=self._base_url or "https://api.openai.com/v1",
                 max_retries=0,
                 timeout=httpx2.Timeout(None, connect=CONNECT_S),

@@ -18,7 +18,8 @@ from cozy_domain.errors import ConfigError, MissingError
 from cozy_domain.ids import PersonaId
 from cozy_domain.messages import AudioPart, FilePart, ImagePart, Message, Part
 from cozy_domain.models.request import Feature, ModelRef, ModelRequest, Sampling
-from cozy_domain.persona.persona import Persona, PublishedPersona
+from cozy_domain.persona.catalog import Catalog
+from cozy_domain.persona.persona import Persona
 
 DEFAULT_PERSONA = PersonaId("default")
 _EXTRAS = {
@@ -45,27 +46,10 @@ class RouteTable(msgspec.Struct, frozen=True):
     allowed: tuple[ModelRef, ...] = ()
 
 
-class Personas(Protocol):
-    """An immutable catalogue of personas, by id."""
-
-    def get(self, persona: PersonaId, /) -> PublishedPersona:
-        """
-        Raises:
-            MissingError: no such persona.
-        """
-        ...
-
-    def ids(self) -> tuple[PersonaId, ...]: ...
-
-    def __contains__(self, persona: object, /) -> bool: ...
-
-    def __iter__(self) -> Iterator[PublishedPersona]: ...
-
-
 class Snapshot(msgspec.Struct, frozen=True):
     """One configuration: all that a turn is decided by comes from the same one, whatever is reloaded meanwhile."""
 
-    catalog: Personas
+    catalog: Catalog
     routes: RouteTable
 
 

@@ -1,7 +1,5 @@
 """From the name asked for to persona and models."""
 
-from collections.abc import Iterator
-
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -9,6 +7,7 @@ from hypothesis import strategies as st
 from cozy_domain.errors import ConfigError, MissingError
 from cozy_domain.ids import PersonaId
 from cozy_domain.models.request import ModelRef
+from cozy_domain.persona.catalog import Catalog
 from cozy_domain.persona.persona import ModelPreferences, Persona, PublishedPersona
 from cozy_domain.routing.choice import (
     Choice,
@@ -34,32 +33,15 @@ def persona(name: str, route: str | None = None, *fallbacks: str) -> Persona:
     return Persona(id=PersonaId(name), name=name, model=ModelPreferences(route=route, fallbacks=fallbacks))
 
 
-class People:
-    """A catalogue that was never read from files."""
-
-    def __init__(self, *personas: Persona) -> None:
-        self._by_id = {one.id: PublishedPersona(one, 1, "h", 0) for one in personas}
-
-    def get(self, persona: PersonaId, /) -> PublishedPersona:
-        return self._by_id[persona]
-
-    def ids(self) -> tuple[PersonaId, ...]:
-        return tuple(self._by_id)
-
-    def __contains__(self, persona: object, /) -> bool:
-        return persona in self._by_id
-
-    def __iter__(self) -> Iterator[PublishedPersona]:
-        return iter(self._by_id.values())
-
-
 def snapshot(*personas: Persona, table: RouteTable | None = None) -> Snapshot:
     routes = table or RouteTable(
         default=(LOCAL,),
         routes=(Route("fast", (CHEAP, LOCAL)),),
         allowed=(DEAR, TWIN, LOCAL),
     )
-    return Snapshot(People(*personas, persona("default")), routes)
+    return Snapshot(
+        Catalog(PublishedPersona(one, 1, "h", 0) for one in (*personas, persona("default"))), routes
+    )
 
 
 SHOP = snapshot(persona("mei", "fast", "openai/large"))
@@ -121,7 +103,7 @@ def test_an_unknown_model_is_missing_and_the_nearest_name_is_offered() -> None:
 def test_an_unknown_model_like_no_other_is_told_all_names() -> None:
     with pytest.raises(MissingError) as missing:
         choose("qqqq", None, None, SHOP)
-    assert missing.value.hint == "There are: mei, default, fast, openai/large, elsewhere/large, ollama/llama."
+    assert missing.value.hint == "There are: default, mei, fast, openai/large, elsewhere/large, ollama/llama."
 
 
 @pytest.mark.parametrize(
@@ -148,7 +130,7 @@ def test_a_persona_whose_route_leads_nowhere_is_a_fault_of_the_configuration() -
 
 
 def test_names_are_what_a_request_may_ask_for() -> None:
-    assert names(SHOP) == ("mei", "default", "fast", "openai/large", "elsewhere/large", "ollama/llama")
+    assert names(SHOP) == ("default", "mei", "fast", "openai/large", "elsewhere/large", "ollama/llama")
 
 
 def test_a_sound_configuration_has_no_clash() -> None:

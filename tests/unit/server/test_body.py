@@ -189,6 +189,7 @@ def test_no_bytes_raise_anything_but_our_errors(body: bytes) -> None:
         b"[]," * 3_333_333,
         b'{"a":"' + b"\\n" * 4_999_990 + b'"}' + b"[" * 100,
         b'""' * 4_999_000 + b"[" * 100,
+        b"[" * 65 + b'"aaaaaaaaaaaaaaaaaa"' * 499_000,
         b"\\u0000"[:5] * 1_999_999,
         b"\\" * 9_999_000 + b"u0000",
         b'{"messages":' * 833_000,

@@ -540,7 +540,7 @@ FIELDS = st.dictionaries(
 
 
 @given(MESSAGES | JSON, FIELDS)
-@settings(max_examples=400)
+@settings(max_examples=200)
 def test_no_request_raises_anything_but_our_errors(messages: Any, fields: dict[str, Any]) -> None:
     body = msgspec.json.encode({"model": "m", **fields, "messages": messages})
     with suppress(InputError):
@@ -554,7 +554,7 @@ def test_no_request_raises_anything_but_our_errors(messages: Any, fields: dict[s
         st.sampled_from(["user", "ask a", "ask b", "ask ab", "tell a", "tell b"]), min_size=1, max_size=8
     )
 )
-@settings(max_examples=300)
+@settings(max_examples=150)
 def test_a_history_is_taken_only_when_every_call_is_answered_once_and_next(steps: list[str]) -> None:
     wire = {"user": USER, **{f"ask {ids}": calls(*ids) for ids in ("a", "b", "ab")}}
     messages = [wire.get(step) or result(step.removeprefix("tell ")) for step in steps]

@@ -26,6 +26,12 @@ CODE = ("src", "tests", "noxfile.py")
 PURE_DECISIONS = (
     "access/*",
     "audit/chain",
+    "chat/admit",
+    "chat/close",
+    "chat/progress",
+    "chat/replay",
+    "chat/reply",
+    "chat/title",
     "chat/tool_loop",
     "context/budget",
     "context/intent",

@@ -22,8 +22,8 @@ BETWEEN_ROUNDS = "\n\n"
 
 
 class Progress:
-    """``messages`` are those of the finished rounds; ``characters`` counts all that was written in all choices,
-    ``overflowed`` says that the answer was ended because it would not end."""
+    """``messages`` are those of the finished rounds; ``characters`` counts all that was written in all choices, arguments of
+    calls included; ``overflowed`` says that the answer was ended because it would not end."""
 
     def __init__(self) -> None:
         self.messages: list[Message] = []
@@ -56,7 +56,7 @@ class Progress:
     def begin_round(self, state: LoopState) -> None:
         self._fold = RoundFold(state)
         self._usage, self._round_usage = self.usage, Usage()
-        self._silent = set(self._sent)
+        self._silent = {choice for choice, pieces in self._sent.items() if any(pieces)}
 
     def take(self, delta: ModelDelta) -> TextDelta | RefusalDelta | ToolCallDelta | None:
         """What the caller sees of it, if anything."""
@@ -64,8 +64,11 @@ class Progress:
         if isinstance(delta, TextDelta):
             return self._said(delta)
         if isinstance(delta, RefusalDelta):
+            self.characters += len(delta.text)
             return delta
-        if isinstance(delta, UsageReported):
+        if isinstance(delta, ToolCallDelta):
+            self.characters += len(delta.arguments)
+        elif isinstance(delta, UsageReported):
             self._round_usage = delta.usage
         return shown
 
@@ -84,11 +87,9 @@ class Progress:
     def answered(self) -> None:
         """The current round is the answer."""
         choices = self.output().choices
-        self.messages += [choice.message(frozenset()) for choice in choices]
-        self._answers = tuple(
-            replace(choice.message(frozenset()), content=self._all_of(index, choice.text))
-            for index, choice in enumerate(choices)
-        )
+        said = tuple(choice.message(frozenset()) for choice in choices)
+        self.messages += said
+        self._answers = self._whole(said)
         self._finish = tuple(self._reason(choice.finish) for choice in choices)
         self._fold = None
 
@@ -102,10 +103,7 @@ class Progress:
         finish = [choice.finish or "stop" for choice in self.output().choices]
         self.messages += [*stored, *tool_messages(results)]
         self.results += results
-        self._answers = tuple(
-            replace(message, content=self._all_of(index, "") or message.content)
-            for index, message in enumerate(sent)
-        )
+        self._answers = self._whole(sent)
         self._finish = tuple(
             "tool_calls" if message.tool_calls else reason
             for message, reason in zip(sent, finish, strict=True)
@@ -153,5 +151,10 @@ class Progress:
             return "length"
         return finish if finish and finish != "tool_calls" else "stop"
 
-    def _all_of(self, choice: int, otherwise: str) -> str:
-        return "".join(self._sent.get(choice, ())) or otherwise
+    def _whole(self, last: tuple[AssistantMessage, ...]) -> tuple[AssistantMessage, ...]:
+        """The messages of the last round, with the words of all rounds."""
+        said = ["".join(self._sent.get(choice, ())) for choice in range(len(last))]
+        return tuple(
+            replace(message, content=text or message.content)
+            for message, text in zip(last, said, strict=True)
+        )

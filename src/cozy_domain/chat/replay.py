@@ -39,6 +39,9 @@ def waited_for(messages: tuple[Message, ...]) -> tuple[str, ...]:
 
 def with_waiting_round(said: tuple[Message, ...], found: WaitingRound) -> tuple[Message, ...]:
     """A stateless call's messages with the round that waits put back in place of the client's half of it: the client saw
-    only its own calls, the model wants all of them and our results."""
+    only its own calls, the model wants all of them and our results. A client that sends the results alone loses nothing."""
     results = len(waited_for(said))
-    return (*said[: len(said) - results - 1], *found.messages, *said[len(said) - results :])
+    before, answers = said[: len(said) - results], said[len(said) - results :]
+    if before and isinstance(before[-1], AssistantMessage):
+        before = before[:-1]
+    return (*before, *found.messages, *answers)

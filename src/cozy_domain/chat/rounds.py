@@ -101,11 +101,10 @@ class Rounds:
             self._listener.began()
             async for delta in answer:
                 event = self._progress.take(delta)
-                if event is None:
-                    continue
-                self._listener.emit(event)
-                if not self._listener.has_room():
-                    await self._listener.room()
+                if event is not None:
+                    self._listener.emit(event)
+                    if not self._listener.has_room():
+                        await self._listener.room()
                 if self._progress.characters > self._parts.limits.answer_characters:
                     self._progress.overflowed = True
                     return

@@ -1,6 +1,6 @@
 """A turn as it was admitted: who speaks, with which models and tools, to what was said."""
 
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta, tzinfo
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import msgspec
@@ -54,7 +54,7 @@ class TurnPlan(msgspec.Struct, frozen=True):
 
     @property
     def moment(self) -> Moment:
-        return Moment(self.at.astimezone(ZoneInfo(self.timezone)), self.timezone)
+        return Moment(self.at.astimezone(_zone(self.timezone)), self.timezone)
 
     def opened(self, lease_s: float) -> TurnOpened:
         request = self.request
@@ -132,14 +132,20 @@ async def plan_turn(parts: ChatParts, request: ChatRequest) -> TurnPlan:
         offer=offer_tools(request, current.persona, parts.toolbox.specs(), supported=supported),
         conversation=conversation,
         at=now,
-        timezone=_zone(request.timezone or parts.timezone),
+        timezone=_zone_name(request.timezone or parts.timezone),
     )
 
 
-def _zone(name: str) -> str:
+def _zone_name(name: str) -> str:
     try:
-        return ZoneInfo(name).key
+        _zone(name)
     except (ZoneInfoNotFoundError, ValueError, OSError):
         raise InputError(
             "The time zone is not an IANA name.", param="cozy.timezone", hint="For example Asia/Shanghai."
         ) from None
+    return name
+
+
+def _zone(name: str) -> tzinfo:
+    """UTC needs no time zone database, which not every machine has."""
+    return UTC if name == "UTC" else ZoneInfo(name)

@@ -110,12 +110,16 @@ def _some(
 
 
 def _record(row: Row) -> AuditRecord:
-    """The stored record; one that cannot be read any more stands in with no mac, so that ``verify`` reports it."""
-    record, at, body = row
+    """The stored record. One that cannot be read any more, or does not belong to its row, is stood in for by a record
+    without a mac, so that ``verify`` reports it."""
+    own_id, at, body = row
     try:
-        return _DECODE(body)
+        record = _DECODE(body)
     except (msgspec.MsgspecError, TypeError):
-        return AuditRecord(record, at, OperatorActed("unreadable", str(record)), level="error")
+        record = None
+    if record is None or (record.id, record.at) != (own_id, at):
+        return AuditRecord(own_id, at, OperatorActed("unreadable", str(own_id)), level="error")
+    return record
 
 
 def _seal_of(row: Row) -> Seal:

@@ -12,9 +12,11 @@ from sqlalchemy import Select
 from sqlalchemy.engine import Dialect
 from sqlalchemy.sql import ClauseElement
 from sqlalchemy.sql.compiler import SQLCompiler
+from sqlalchemy.types import TypeDecorator, TypeEngine
+
+from cozy_adapters.sql.types import Convert
 
 Row = tuple[Any, ...]
-Convert = Callable[[Any], Any]
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -105,3 +107,8 @@ def _compile(construct: ClauseElement, dialect: Dialect) -> Compiled:
         tuple(type_.dialect_impl(dialect).result_processor(dialect, None) for type_ in types),
         {name: compiled.binds[name].value for name in names if not compiled.binds[name].required},
     )
+
+
+def _impl(type_: TypeEngine[Any], dialect: Dialect) -> TypeEngine[Any]:
+    """What converts values of the type; a type of ours does so itself."""
+    return type_ if isinstance(type_, TypeDecorator) else type_.dialect_impl(dialect)

@@ -32,6 +32,7 @@ LARGEST_COMMIT = 256
 BUSY_MS = 5_000
 """How long a command-line program may hold the write lock before the server's write fails."""
 STATEMENTS_KEPT = 256
+PRAGMAS = ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON")
 
 DIALECT: Dialect = sqlite.dialect(paramstyle="qmark")
 
@@ -115,17 +116,20 @@ class SqliteDatabase:
         return await answer
 
     def _prepare(self) -> list[sqlite3.Connection]:
+        connections: list[sqlite3.Connection] = []
         try:
             if self._role == "server":
                 self._claim()
-            connections = [self._connect() for _ in range(1 + READERS)]
+            while len(connections) < 1 + READERS:
+                connections.append(self._connect())
             if self._role == "server":
                 bring_up_to_date(connections[0], self._path)
-        except (sqlite3.Error, OSError) as error:
+        except BaseException as error:
+            for connection in connections:
+                connection.close()
             self._release()
-            raise StorageUnavailableError(f"{self._path}: {error}") from error
-        except StorageUnavailableError:
-            self._release()
+            if isinstance(error, sqlite3.Error | OSError):
+                raise StorageUnavailableError(f"{self._path}: {error}") from error
             raise
         return connections
 
@@ -149,8 +153,12 @@ class SqliteDatabase:
             check_same_thread=False,
             cached_statements=STATEMENTS_KEPT,
         )
-        for pragma in ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON"):
-            connection.execute(f"PRAGMA {pragma}")
+        try:
+            for pragma in PRAGMAS:
+                connection.execute(f"PRAGMA {pragma}")
+        except sqlite3.Error:
+            connection.close()
+            raise
         return connection
 
     def _start(

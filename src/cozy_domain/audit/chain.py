@@ -79,8 +79,8 @@ def seal(key: bytes, last: Seal | None, records: Iterable[AuditRecord]) -> tuple
 
 def verify(key: bytes, records: Sequence[AuditRecord], seals: Sequence[Seal]) -> Verification:
     """Checks all records against all seals; ``seals`` in order of position."""
-    by_id = {record.id: record for record in records}
-    faults: list[Fault] = []
+    by_id: dict[UUID, AuditRecord] = {}
+    faults = [Fault("inserted", r.id) for r in records if by_id.setdefault(r.id, r) is not r]
     before = GENESIS
     for expected, link in enumerate(seals, start=1):
         faults += _faults_of(key, by_id.get(link.record), link, before, expected)

@@ -103,6 +103,14 @@ def test_an_inserted_record_is_found_with_or_without_a_made_up_seal(size: int, p
     assert "changed" in kinds((records, seals))
 
 
+@given(sizes, places, st.booleans())
+def test_a_record_put_in_twice_is_found(size: int, place: int, before: bool) -> None:
+    records, seals = chained(size)
+    copy = replace(records[place % size])
+    records.insert(0 if before else size, copy)
+    assert verify(AUDIT_KEY, records, seals).faults == (Fault("inserted", copy.id),)
+
+
 @given(st.integers(2, 8), places, places, st.booleans())
 def test_reordered_seals_are_found(size: int, one: int, other: int, renumber: bool) -> None:
     records, seals = chained(size)

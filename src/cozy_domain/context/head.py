@@ -33,7 +33,8 @@ _THE_USER = "the user"
 
 
 def persona_text(persona: Persona) -> str:
-    """The character as the model reads it: system text (a line with the name when the author gave none), style, examples."""
+    """The character as the model reads it: system text (a line with the name when the author gave none), style, examples,
+    and the usual greeting on a line of its own."""
     prompt = persona.prompt
     parts = [
         prompt.system if prompt.system.strip() else f"You are {persona.name}. {persona.description}".strip()
@@ -43,6 +44,8 @@ def persona_text(persona: Persona) -> str:
     if prompt.examples:
         shown = "\n".join(f"- {it.user}\n  {persona.name}: {it.assistant}" for it in prompt.examples)
         parts.append(f"Examples of how you speak:\n{shown}")
+    if prompt.openings:
+        parts.append(f"Greeting: {' '.join(prompt.openings[0].split())}")
     return filled("\n\n".join(parts), persona)
 
 

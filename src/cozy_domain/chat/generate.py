@@ -119,7 +119,7 @@ class Generation:
         last: ProviderError = ProviderUnavailableError("There is no model to ask.", provider="none")
         while remaining:
             model = remaining[0]
-            if not allows(self._circuits.get(model, Circuit()), self._clock.monotonic_ns()):
+            if not self._may_be_asked(model):
                 remaining.pop(0)
                 last = _open_circuit(model) if last.provider == "none" else last
                 continue
@@ -128,7 +128,8 @@ class Generation:
             except ProviderError as error:
                 self._note_failure(model, error)
                 last = error
-            match decide(last, retried=retried, others_left=len(remaining) > 1):
+            others_left = any(map(self._may_be_asked, remaining[1:]))
+            match decide(last, retried=retried, others_left=others_left):
                 case RetrySame(after_s=pause):
                     retried = True
                     await asyncio.sleep(pause)  # noqa: TID251  the decision is pure, waiting is this use case's work
@@ -158,6 +159,9 @@ class Generation:
             stack.push_async_exit(attempt.pop_all())
         self._circuits[model] = after_success(self._circuits[model])
         return Answer(model, first, deltas, self._deadlines.between_s)
+
+    def _may_be_asked(self, model: ModelRef) -> bool:
+        return allows(self._circuits.get(model, Circuit()), self._clock.monotonic_ns())
 
     def _provider(self, model: ModelRef) -> LanguageModel:
         try:

@@ -82,8 +82,13 @@ def _find_due(kinds: int) -> Statement:
     """The due job that has waited longest, of one of so many kinds; one that another worker is taking is passed over."""
     of_kind = or_(*(jobs.c.kind == bindparam(f"kind_{number}") for number in range(kinds)))
     now = bindparam("now", type_=Instant)
-    due = or_(and_(_QUEUED, jobs.c.run_after <= now), and_(_LEASED, jobs.c.lease_until <= now))
-    return Statement(_JOB.where(due, of_kind).order_by(*_BY_TIME).limit(1).with_for_update(skip_locked=True))
+    free = or_(_QUEUED, and_(_LEASED, jobs.c.lease_until <= now))
+    return Statement(
+        _JOB.where(jobs.c.run_after <= now, free, of_kind)
+        .order_by(*_BY_TIME)
+        .limit(1)
+        .with_for_update(skip_locked=True)
+    )
 
 
 def _lease(now: datetime, until: datetime, kinds: tuple[str, ...]) -> Transaction[Job | None]:

@@ -2,7 +2,8 @@
 
 They belong to the account of the credential and the person it asks for: the query parameter ``user_id`` is the
 ``cozy.user_id`` of the chat requests that made them. Without it they are the account's own; a key that serves many people
-has none of its own and must name somebody. Whatever is another owner's does not exist here.
+has none of its own and must name somebody. Whatever is another owner's does not exist here. Bodies and queries are read
+here and not by Litestar, which answers errors of its own; ``opt`` names their types for the OpenAPI document.
 """
 
 from collections.abc import Iterator
@@ -38,7 +39,7 @@ _CHANGE = JsonBody(SessionChange)
 AnyRequest = Request[Any, Any, Any]
 
 
-@get("/v1/cozy/sessions", tags=["Sessions"])
+@get("/v1/cozy/sessions", opt={"query": SessionsQuery}, tags=["Sessions"])
 async def list_sessions(
     request: AnyRequest,
     caller: NamedDependency[SkipValidation[Caller]],
@@ -55,7 +56,7 @@ async def list_sessions(
     )
 
 
-@get("/v1/cozy/sessions/{session_id:str}", tags=["Sessions"])
+@get("/v1/cozy/sessions/{session_id:str}", opt={"query": OwnerQuery}, tags=["Sessions"])
 async def read_session(
     request: AnyRequest,
     session_id: FromPath[str],
@@ -71,7 +72,7 @@ async def read_session(
     return session_out(session)
 
 
-@get("/v1/cozy/sessions/{session_id:str}/messages", tags=["Sessions"])
+@get("/v1/cozy/sessions/{session_id:str}/messages", opt={"query": MessagesQuery}, tags=["Sessions"])
 async def list_messages(
     request: AnyRequest,
     session_id: FromPath[str],
@@ -91,7 +92,12 @@ async def list_messages(
     )
 
 
-@patch("/v1/cozy/sessions/{session_id:str}", request_max_body_size=None, tags=["Sessions"])
+@patch(
+    "/v1/cozy/sessions/{session_id:str}",
+    opt={"query": OwnerQuery, "body": SessionChange},
+    request_max_body_size=None,
+    tags=["Sessions"],
+)
 async def rename_session(
     request: AnyRequest,
     session_id: FromPath[str],
@@ -107,7 +113,7 @@ async def rename_session(
         return session_out(await sessions.rename(owner, _session_id(session_id), title))
 
 
-@delete("/v1/cozy/sessions/{session_id:str}", tags=["Sessions"])
+@delete("/v1/cozy/sessions/{session_id:str}", opt={"query": OwnerQuery}, tags=["Sessions"])
 async def delete_session(
     request: AnyRequest,
     session_id: FromPath[str],

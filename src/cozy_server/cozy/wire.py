@@ -27,7 +27,7 @@ class MessagesQuery(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """``after`` is ``next`` of the page before."""
 
     limit: Annotated[int, Meta(ge=1, le=1000)] = 100
-    after: Annotated[str, Meta(pattern=r"^[0-9]{1,15}\.[0-9]{1,15}$")] | None = None
+    after: Annotated[str, Meta(pattern=r"^[0-9]{1,15}\.[0-9]{1,15}$(?!\n)")] | None = None
     user_id: UserId | None = None
 
 

@@ -161,6 +161,7 @@ class ChatAnswer:
             ChatCompletion, description="The answer; with `stream: true` chunks as server-sent events."
         )
     },
+    opt={"body": ChatCompletionIn},
     tags=["OpenAI"],
 )
 async def create_chat_completion(

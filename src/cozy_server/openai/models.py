@@ -5,6 +5,7 @@ live; of the others no time is known, so it is 0.
 """
 
 from collections.abc import Iterator
+from difflib import get_close_matches
 
 from litestar import get
 from litestar.di import NamedDependency
@@ -17,6 +18,7 @@ from cozy_domain.routing.choice import Snapshot
 from cozy_server.openai.wire import ModelList, ModelOut
 
 OWNER = "cozyengine"
+_LONGEST_COMPARED = 128
 
 
 def listed(snapshot: Snapshot) -> Iterator[ModelOut]:
@@ -44,10 +46,16 @@ def retrieve_model(
 ) -> ModelOut:
     """One persona, alias or model; its name may hold slashes."""
     name = model.removeprefix("/")
-    for known in listed(snapshot):
-        if known.id == name:
-            return known
-    raise MissingError("The model does not exist.", code="model_not_found", param="model")
+    known = {listing.id: listing for listing in listed(snapshot)}
+    if name in known:
+        return known[name]
+    close = get_close_matches(name[:_LONGEST_COMPARED], known, n=1)
+    raise MissingError(
+        "The model does not exist.",
+        code="model_not_found",
+        param="model",
+        hint=f"Did you mean '{close[0]}'?" if close else None,
+    )
 
 
 routes: list[HTTPRouteHandler] = [list_models, retrieve_model]

@@ -13,7 +13,8 @@ MAX_MESSAGES = 10_000
 LONGEST_SUBJECT = 256
 """Characters in the id of a person; it stands in keys of the store."""
 
-ToolName = Annotated[str, Meta(pattern=r"^[a-zA-Z0-9_-]{1,64}$")]
+# Python's `$` also matches before a newline at the end.
+ToolName = Annotated[str, Meta(pattern=r"^[a-zA-Z0-9_-]{1,64}$(?!\n)")]
 CallId = Annotated[str, Meta(min_length=1, max_length=256)]
 Penalty = Annotated[float, Meta(ge=-2, le=2)]
 Count = Annotated[int, Meta(ge=1)]

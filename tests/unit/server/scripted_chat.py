@@ -136,6 +136,7 @@ def app_with(
         dependencies={name: Provide(_giving(thing), sync_to_thread=False) for name, thing in things.items()},
         exception_handlers=dict(EXCEPTION_HANDLERS),
         logging_config=None,
+        openapi_config=None,
     )
     return Stamp(app, CountedIds(), FixedClock())
 

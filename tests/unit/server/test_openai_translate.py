@@ -333,6 +333,11 @@ def test_a_key_for_many_is_impersonal_until_somebody_is_named() -> None:
             "tools[0].function.name",
             "invalid_value",
         ),
+        (
+            {"tools": [{"type": "function", "function": {"name": "a\n"}}]},
+            "tools[0].function.name",
+            "invalid_value",
+        ),
         ({"tools": [TOOL, TOOL]}, "tools[1].function.name", "duplicate_tool"),
         (
             {"tools": [{"type": "function", "function": {"name": "a", "parameters": [1]}}]},

@@ -76,6 +76,7 @@ class Line:
         self._now = asyncio.get_running_loop().time
         self._last = self._now()
         self.streaming = False
+        self.ended = False
 
     async def start(self, status: int, headers: Sequence[tuple[bytes, bytes]]) -> None:
         event: HTTPResponseStartEvent = {"type": "http.response.start", "status": status, "headers": headers}
@@ -83,6 +84,7 @@ class Line:
 
     async def write(self, body: bytes, *, last: bool = False) -> None:
         async with self._turn:
+            self.ended = last
             await self._send({"type": "http.response.body", "body": body, "more_body": not last})
         self._last = self._now()
 
@@ -91,7 +93,7 @@ class Line:
         left = self._last + after_s - self._now()
         if left > 0 or self._turn.locked():
             return max(left, 0.0) or after_s
-        if self.streaming:
+        if self.streaming and not self.ended:
             await self.write(KEEP_ALIVE)
         return after_s
 
@@ -126,7 +128,8 @@ class ChatAnswer:
         except Exception as error:  # noqa: BLE001 - the top loop of a request: whatever it is, it becomes an answer
             problem = problem_of(error, request=request_id(scope), language=language_of(scope))
             note_failure(error, problem)
-            await _tell(line, problem)
+            if not line.ended:
+                await _tell(line, problem)
 
     async def _reply(self, line: Line, events: AsyncIterator[ChatEvent]) -> None:
         body = ENCODER.encode(to_completion(await fold(events), self._asked))
@@ -143,7 +146,6 @@ class ChatAnswer:
         async for event in events:
             if isinstance(event, TurnEnded):
                 await line.write(writer.closing(event), last=True)
-                line.streaming = False
                 return
             frames = writer.delta(event)
             if frames:

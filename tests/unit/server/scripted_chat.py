@@ -52,10 +52,12 @@ def ended(*finish: FinishReason, usage: Usage | None = None) -> TurnEnded:
 
 
 class ScriptedChat:
-    """``requests`` are the turns asked for; ``entered`` and ``left`` are set when a turn's context is."""
+    """``requests`` are the turns asked for; ``entered`` and ``left`` are set when a turn's context is. ``at_exit`` is raised
+    on leaving."""
 
-    def __init__(self, *steps: Step) -> None:
+    def __init__(self, *steps: Step, at_exit: Exception | None = None) -> None:
         self._steps = steps
+        self._at_exit = at_exit
         self.requests: list[ChatRequest] = []
         self.entered = asyncio.Event()
         self.left = asyncio.Event()
@@ -70,6 +72,8 @@ class ScriptedChat:
         finally:
             await events.aclose()
             self.left.set()
+            if self._at_exit:
+                raise self._at_exit
 
     async def _play(self) -> Any:
         for step in self._steps:

@@ -335,6 +335,17 @@ async def test_a_client_that_leaves_ends_the_turn(stream: bool, before: tuple[Ch
     assert b"[DONE]" not in client.body
 
 
+@pytest.mark.parametrize("stream", [False, True])
+async def test_a_failure_behind_the_last_byte_is_only_logged(
+    stream: bool, caplog: pytest.LogCaptureFixture
+) -> None:
+    client = await ask(ScriptedChat(started(), ended(), at_exit=ZeroDivisionError()), stream=stream)
+    assert (client.status, client.messages[-1]["more_body"]) == (200, False)
+    assert [message["type"] for message in client.messages].count("http.response.start") == 1
+    assert b"error" not in client.body
+    assert "request_crashed" in caplog.messages
+
+
 async def test_an_answer_leaves_its_turn() -> None:
     for stream in (False, True):
         chat = ScriptedChat(started(), TextDelta("Hi"), ended())

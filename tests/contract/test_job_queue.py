@@ -138,6 +138,15 @@ class JobQueueContract(ABC):
         assert (job.id, job.run_after, job.max_at) == (newer.id, at(30), at(200))
         assert (job.attempts, job.reason) == (1, "provider_timeout")
 
+    async def test_a_job_that_is_parked_leaves_a_new_demand_alone(self, stores: Stores) -> None:
+        await _demand(stores, demand())
+        running = await _lease(stores, 0)
+        await _demand(stores, demand(after=at(20)))
+        (newer,) = await stores.jobs.list("queued")
+        await stores.jobs.fail(running, "provider_refused", None)
+        assert await stores.jobs.list("queued") == (newer,)
+        assert [job.id for job in await stores.jobs.list("parked")] == [running.id]
+
     async def test_who_lost_the_lease_can_neither_finish_nor_fail_the_job(self, stores: Stores) -> None:
         await _demand(stores, demand())
         lost = await stores.jobs.lease(at(0), at(60), LEARN)

@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
-from sqlalchemy import insert, select
+from sqlalchemy import insert, select, text
 
 from cozy_adapters.sql.engine import Statement, Transaction
 from cozy_adapters.sql.sqlite import SqliteDatabase
@@ -110,6 +110,30 @@ async def test_a_transaction_that_fails_alone_leaves_nothing(database: SqliteDat
     with pytest.raises(StorageConflictError):
         await database.write(add, 2, 2)
     assert await database.read(stored) == []
+
+
+async def test_an_error_that_ends_the_shared_transaction_fails_all_of_it(database: SqliteDatabase) -> None:
+    """As SQLite does on some full disks and read errors: it rolls everything back by itself."""
+
+    def break_down() -> Transaction[None]:
+        yield Statement(text("ROLLBACK"))()
+        yield Statement(text("SELECT * FROM nowhere"))()
+
+    gate = Gate()
+    first = await hold(database, gate, 0)
+    tasks: list[asyncio.Task[object]] = [
+        asyncio.create_task(database.write(add, 1)),
+        asyncio.create_task(database.write(break_down)),
+        asyncio.create_task(database.write(add, 2)),
+    ]
+    await asyncio.sleep(0)
+    gate.open.set()
+    await first
+    answers = await asyncio.gather(*tasks, return_exceptions=True)
+    assert [type(answer) for answer in answers] == [StorageUnavailableError] * 3
+    assert "nowhere" in str(answers[0])
+    assert await database.read(stored) == [0]
+    assert await database.write(add, 3) == 1
 
 
 async def test_nobody_is_answered_before_the_commit(database: SqliteDatabase, tmp_path: Path) -> None:

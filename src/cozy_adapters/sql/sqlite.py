@@ -227,7 +227,8 @@ def _together(connection: sqlite3.Connection, orders: list[_Order]) -> list[_Out
         connection.execute("COMMIT")
     except BaseException as error:  # noqa: BLE001 - handed to the callers
         _roll_back(connection)
-        return [_Outcome(order, None, _named(error)) for order in orders]
+        said = f"the database does not answer: {error}"
+        return [_Outcome(order, None, StorageUnavailableError(said)) for order in orders]
     return outcomes
 
 

@@ -159,13 +159,11 @@ class ContextAssembly:
             return _Failed("error")
 
     async def _checked(self, engine: Engine, want: Wanted) -> Answer:
-        match engine:
-            case "memory":
-                return await self._recalled(want)
-            case "knowledge":
-                return await self._found(want)
-            case "profile":
-                return answers.profile(await self._profile.read(want.owner))
+        if engine == "memory":
+            return await self._recalled(want)
+        if engine == "knowledge":
+            return await self._found(want)
+        return answers.profile(await self._profile.read(want.owner))
 
     async def _recalled(self, want: Wanted) -> Answer:
         read = want.persona.memory.read

@@ -128,12 +128,11 @@ def keep_newest(sizes: Sequence[int], share: int) -> int:
     """
     if sum(sizes) <= share:
         return 0
-    kept, used = 0, 0
-    for size in reversed(sizes):
-        if used + size > (share // 2 if kept else share):
-            break
-        kept, used = kept + 1, used + size
-    return len(sizes) - kept
+    cut, used = len(sizes), 0
+    while used + sizes[cut - 1] <= (share // 2 if used else share):
+        cut -= 1
+        used += sizes[cut]
+    return cut
 
 
 def rank(item: Candidate) -> tuple[bool, int, float, int, str, str, str]:

@@ -72,9 +72,7 @@ async def opened(container: Container) -> AsyncIterator[None]:
         database = container.database()
         await database.aopen()
         stack.push_async_callback(database.aclose)
-        for model in container.models().values():
-            if hasattr(model, "aclose"):
-                stack.push_async_callback(model.aclose)
+        stack.push_async_callback(_close_models, container)
         await configure(container)
         stack.push_async_callback(container.assembly().aclose)
         await stack.enter_async_context(upkeep(container.sealing(), container.worker()))
@@ -97,6 +95,13 @@ async def configure(container: Container) -> None:
     wrong = clashes(configuration.snapshot())
     if wrong:
         raise ConfigError("\n".join(wrong))
+
+
+async def _close_models(container: Container) -> None:
+    """Those that hold connections; more may have been found since the start."""
+    for model in container.models().values():
+        if hasattr(model, "aclose"):
+            await model.aclose()
 
 
 def _from(provider: Callable[[], Any]) -> Provide:

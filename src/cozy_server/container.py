@@ -21,7 +21,7 @@ from cozy_adapters.inmemory.toolbox import builtin_tools
 from cozy_adapters.json_schema import JsonSchemaArgumentCheck
 from cozy_adapters.offline.language_model import OfflineLanguageModel
 from cozy_adapters.openai.chat import OpenAILanguageModel
-from cozy_adapters.openai.wire import COMPATIBLE, OPENAI, Dialect
+from cozy_adapters.openai.discovery import dialect_of, discover
 from cozy_adapters.sql.audit import SqlAuditLog
 from cozy_adapters.sql.history import SqlTurnHistory
 from cozy_adapters.sql.jobs import SqlJobQueue
@@ -45,7 +45,7 @@ from cozy_domain.routing.default import OFFLINE
 from cozy_server.auth import DevelopmentDoor, Door, KeyDoor, Keys, RefusalLog
 from cozy_server.data_folder import database_file
 from cozy_server.health import Vitals
-from cozy_server.model_choice import LiveConfiguration
+from cozy_server.model_choice import FoundProvider, LiveConfiguration
 from cozy_server.settings.tree import (
     EngineSettings,
     ModelSettings,
@@ -55,35 +55,33 @@ from cozy_server.settings.tree import (
 )
 from cozy_server.upkeep import Sealing
 
-OPENAI_HOST = "https://api.openai.com/"
 
-
-def language_models(settings: ModelSettings) -> Mapping[str, LanguageModel]:
-    """One adapter for each provider by name; ``offline`` is always there."""
+def language_models(settings: ModelSettings) -> dict[str, LanguageModel]:
+    """One adapter for each provider of the settings by name; ``offline`` is always there."""
     configured = {name: _language_model(name, provider) for name, provider in settings.providers.items()}
     return {OFFLINE.provider: OfflineLanguageModel(), **configured}
 
 
-def found_providers(settings: ModelSettings) -> Mapping[str, str]:
-    """By what each provider besides the offline one was found, in words."""
-    return {
-        name: f"provider '{name}'"
-        for name, provider in settings.providers.items()
-        if provider.kind != "offline"
-    }
+def discovery(environment: Mapping[str, str]) -> Callable[[], Awaitable[tuple[FoundProvider, ...]]]:
+    """Looks for providers that nobody configured."""
+
+    async def discovered() -> tuple[FoundProvider, ...]:
+        return tuple(
+            FoundProvider(it.provider, it.found, None if it.problem else it.language_model(), it.problem)
+            for it in await discover(environment)
+        )
+
+    return discovered
 
 
 def _language_model(name: str, provider: ProviderSettings) -> LanguageModel:
     if provider.kind == "offline":
         return OfflineLanguageModel()
     key = provider.api_key.reveal() if provider.api_key else ""
-    return OpenAILanguageModel(name, key, base_url=provider.base_url, dialect=_dialect(provider))
-
-
-def _dialect(provider: ProviderSettings) -> Dialect:
-    ours = provider.base_url is None or provider.base_url.startswith(OPENAI_HOST)
-    dialect = OPENAI if ours else COMPATIBLE
-    return replace(dialect, output_limit=provider.token_parameter) if provider.token_parameter else dialect
+    dialect = dialect_of(provider.base_url)
+    if provider.token_parameter:
+        dialect = replace(dialect, output_limit=provider.token_parameter)
+    return OpenAILanguageModel(name, key, base_url=provider.base_url, dialect=dialect)
 
 
 def _persona_folder(settings: PersonaSettings) -> Path | None:
@@ -111,11 +109,13 @@ def _door(keys: Keys, *, development: bool) -> Door:
 
 
 class Container(containers.DeclarativeContainer):
-    """``settings`` and ``audit_key`` come from outside; ``development`` opens the door that asks for no key."""
+    """``settings`` and ``audit_key`` come from outside. ``development`` opens the door that asks for no key; providers are
+    looked for in ``environment``."""
 
     settings: providers.Dependency[Settings] = providers.Dependency(instance_of=Settings)
     audit_key: providers.Dependency[bytes] = providers.Dependency(instance_of=bytes)
     development: providers.Provider[bool] = providers.Object(False)
+    environment: providers.Provider[Mapping[str, str]] = providers.Object({})
 
     clock = providers.Singleton(SystemClock)
     ids = providers.Singleton(TimeOrderedIds)
@@ -148,7 +148,7 @@ class Container(containers.DeclarativeContainer):
         LiveConfiguration,
         catalog,
         models,
-        providers.Callable(found_providers, settings.provided.models),
+        providers.Callable(discovery, environment),
         settings.provided.models,
     )
     snapshot = providers.Callable(LiveConfiguration.snapshot, configuration)

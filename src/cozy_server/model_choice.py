@@ -1,7 +1,9 @@
 """Which models there are, and which one answers when nobody says: settled once, before the first request."""
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, MutableMapping
+
+import msgspec
 
 from cozy_domain.errors import ConfigError, ProviderError
 from cozy_domain.models.ports import LanguageModel
@@ -15,19 +17,29 @@ LISTING_S = 3.0
 """How long a provider may take to list its models: a start waits for all of them at once."""
 
 
+class FoundProvider(msgspec.Struct, frozen=True):
+    """``found`` says by what; without a ``model``, or with a ``problem``, it cannot be used."""
+
+    name: str
+    found: str
+    model: LanguageModel | None = None
+    problem: str | None = None
+
+
 class LiveConfiguration:
     """What turns are decided by: the personas as last loaded, and the routes to models."""
 
     def __init__(
         self,
         catalog: LiveCatalog,
-        providers: Mapping[str, LanguageModel],
-        found: Mapping[str, str],
+        providers: MutableMapping[str, LanguageModel],
+        discover: Callable[[], Awaitable[tuple[FoundProvider, ...]]],
         settings: ModelSettings,
     ) -> None:
+        """``providers`` are those of the settings; `settle` adds what it finds."""
         self._catalog = catalog
         self._providers = providers
-        self._found = found
+        self._discover = discover
         self._settings = settings
         self.default = Default(OFFLINE, "nobody has looked for another yet")
 
@@ -43,27 +55,45 @@ class LiveConfiguration:
         return Snapshot(self._catalog.current, table)
 
     async def settle(self) -> None:
-        """Finds the default model.
+        """Finds providers, and the default model.
 
         Raises:
             ConfigError: the one that the settings name cannot be.
         """
-        names = tuple(self._found)
+        discovered = await self._discover()
+        for provider in discovered:
+            if provider.model is not None:
+                self._providers.setdefault(provider.name, provider.model)
         if self._settings.default is not None:
+            names = tuple(name for name in self._providers if name != OFFLINE.provider)
             self.default = named_default(self._settings.default, names)
             return
-        listings = await asyncio.gather(*(self._listing(name) for name in names))
+        asked = self._all(discovered)
+        listings = await asyncio.gather(*(self._listing(provider) for provider in asked))
         self.default = choose_default(tuple(listings), self._settings.preferred)
 
-    async def _listing(self, name: str) -> Listing:
-        found = self._found[name]
+    def _all(self, discovered: tuple[FoundProvider, ...]) -> tuple[FoundProvider, ...]:
+        """The providers of the settings, then what else was discovered. Of what is both, the settings know how to reach it,
+        and the discovery how people call it."""
+        told = {provider.name: provider.found for provider in discovered}
+        configured = [
+            FoundProvider(name, told.get(name, f"provider '{name}'")) for name in self._settings.providers
+        ]
+        others = [provider for provider in discovered if provider.name not in self._settings.providers]
+        return (*configured, *others)
+
+    async def _listing(self, provider: FoundProvider) -> Listing:
+        model = self._providers.get(provider.name)
+        if provider.problem or model is None:
+            return Listing(provider.name, provider.found, problem=provider.problem or "it cannot be used")
         try:
             async with asyncio.timeout(LISTING_S):
-                return Listing(name, found, await self._providers[name].list_models())
+                return Listing(provider.name, provider.found, await model.list_models())
         except TimeoutError:
-            return Listing(name, found, problem=f"it did not list its models within {LISTING_S:g} s")
+            problem = f"it did not list its models within {LISTING_S:g} s"
         except ProviderError as error:
-            return Listing(name, found, problem=error.message)
+            problem = error.message
+        return Listing(provider.name, provider.found, problem=problem)
 
 
 def _ref(name: str, place: str) -> ModelRef:

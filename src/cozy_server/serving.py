@@ -21,6 +21,9 @@ from cozy_domain.errors import ConfigError
 from cozy_server.http_limits import HttpLimits, bounded_protocol
 from cozy_server.settings.tree import ServerSettings
 
+Stop = Callable[[], None]
+"""Does what SIGINT does; to be called on the server's loop."""
+
 _TICK_S = 0.05
 _BACKLOG = 2_048
 _LAST_PORT = 65_535
@@ -50,10 +53,10 @@ async def serve(
     sockets: list[socket.socket],
     settings: ServerSettings,
     *,
-    on_ready: Callable[[], None] = lambda: None,
+    on_ready: Callable[[Stop], None] = lambda _: None,
     on_drain: Callable[[], None] = lambda: None,
 ) -> None:
-    """Opens the application, serves until a signal, closes it.
+    """Opens the application, serves until a signal, closes it. ``on_ready`` is given another way to stop it.
 
     Raises:
         CozyError: the application could not be opened.
@@ -67,7 +70,7 @@ class _Server(uvicorn.Server):
         self,
         app: Litestar,
         settings: ServerSettings,
-        on_ready: Callable[[], None],
+        on_ready: Callable[[Stop], None],
         on_drain: Callable[[], None],
     ) -> None:
         limits = HttpLimits(
@@ -96,7 +99,7 @@ class _Server(uvicorn.Server):
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets=sockets)
-        self._on_ready()
+        self._on_ready(self.stop)
 
     @contextmanager
     def capture_signals(self) -> Iterator[None]:

@@ -10,7 +10,7 @@ from typing import TextIO
 import structlog
 from structlog.typing import Processor
 
-_QUIET = {"uvicorn.error": logging.WARNING, "httpx2": logging.WARNING, "asyncio": logging.WARNING}
+_QUIET = {"uvicorn.error": logging.ERROR, "httpx2": logging.WARNING, "asyncio": logging.WARNING}
 
 
 def configure_logs(level: str, stream: TextIO | None = None) -> None:

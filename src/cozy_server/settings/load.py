@@ -54,10 +54,15 @@ class SettingsError(ConfigError):
 
 
 class Loaded(msgspec.Struct, frozen=True):
-    """``origins`` tells for each path that somebody set where; the others have their defaults."""
+    """``origins`` tells for each path that somebody set where; the others have their defaults. ``variables`` are those of
+    the environment and of ``.env``, where other programs' settings are looked for."""
 
     settings: Settings
     origins: Mapping[Path, str] = {}
+    variables: Mapping[str, str] = {}
+
+    def __repr__(self) -> str:
+        return f"Loaded(settings={self.settings!r}, origins={self.origins!r})"
 
     def origin(self, path: Path) -> str:
         return self.origins.get(path, DEFAULT)
@@ -113,7 +118,7 @@ def _checked(found: tuple[Written | Wrong, ...], variables: Mapping[str, str]) -
     if wrong:
         raise SettingsError(tuple(wrong))
     settings: Settings = _built(Settings(), tree)
-    return Loaded(settings, {path: item.origin for path, item in last.items()})
+    return Loaded(settings, {path: item.origin for path, item in last.items()}, variables)
 
 
 def _value(item: Written, variables: Mapping[str, str]) -> object:

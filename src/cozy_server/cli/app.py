@@ -1,0 +1,184 @@
+"""The `cozy` command. Each command imports what it needs when it runs, so that help comes at once."""
+
+from typing import Annotated, Literal
+
+import typer
+
+from cozy_server.cli.telling import EXIT_CODES, told_errors
+
+app = typer.Typer(
+    name="cozy",
+    help="A chat engine whose characters stay themselves.",
+    epilog=EXIT_CODES,
+    no_args_is_help=True,
+    add_completion=True,
+    pretty_exceptions_enable=False,
+)
+keys = typer.Typer(no_args_is_help=True, help="API keys: who may ask.", epilog=EXIT_CODES)
+audit = typer.Typer(no_args_is_help=True, help="The log that shows tampering.", epilog=EXIT_CODES)
+config = typer.Typer(no_args_is_help=True, help="The settings in force.", epilog=EXIT_CODES)
+persona = typer.Typer(no_args_is_help=True, help="The characters there are.", epilog=EXIT_CODES)
+app.add_typer(keys, name="keys")
+app.add_typer(audit, name="audit")
+app.add_typer(config, name="config")
+app.add_typer(persona, name="persona")
+
+Config = Annotated[
+    str | None, typer.Option("--config", metavar="FILE", help="Settings; default ./cozy.yaml.")
+]
+Data = Annotated[
+    str | None, typer.Option("--data", metavar="DIR", help="Data folder; default COZY_DATA, else ./.cozy.")
+]
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+
+
+@app.command(epilog=EXIT_CODES)
+def dev(
+    port: Annotated[
+        int | None,
+        typer.Option("--port", min=0, max=65_535, help="Default 8000, or the next free one; 0 takes any."),
+    ] = None,
+    data: Data = None,
+    config_file: Config = None,
+) -> None:
+    """Serve on this machine: no key, no database, no question."""
+    from cozy_server.cli import run
+
+    with told_errors():
+        run.dev(port, data, config_file)
+
+
+@app.command(epilog=EXIT_CODES)
+def serve(
+    host: Annotated[
+        str | None, typer.Option("--host", help="Address to listen on; default 127.0.0.1.")
+    ] = None,
+    port: Annotated[int | None, typer.Option("--port", min=0, max=65_535, help="Default 8000.")] = None,
+    data: Data = None,
+    config_file: Config = None,
+) -> None:
+    """Serve to those who have an API key."""
+    from cozy_server.cli import run
+
+    with told_errors():
+        run.serve_all(host, port, data, config_file)
+
+
+@app.command(epilog=EXIT_CODES)
+def demo(
+    model: Annotated[
+        str | None, typer.Option("--model", metavar="PROVIDER/ID", help="Default: the offline model.")
+    ] = None,
+) -> None:
+    """Show the whole thing at work, and check it: a persona answers, calls a tool, and remembers."""
+    from cozy_server.cli import demo as demonstration
+
+    with told_errors():
+        demonstration.run(model)
+
+
+@keys.command("create", epilog=EXIT_CODES)
+def create_key(
+    name: Annotated[str, typer.Argument(help="What to call the key.")],
+    account: Annotated[
+        str | None, typer.Option("--account", help="Whose it is; default: the key's name.")
+    ] = None,
+    role: Annotated[Literal["user", "admin"], typer.Option("--role")] = "user",
+    serves_many: Annotated[
+        bool, typer.Option("--serves-many", help="It asks for many people, each named in its requests.")
+    ] = False,
+    days: Annotated[int | None, typer.Option("--days", min=1, help="Ends after so many days.")] = None,
+    data: Data = None,
+    config_file: Config = None,
+    as_json: AsJson = False,
+) -> None:
+    """Make an API key. It is shown once, and only its hash is kept."""
+    from cozy_server.cli import keys as key_commands
+
+    with told_errors():
+        wanted = key_commands.WantedKey(name, account or name, role, serves_many, days)
+        key_commands.create(wanted, data, config_file, as_json=as_json)
+
+
+@keys.command("list", epilog=EXIT_CODES)
+def list_keys(data: Data = None, config_file: Config = None, as_json: AsJson = False) -> None:
+    """List the API keys, without their secrets."""
+    from cozy_server.cli import keys as key_commands
+
+    with told_errors():
+        key_commands.show_all(data, config_file, as_json=as_json)
+
+
+@keys.command("revoke", epilog=EXIT_CODES)
+def revoke_key(
+    key: Annotated[str, typer.Argument(help="Its id, or its prefix (the 8 characters behind cz_).")],
+    data: Data = None,
+    config_file: Config = None,
+) -> None:
+    """End an API key; running servers notice within 5 seconds."""
+    from cozy_server.cli import keys as key_commands
+
+    with told_errors():
+        key_commands.revoke(key, data, config_file)
+
+
+@audit.command("tail", epilog=EXIT_CODES)
+def tail_audit(
+    number: Annotated[int, typer.Option("--number", "-n", min=1, help="How many of the newest.")] = 20,
+    data: Data = None,
+    config_file: Config = None,
+    as_json: AsJson = False,
+) -> None:
+    """Show the newest audit records."""
+    from cozy_server.cli import audit as audit_commands
+
+    with told_errors():
+        audit_commands.tail(number, data, config_file, as_json=as_json)
+
+
+@audit.command("verify", epilog=EXIT_CODES)
+def verify_audit(data: Data = None, config_file: Config = None, as_json: AsJson = False) -> None:
+    """Find changed, removed and inserted audit records; also while a server runs."""
+    from cozy_server.cli import audit as audit_commands
+
+    with told_errors():
+        audit_commands.verify(data, config_file, as_json=as_json)
+
+
+@config.command("show", epilog=EXIT_CODES)
+def show_config(
+    origin: Annotated[bool, typer.Option("--origin", help="Also where each value comes from.")] = False,
+    development: Annotated[bool, typer.Option("--dev", help="As `cozy dev` sees it, with .env.")] = False,
+    data: Data = None,
+    config_file: Config = None,
+    as_json: AsJson = False,
+) -> None:
+    """Show every setting in force; secrets are masked."""
+    from cozy_server.cli import config as config_commands
+
+    with told_errors():
+        config_commands.show_all(data, config_file, origin=origin, development=development, as_json=as_json)
+
+
+@persona.command("list", epilog=EXIT_CODES)
+def list_personas(config_file: Config = None, as_json: AsJson = False) -> None:
+    """List the personas of this configuration."""
+    from cozy_server.cli import persona as persona_commands
+
+    with told_errors():
+        persona_commands.show_all(config_file, as_json=as_json)
+
+
+@persona.command("validate", epilog=EXIT_CODES)
+def validate_personas(
+    folder: Annotated[
+        str | None, typer.Argument(help="Folder with YAML files; default: the configured one.")
+    ] = None,
+    config_file: Config = None,
+    as_json: AsJson = False,
+) -> None:
+    """Check persona files: each problem with its file, line and what was probably meant."""
+    from cozy_server.cli import persona as persona_commands
+
+    with told_errors():
+        persona_commands.validate(folder, config_file, as_json=as_json)

@@ -1,0 +1,96 @@
+"""`cozy audit`: what was remembered, and whether anybody changed it."""
+
+import asyncio
+import json
+
+import msgspec
+import typer
+
+from cozy_domain.audit.chain import Verification
+from cozy_domain.audit.chain import verify as verify_chain
+from cozy_domain.audit.events import AuditRecord
+from cozy_server.cli.composition import settings_from, store_to_read
+from cozy_server.cli.telling import FAILED, show
+from cozy_server.settings.load import Loaded
+
+
+def tail(number: int, data: str | None, config: str | None, *, as_json: bool) -> None:
+    """
+    Raises:
+        CozyError: the log could not be read.
+    """
+    records, sealed = asyncio.run(_tail(settings_from(data=data, config=config), number))
+    if as_json:
+        typer.echo(json.dumps([msgspec.to_builtins(record) for record in records], indent=2))
+        return
+    rows = [_row(record, sealed=record.id in sealed) for record in records]
+    show(rows, as_json=False, empty="Nothing has been audited yet.")
+
+
+def verify(data: str | None, config: str | None, *, as_json: bool) -> None:
+    """Exits 1 when something was tampered with.
+
+    Raises:
+        CozyError: the log could not be read.
+    """
+    found = asyncio.run(_verify(settings_from(data=data, config=config)))
+    if as_json:
+        typer.echo(json.dumps({"intact": found.intact, **msgspec.to_builtins(found)}, indent=2))
+    else:
+        typer.echo("\n".join(told(found)))
+    if not found.intact:
+        raise typer.Exit(FAILED)
+
+
+def told(found: Verification) -> list[str]:
+    """The result of a check, for people."""
+    lines = [
+        f"{'FAULT' if fault.position is None else f'FAULT at {fault.position}'}: record {fault.record} {_FAULTS[fault.kind]}"
+        for fault in found.faults
+    ]
+    if found.last_sealed:
+        last = found.last_sealed
+        lines.append(f"{found.sealed} records are sealed; the last is {last.record}, at {last.position}.")
+    else:
+        lines.append("No record is sealed yet.")
+    if found.unsealed:
+        lines.append(
+            f"{found.unsealed} newer records are not sealed yet: if one of them were removed, nobody would notice."
+        )
+    lines.append(
+        "The log is intact." if found.intact else "The log was tampered with, or signed with another key."
+    )
+    return lines
+
+
+_FAULTS = {
+    "changed": "was changed",
+    "removed": "was removed",
+    "inserted": "was inserted",
+    "chain_broken": "stands in a chain that does not hold",
+}
+
+
+async def _tail(loaded: Loaded, number: int) -> tuple[tuple[AuditRecord, ...], frozenset[object]]:
+    async with store_to_read(loaded) as container:
+        records, seals = await container.audit().read(limit=number)
+    return records, frozenset(seal.record for seal in seals)
+
+
+async def _verify(loaded: Loaded) -> Verification:
+    async with store_to_read(loaded) as container:
+        records, seals = await container.audit().read()
+        return verify_chain(container.audit_key(), records, seals)
+
+
+def _row(record: AuditRecord, *, sealed: bool) -> dict[str, object]:
+    event = msgspec.to_builtins(record.event)
+    kind = event.pop("type")
+    return {
+        "at": record.at.isoformat(timespec="milliseconds"),
+        "level": record.level,
+        "account": record.account,
+        "event": kind,
+        "what": " ".join(f"{name}={value}" for name, value in event.items() if value not in (None, [], "")),
+        "sealed": "yes" if sealed else "not yet",
+    }

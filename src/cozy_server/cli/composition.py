@@ -1,0 +1,79 @@
+"""From command-line options to settings, and to a container whose store is open."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Literal
+
+from cozy_domain.errors import ConfigError, StorageUnavailableError
+from cozy_server.container import Container
+from cozy_server.data_folder import audit_key, database_file
+from cozy_server.settings.load import Flags, Loaded, load
+
+IN_USE = "storage_in_use"
+
+Role = Literal["server", "guest", "reader"]
+
+
+def settings_from(
+    *,
+    data: str | None = None,
+    config: str | None = None,
+    more: Flags | None = None,
+    development: bool = False,
+) -> Loaded:
+    """
+    Raises:
+        SettingsError: something is wrong in one of the sources.
+    """
+    flags = {"--data": (("data", "folder"), data), **(more or {})}
+    return load(flags=flags, config=config, development=development)
+
+
+def container_of(loaded: Loaded, *, role: Role = "server", development: bool = False) -> Container:
+    """
+    Raises:
+        ConfigError: there is no audit key, and only development may make one.
+    """
+    key = audit_key(loaded.settings, generate=development)
+    return Container(settings=loaded.settings, audit_key=key, database_role=role, development=development)
+
+
+@asynccontextmanager
+async def store_beside(loaded: Loaded) -> AsyncIterator[Container]:
+    """A container whose store is open, also while a server has it: then as that server's guest.
+
+    Raises:
+        ConfigError: there is no audit key.
+        StorageUnavailableError: the store cannot be used.
+    """
+    container = container_of(loaded)
+    try:
+        await container.database().aopen()
+    except StorageUnavailableError as error:
+        if error.code != IN_USE:
+            raise
+        container = container_of(loaded, role="guest")
+        await container.database().aopen()
+    try:
+        yield container
+    finally:
+        await container.database().aclose()
+
+
+@asynccontextmanager
+async def store_to_read(loaded: Loaded) -> AsyncIterator[Container]:
+    """A container whose store is open for reading alone.
+
+    Raises:
+        ConfigError: there is no store yet, or no audit key.
+        StorageUnavailableError: the store cannot be read.
+    """
+    file = database_file(loaded.settings)
+    if not file.exists():
+        raise ConfigError(f"there is no store at {file}", hint="Name its folder with --data or COZY_DATA.")
+    container = container_of(loaded, role="reader")
+    await container.database().aopen()
+    try:
+        yield container
+    finally:
+        await container.database().aclose()

@@ -1,0 +1,182 @@
+"""`cozy demo`: the main job of the product, done once over HTTP with a stock client, and checked.
+
+The server runs in this process on a free port with a data folder that is deleted afterwards. Three turns of one session: a
+streamed answer, one that needs a tool, and one that needs what was said before. Then the audit log is checked.
+"""
+
+import asyncio
+import tempfile
+from collections.abc import Awaitable, Callable, Iterable
+from pathlib import Path
+
+import msgspec
+import typer
+from openai import APIError, AsyncOpenAI
+from openai.types.chat import ChatCompletionChunk
+
+from cozy_domain.audit.chain import Verification, verify
+from cozy_domain.audit.events import AuditRecord, ToolCalled
+from cozy_domain.routing.default import OFFLINE
+from cozy_server.app import create_app
+from cozy_server.cli.audit import told
+from cozy_server.cli.composition import container_of, settings_from, store_to_read
+from cozy_server.cli.telling import FAILED
+from cozy_server.container import Container
+from cozy_server.serving import Stop, listen, serve
+from cozy_server.settings.load import Loaded, load
+from cozy_server.telemetry import configure_logs
+
+READY_S = 30.0
+MODEL = ("models", "default")
+NAME = "Robin"
+PRODUCT = "391"
+
+
+class Timings(msgspec.Struct, frozen=True):
+    context_ms: float = 0.0
+    first_token_ms: float | None = None
+    total_ms: float = 0.0
+
+
+class Told(msgspec.Struct, frozen=True):
+    """What the ``cozy`` objects of a stream tell."""
+
+    session_id: str | None = None
+    turn_id: str | None = None
+    persona: str | None = None
+    model: str | None = None
+    timings: Timings | None = None
+
+
+class Step(msgspec.Struct, frozen=True):
+    """One turn: what the user says, and what the answer must hold for the step to have worked."""
+
+    name: str
+    says: str
+    must_hold: str = ""
+
+
+class Failure(msgspec.Struct, frozen=True):
+    step: str
+    reason: str
+
+
+STEPS = (
+    Step("a streamed answer", f"Hello! My name is {NAME}. Who are you?"),
+    Step("an answer that needs the calculator", "What is 17 * 23?", PRODUCT),
+    Step("an answer that needs the turns before", "What is my name?", NAME),
+)
+
+
+def run(model: str | None) -> None:
+    """Exits 1 when a step failed, with its name.
+
+    Raises:
+        CozyError: the server cannot start.
+    """
+    with tempfile.TemporaryDirectory(prefix="cozy-demo-") as folder:
+        failures = asyncio.run(_demonstrate(_settings(model, folder)))
+    for failure in failures:
+        typer.secho(f"FAILED: {failure.step}: {failure.reason}", fg="red", err=True)
+    if failures:
+        raise typer.Exit(FAILED)
+    typer.echo("All of it works.")
+
+
+def _settings(model: str | None, folder: str) -> Loaded:
+    """With a model of the user's also their settings, which know its provider; else the defaults alone."""
+    if model is None:
+        flags = {"--data": (("data", "folder"), folder), "--model": (MODEL, OFFLINE.provider)}
+        return load(flags=flags, environ={}, folder=Path(folder))
+    return settings_from(data=folder, more={"--model": (MODEL, model)}, development=True)
+
+
+async def _demonstrate(loaded: Loaded) -> list[Failure]:
+    configure_logs("warning")
+    failures = await _with_server(loaded, _converse)
+    typer.echo("\nAudit log")
+    async with store_to_read(loaded) as container:
+        records, seals = await container.audit().read()
+        found = verify(container.audit_key(), records, seals)
+    typer.echo("\n".join(f"  {line}" for line in told(found)))
+    return [*failures, *_audit_failures(records, found)]
+
+
+async def _with_server(loaded: Loaded, work: Callable[[str], Awaitable[list[Failure]]]) -> list[Failure]:
+    """What ``work`` gives for a server's base URL, which runs that long."""
+    container = container_of(loaded, development=True)
+    listening = listen("127.0.0.1", 0)
+    base_url = f"http://127.0.0.1:{listening.getsockname()[1]}/v1"
+    ready: asyncio.Future[Stop] = asyncio.get_running_loop().create_future()
+    server = asyncio.create_task(
+        serve(create_app(container), [listening], loaded.settings.server, on_ready=ready.set_result)
+    )
+    await asyncio.wait((server, ready), timeout=READY_S, return_when=asyncio.FIRST_COMPLETED)
+    if not ready.done():
+        await server  # raises what kept it from starting
+    stop = ready.result()
+    typer.echo(f"{base_url} · {container.configuration().default.model}")
+    try:
+        return await work(base_url)
+    finally:
+        stop()
+        await server
+
+
+async def _converse(base_url: str) -> list[Failure]:
+    failures: list[Failure] = []
+    session = str(Container.ids().new())
+    async with AsyncOpenAI(base_url=base_url, api_key="demo", max_retries=0) as client:
+        for step in STEPS:
+            typer.echo(f"\nyou   {step.says}")
+            try:
+                said = await _turn(client, step, session)
+            except APIError as error:
+                failures.append(Failure(step.name, str(error)))
+                continue
+            if not said.strip() or step.must_hold not in said:
+                failures.append(Failure(step.name, f"the answer does not hold '{step.must_hold}'"))
+    return failures
+
+
+async def _turn(client: AsyncOpenAI, step: Step, session: str) -> str:
+    """What was said, printed as it comes."""
+    stream = await client.chat.completions.create(
+        model="default",
+        messages=[{"role": "user", "content": step.says}],
+        stream=True,
+        extra_body={"cozy": {"session_id": session}},
+    )
+    said: list[str] = []
+    told = Told()
+    typer.echo("cozy  ", nl=False)
+    async with stream:
+        async for chunk in stream:
+            told = _told(chunk) or told
+            piece = "".join(choice.delta.content or "" for choice in chunk.choices)
+            said.append(piece)
+            typer.echo(piece.replace("\n", "\n      "), nl=False)
+    typer.echo(f"\n      [{_timed(told)}]")
+    return "".join(said)
+
+
+def _told(chunk: ChatCompletionChunk) -> Told | None:
+    extra = (chunk.model_extra or {}).get("cozy")
+    return msgspec.convert(extra, Told) if extra else None
+
+
+def _timed(told: Told) -> str:
+    times = told.timings or Timings()
+    first = "none" if times.first_token_ms is None else f"{times.first_token_ms:.0f} ms"
+    return (
+        f"{told.persona}, {told.model} · context {times.context_ms:.0f} ms · first token {first}"
+        f" · total {times.total_ms:.0f} ms"
+    )
+
+
+def _audit_failures(records: Iterable[AuditRecord], found: Verification) -> Iterable[Failure]:
+    called = any(isinstance(record.event, ToolCalled) and record.event.outcome == "ok" for record in records)
+    if not called:
+        yield Failure(STEPS[1].name, "no tool was called")
+    if not found.intact or not found.last_sealed:
+        yield Failure("the audit check", "the log does not hold")

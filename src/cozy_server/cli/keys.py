@@ -1,0 +1,123 @@
+"""`cozy keys`: who may ask."""
+
+import asyncio
+import secrets
+from datetime import timedelta
+
+import msgspec
+import typer
+
+from cozy_domain.access.caller import Role
+from cozy_domain.access.keys import PREFIX, PUBLIC_BYTES, SECRET_BYTES, ApiKey, hash_of, prefix_of, render
+from cozy_domain.audit.chain import sign
+from cozy_domain.audit.events import AuditRecord, OperatorActed
+from cozy_domain.errors import MissingError
+from cozy_server.cli.composition import settings_from, store_beside
+from cozy_server.cli.telling import show
+from cozy_server.container import Container
+from cozy_server.settings.load import Loaded
+
+
+class WantedKey(msgspec.Struct, frozen=True):
+    name: str
+    account: str
+    role: Role
+    serves_many: bool
+    days: int | None
+
+
+def create(wanted: WantedKey, data: str | None, config: str | None, *, as_json: bool) -> None:
+    """
+    Raises:
+        CozyError: the key could not be stored.
+    """
+    key, secret = asyncio.run(_create(settings_from(data=data, config=config), wanted))
+    if as_json:
+        show([{**_row(key), "key": secret}], as_json=True)
+        return
+    typer.echo(secret)
+    typer.echo("Keep it: it is not shown again, and only its hash is stored.", err=True)
+
+
+def show_all(data: str | None, config: str | None, *, as_json: bool) -> None:
+    """
+    Raises:
+        CozyError: the keys could not be read.
+    """
+    keys = asyncio.run(_list(settings_from(data=data, config=config)))
+    show(
+        [_row(key) for key in keys],
+        as_json=as_json,
+        empty="There is no API key. `cozy keys create NAME` makes one.",
+    )
+
+
+def revoke(named: str, data: str | None, config: str | None) -> None:
+    """
+    Raises:
+        MissingError: there is no such key.
+    """
+    key = asyncio.run(_revoke(settings_from(data=data, config=config), named))
+    typer.echo(f"{PREFIX}{key.prefix}… ({key.name}) has ended.")
+
+
+async def _create(loaded: Loaded, wanted: WantedKey) -> tuple[ApiKey, str]:
+    async with store_beside(loaded) as container:
+        now = container.clock().now()
+        secret = render(secrets.token_bytes(PUBLIC_BYTES), secrets.token_bytes(SECRET_BYTES))
+        key = ApiKey(
+            id=container.ids().new(),
+            prefix=prefix_of(secret) or "",
+            hash=hash_of(secret),
+            name=wanted.name,
+            account=wanted.account,
+            role=wanted.role,
+            created_at=now,
+            serves_many=wanted.serves_many,
+            expires_at=now + timedelta(days=wanted.days) if wanted.days else None,
+        )
+        await container.key_store().add(key)
+        await _remember(container, "key.create", key)
+    return key, secret
+
+
+async def _list(loaded: Loaded) -> tuple[ApiKey, ...]:
+    async with store_beside(loaded) as container:
+        return await container.key_store().list()
+
+
+async def _revoke(loaded: Loaded, named: str) -> ApiKey:
+    async with store_beside(loaded) as container:
+        keys = await container.key_store().list()
+        key = next((it for it in keys if named.removeprefix(PREFIX) in (str(it.id), it.prefix)), None)
+        if key is None:
+            raise MissingError(
+                f"there is no API key '{named}'", hint="`cozy keys list` shows ids and prefixes."
+            )
+        await container.key_store().revoke(key.id, container.clock().now())
+        await _remember(container, "key.revoke", key)
+    return key
+
+
+async def _remember(container: Container, action: str, key: ApiKey) -> None:
+    record = AuditRecord(
+        id=container.ids().new(),
+        at=container.clock().now(),
+        event=OperatorActed(action, str(key.id)),
+        account=key.account,
+    )
+    await container.audit().write((sign(container.audit_key(), record),))
+
+
+def _row(key: ApiKey) -> dict[str, object]:
+    return {
+        "id": key.id,
+        "prefix": f"{PREFIX}{key.prefix}",
+        "name": key.name,
+        "account": key.account,
+        "role": key.role,
+        "serves_many": key.serves_many,
+        "created_at": key.created_at,
+        "expires_at": key.expires_at,
+        "revoked_at": key.revoked_at,
+    }

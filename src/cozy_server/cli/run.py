@@ -1,0 +1,136 @@
+"""`cozy dev` and `cozy serve`: the server in the foreground."""
+
+import asyncio
+import ipaddress
+from importlib.metadata import version
+from pathlib import Path
+
+import typer
+import uvloop
+
+from cozy_domain.errors import ConfigError
+from cozy_server.app import create_app
+from cozy_server.cli.composition import container_of, settings_from
+from cozy_server.container import Container
+from cozy_server.data_folder import prepare
+from cozy_server.serving import Stop, listen, serve
+from cozy_server.settings.load import Loaded
+from cozy_server.telemetry import configure_logs
+
+PORT = ("server", "port")
+HOST = ("server", "host")
+
+
+def dev(port: int | None, data: str | None, config: str | None) -> None:
+    """Serves on loopback, whoever asks, on what is found.
+
+    Raises:
+        CozyError: it cannot start.
+    """
+    loaded = settings_from(data=data, config=config, more={"--port": (PORT, port)}, development=True)
+    server = loaded.settings.server
+    if not _is_loopback(server.host):
+        raise ConfigError(
+            f"`cozy dev` asks nobody for a key, so it listens on loopback only, and not on {server.host}"
+            f" ({loaded.origin(HOST)})",
+            hint="Use `cozy serve`, or take server.host out.",
+        )
+    prepare(Path(loaded.settings.data.folder))
+    container = container_of(loaded, development=True)
+    _run(container, loaded, next_port=loaded.origin(PORT) == "default")
+
+
+def serve_all(host: str | None, port: int | None, data: str | None, config: str | None) -> None:
+    """Serves to those who have a key.
+
+    Raises:
+        CozyError: it cannot start.
+    """
+    more = {"--host": (HOST, host), "--port": (PORT, port)}
+    loaded = settings_from(data=data, config=config, more=more)
+    asyncio.run(_refuse_open_doors(loaded))
+    _run(container_of(loaded), loaded)
+
+
+async def _refuse_open_doors(loaded: Loaded) -> None:
+    """
+    Raises:
+        ConfigError: the address is public and nobody has a key.
+    """
+    container = container_of(loaded)
+    prepare(Path(loaded.settings.data.folder))
+    await container.database().aopen()
+    try:
+        keys = await container.key_store().list()
+    finally:
+        await container.database().aclose()
+    alive = [key for key in keys if key.revoked_at is None]
+    host = loaded.settings.server.host
+    if not alive and not _is_loopback(host):
+        raise ConfigError(
+            f"nobody has an API key, and {host} can be reached from other machines",
+            hint="Make a key first: `cozy keys create NAME`. Or listen on this machine only: --host 127.0.0.1.",
+        )
+
+
+def _run(container: Container, loaded: Loaded, *, next_port: bool = False) -> None:
+    settings = loaded.settings
+    configure_logs(settings.telemetry.log_level)
+    listening = listen(settings.server.host, settings.server.port, or_next=next_port)
+    address = listening.getsockname()
+
+    def ready(_: Stop) -> None:
+        typer.echo(banner(container, _url(address[0], address[1]), loaded))
+
+    def drain() -> None:
+        container.vitals().draining = True
+
+    uvloop.run(serve(create_app(container), [listening], settings.server, on_ready=ready, on_drain=drain))
+
+
+def banner(container: Container, url: str, loaded: Loaded) -> str:
+    """What somebody who started it wants to know: where it listens, who answers and why, and what is off."""
+    default = container.configuration().default
+    development = container.development()
+    settings = loaded.settings
+    lines = [
+        ("listening", f"{url}/v1{_moved(url, loaded)}"),
+        ("model", f"{default.model}: {default.reason}"),
+        ("personas", ", ".join(container.catalog().current.ids())),
+        ("data", str(Path(settings.data.folder).resolve())),
+        (
+            "keys",
+            "not asked for on this machine" if development else "asked for by every route but the probes",
+        ),
+        ("off", "; ".join(_off())),
+    ]
+    if development:
+        lines.insert(1, ("docs", f"{url}/docs"))
+    told = "\n".join(f"  {name:<10} {text}" for name, text in lines)
+    return f"CozyEngine {version('cozy-engine')}{' for development' if development else ''}\n{told}\n  Ctrl+C stops it."
+
+
+def _off() -> tuple[str, ...]:
+    """What a reader of the documentation may expect and does not get in this version."""
+    return (
+        "rate limits",
+        "Redis",
+        "memory, knowledge and profile that outlive the process, and learning from conversations",
+        "voice",
+    )
+
+
+def _moved(url: str, loaded: Loaded) -> str:
+    wanted = loaded.settings.server.port
+    return "" if not wanted or url.endswith(f":{wanted}") else f"  (port {wanted} is taken)"
+
+
+def _url(host: str, port: int) -> str:
+    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return host == "localhost" or ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False

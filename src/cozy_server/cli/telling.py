@@ -1,0 +1,51 @@
+"""How commands talk to people: tables or JSON on standard output, errors on standard error, and what exit codes mean."""
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+
+import typer
+
+from cozy_domain.errors import ConfigError, CozyError
+
+FAILED = 1
+"""It was tried and failed, or found something wrong."""
+REFUSED = 2
+"""It cannot be done like this: settings, arguments, or what they name."""
+EXIT_CODES = "Exit codes: 0 done · 1 it failed, or found something wrong · 2 settings or arguments are wrong."
+
+
+@contextmanager
+def told_errors() -> Iterator[None]:
+    """Turns errors of the domain into a message and an exit code."""
+    try:
+        yield
+    except CozyError as error:
+        typer.secho(f"error: {error.message}", fg="red", err=True)
+        if error.hint:
+            typer.echo(f"  → {error.hint}", err=True)
+        raise typer.Exit(REFUSED if isinstance(error, ConfigError) else FAILED) from None
+
+
+def show(rows: Sequence[Mapping[str, object]], *, as_json: bool, empty: str = "none") -> None:
+    """Rows with equal keys as a table, or as a JSON list."""
+    if as_json:
+        typer.echo(json.dumps([dict(row) for row in rows], ensure_ascii=False, indent=2, default=str))
+    elif not rows:
+        typer.echo(empty)
+    else:
+        _show_table(rows)
+
+
+def _show_table(rows: Sequence[Mapping[str, object]]) -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table(box=None, header_style="bold", pad_edge=False)
+    for column in rows[0]:
+        table.add_column(column.replace("_", " "), overflow="fold")
+    for row in rows:
+        table.add_row(*("" if value is None else str(value) for value in row.values()))
+    # Where nobody looks (a pipe, a file), lines are not to be broken.
+    console = Console()
+    Console(width=None if console.is_terminal else 10_000, markup=False, highlight=False).print(table)

@@ -10,7 +10,7 @@ from cozy_domain.context.assembly import Wanted
 from cozy_domain.context.bundle import ContextBundle, Gathered
 from cozy_domain.context.prompt import PromptInput, build
 from cozy_domain.errors import InputError
-from cozy_domain.messages import Message
+from cozy_domain.messages import Message, UserMessage, text_of
 
 
 async def gather(parts: ChatParts, plan: TurnPlan, seq: int) -> Gathered:
@@ -19,13 +19,14 @@ async def gather(parts: ChatParts, plan: TurnPlan, seq: int) -> Gathered:
     Raises:
         StorageUnavailableError: the history did not come.
     """
+    text = plan.conversation.query or await _asked_before(parts, plan, seq)
     return await parts.assembly.gather(
         Wanted(
             owner=plan.request.owner,
             persona=plan.speaker.persona,
             session=plan.session,
             before=seq,
-            text=plan.conversation.query,
+            text=text,
             personalise=plan.personalised,
         )
     )
@@ -52,6 +53,17 @@ async def prompt(parts: ChatParts, plan: TurnPlan, gathered: Gathered) -> Contex
         history_from=plan.session.history_from if plan.session else 0,
     )
     return build(given, parts.tokens)
+
+
+async def _asked_before(parts: ChatParts, plan: TurnPlan, seq: int) -> str:
+    """What the user said in the turn that these tool results go on with."""
+    session = plan.session
+    if session is None or not plan.personalised:
+        return ""
+    work = parts.history.turns(plan.request.owner, session.id, session.history_from, seq)
+    past = await stored(work, parts.limits.storage_s)
+    said = (message for turn in reversed(past) for message in reversed(turn.messages))
+    return next((text_of(message.content) for message in said if isinstance(message, UserMessage)), "")
 
 
 async def _said(parts: ChatParts, plan: TurnPlan, gathered: Gathered) -> tuple[Message, ...]:

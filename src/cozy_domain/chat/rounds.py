@@ -108,6 +108,12 @@ class Rounds:
                 if self._progress.characters > self._parts.limits.answer_characters:
                     self._progress.overflowed = True
                     return
+        if not self._progress.output().choices:
+            raise ProviderMalformedError(
+                f"The model '{answer.model}' ended without an answer.",
+                provider=answer.model.provider,
+                billed=True,
+            )
 
     async def _run_tools(self, calls: tuple[ToolCall, ...]) -> tuple[ToolResult, ...]:
         parts, plan = self._parts, self._plan

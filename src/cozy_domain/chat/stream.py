@@ -11,7 +11,7 @@ class EventStream:
 
     def __init__(self, unread: int) -> None:
         self._unread = unread
-        self._events: asyncio.Queue[ChatEvent | CozyError] = asyncio.Queue()
+        self._events: asyncio.Queue[ChatEvent | CozyError | None] = asyncio.Queue()
         self._read = asyncio.Event()
         self._released = asyncio.Event()
         self._abandoned = False
@@ -22,10 +22,11 @@ class EventStream:
         self._released.set()
 
     def abandon(self) -> None:
-        """Nobody reads any more: what is written from now on is discarded."""
+        """Nobody reads any more: what was not read, and all that is written from now on, is discarded."""
         self._abandoned = True
         self._released.set()
         self._read.set()
+        self._events.put_nowait(None)
 
     def write(self, event: ChatEvent | CozyError) -> None:
         """An error is raised in the reader; it and ``TurnEnded`` are the last of the stream."""
@@ -45,15 +46,15 @@ class EventStream:
         """
         Raises:
             CozyError: the turn failed.
-            StopAsyncIteration: it was over before.
+            StopAsyncIteration: it is over, or was abandoned.
         """
-        if self._over:
-            raise StopAsyncIteration
         await self._released.wait()
-        event = await self._events.get()
+        event = None if self._over or self._abandoned else await self._events.get()
         self._read.set()
-        if isinstance(event, CozyError):
+        if event is None or self._abandoned:
             self._over = True
+            raise StopAsyncIteration
+        self._over = isinstance(event, TurnEnded | CozyError)
+        if isinstance(event, CozyError):
             raise event
-        self._over = isinstance(event, TurnEnded)
         return event

@@ -9,6 +9,7 @@ never counts as kept.
 import json
 import re
 from collections.abc import Iterator
+from contextlib import contextmanager
 from contextvars import ContextVar
 from functools import lru_cache
 from itertools import islice
@@ -22,7 +23,13 @@ from referencing.exceptions import Unresolvable
 
 MAX_PROBLEMS = 5
 MAX_DEPTH = 64
-"""Of nested values. The library takes about six frames of Python's stack for a level, of some 1,000."""
+"""Of nested values in the arguments."""
+MAX_SCHEMA_DEPTH = 40
+"""Of nested values in a schema. Checking the schema itself takes up to ten frames of Python's stack for a level, of some
+1,000. At the end of the stack the library's Rust part does not raise ``RecursionError`` but panics, past every
+``except Exception``; so the end must not be reached."""
+MAX_STACK = 300
+"""Levels of the schema that references may put inside one another: two frames each (measured, jsonschema 4.26)."""
 MAX_VALUES = 10_000
 """Values in one call's arguments, nested ones included."""
 MAX_REFERENCES = 2_000
@@ -36,7 +43,7 @@ _SHOWN = 200
 """Characters of a reason: the library repeats the offending value."""
 
 _FOLLOWING = ("$ref", "$dynamicRef", "$recursiveRef")
-_references_left: ContextVar[int] = ContextVar("_references_left")
+_budget: ContextVar["_Budget"] = ContextVar("_budget")
 
 _PIECE = re.compile(
     r"(?P<back>\\[1-9]|\(\?P=|\(\?\()|(?P<class>\[\^?\]?(?:\\.|[^\]\\])*\])|(?P<open>\()|(?P<close>\))|(?P<or>\|)"
@@ -55,7 +62,7 @@ class JsonSchemaArgumentCheck:
     def problems(self, schema: msgspec.Raw, arguments: msgspec.Raw) -> tuple[str, ...]:
         try:
             value = msgspec.json.decode(arguments)
-            _refuse_huge(value)
+            _depth(value, MAX_DEPTH)
             return _found(bytes(schema), value)
         except msgspec.MsgspecError:
             return ("$: the schema or the arguments are no JSON",)
@@ -67,26 +74,47 @@ class JsonSchemaArgumentCheck:
             return ("$: the tool's schema is not valid",)
 
 
+class _Budget:
+    """What one check may still follow: references in all, and inside one another."""
+
+    def __init__(self, inside: int) -> None:
+        self.left = MAX_REFERENCES
+        self.inside = inside
+
+    @contextmanager
+    def follow(self) -> Iterator[None]:
+        if not self.left or not self.inside:
+            raise _TooMuchError("the tool's schema has too many references to follow")
+        self.left -= 1
+        self.inside -= 1
+        try:
+            yield
+        finally:
+            self.inside += 1
+
+
 def _found(schema: bytes, value: object) -> tuple[str, ...]:
-    token = _references_left.set(MAX_REFERENCES)
+    validator, depth = _compiled(schema)
+    token = _budget.set(_Budget(MAX_STACK // depth))
     try:
-        errors = islice(_validator(schema).iter_errors(value), MAX_PROBLEMS)
+        errors = islice(validator.iter_errors(value), MAX_PROBLEMS)
         return tuple(f"{error.json_path[:_SHOWN]}: {error.message[:_SHOWN]}" for error in errors)
     finally:
-        _references_left.reset(token)
+        _budget.reset(token)
 
 
 @lru_cache(maxsize=256)
-def _validator(schema: bytes) -> Any:
-    """Made once for each schema; an invalid one raises at every call, as exceptions are not cached."""
+def _compiled(schema: bytes) -> tuple[Any, int]:
+    """The validator and the depth of a schema, made once; an invalid one raises at every call, as errors are not kept."""
     rules = msgspec.json.decode(schema)
-    for pattern in _patterns(rules):
-        repeats_of(pattern)
     if not isinstance(rules, dict) or not isinstance(rules.get("$schema", ""), str):
         raise SchemaError("not an object, which a tool's parameters must be")
+    depth = _depth(rules, MAX_SCHEMA_DEPTH)
+    for pattern in _patterns(rules):
+        repeats_of(pattern)
     draft = validators.validator_for(rules, default=Draft202012Validator)
     draft.check_schema(rules)
-    return _guarded(draft)(rules, registry=Registry())  # an empty registry: nothing is fetched
+    return _guarded(draft)(rules, registry=Registry()), depth  # an empty registry: nothing is fetched
 
 
 @lru_cache(maxsize=16)
@@ -101,16 +129,18 @@ def _guarded(draft: Any) -> Any:
     return validators.extend(draft, ours | following)  # type: ignore[no-untyped-call]
 
 
-def _refuse_huge(value: object) -> None:
+def _depth(value: object, most: int) -> int:
+    """Levels of nested values, at least 1."""
     level = [value]
     seen = depth = 0
     while level:
         seen, depth = seen + len(level), depth + 1
         if seen > MAX_VALUES:
             raise _TooMuchError(f"more than {MAX_VALUES} values")
-        if depth > MAX_DEPTH:
-            raise _TooMuchError(f"nested more than {MAX_DEPTH} levels deep")
+        if depth > most:
+            raise _TooMuchError(f"nested more than {most} levels deep")
         level = [inner for outer in level for inner in _inside(outer)]
+    return depth
 
 
 def _inside(value: object) -> list[object]:
@@ -181,7 +211,7 @@ def _short_names(original: Any) -> Any:
         if isinstance(instance, dict):
             for pattern in patterns:
                 _refuse_slow(pattern, max(instance, key=len, default=""))
-        yield from original(validator, patterns, instance, schema) or ()
+        yield from original(validator, patterns, instance, schema)
 
     return checked
 
@@ -195,10 +225,7 @@ def _unique_items(_: Any, wanted: object, instance: object, __: object) -> Itera
 
 def _counted(original: Any) -> Any:
     def followed(validator: Any, target: Any, instance: object, schema: object) -> Iterator[ValidationError]:
-        left = _references_left.get()
-        if not left:
-            raise _TooMuchError("the tool's schema has too many references to follow")
-        _references_left.set(left - 1)
-        yield from original(validator, target, instance, schema) or ()
+        with _budget.get().follow():
+            yield from original(validator, target, instance, schema)
 
     return followed

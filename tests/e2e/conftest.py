@@ -1,0 +1,17 @@
+"""A running server for tests that need nothing special of it."""
+
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from tests.fixtures.server import Running, container_for, running, settings_for
+
+pytest_plugins = ["tests.fixtures.fake_openai.plugin"]
+
+
+@pytest.fixture
+async def server(tmp_path: Path) -> AsyncIterator[Running]:
+    """`cozy dev` with the offline model."""
+    async with running(container_for(settings_for(tmp_path))) as started:
+        yield started

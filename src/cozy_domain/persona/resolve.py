@@ -63,7 +63,7 @@ def examine(documents: Iterable[PersonaDocument], published: Iterable[PublishedP
     written = sorted(map(_written, documents), key=lambda one: (one.id, one.root.mark))
     problems = list(_twice(written))
     family = _Family(
-        documents={one.id: one for one in reversed(written)},
+        documents={one.id: one for one in written},
         published={(one.persona.id, one.revision): one.persona for one in published},
     )
     resolved = {persona.id: persona for one in written if (persona := _resolved(one, family, problems))}
@@ -215,14 +215,12 @@ def _persona(root: MapNode) -> Persona:
     return msgspec.json.decode(to_json(root), type=Persona)
 
 
-def _unsealing(persona: Persona, ancestors: tuple[_Written, ...]) -> tuple[Fault, ...]:
-    """Checked against the nearest ancestor, which was checked against its own; one with mistakes fails by itself."""
-    if not ancestors:
-        return ()
-    parent = _joined(ancestors, [])
-    if unstorable(parent) or tuple(fit(parent)):
-        return ()
-    return widenings(_persona(parent).tools, persona.tools)
+def _unsealing(persona: Persona, ancestors: tuple[_Written, ...]) -> Iterator[Fault]:
+    """Checked against each ancestor: one between may have broken a seal itself. One with other mistakes is passed over."""
+    for end in range(1, len(ancestors) + 1):
+        ancestor = _joined(ancestors[:end], [])
+        if not unstorable(ancestor) and not fit(ancestor):
+            yield from widenings(_persona(ancestor).tools, persona.tools)
 
 
 # Problems

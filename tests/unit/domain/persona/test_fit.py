@@ -71,6 +71,13 @@ def test_a_language_tag_is_taken(locale: str) -> None:
     assert only(document(locale=locale)).locale == locale
 
 
+@pytest.mark.parametrize(
+    "content", [{"voice": {"speed": 4}}, {"voice": {"speed": 0.25}}, {"model": {"stop": list("abcd")}}]
+)
+def test_what_is_just_within_the_limits_is_taken(content: dict[str, object]) -> None:
+    assert problems(document("anna", "", **content)) == []
+
+
 def test_everything_that_is_wrong_is_told() -> None:
     told = problems(document(locale=1, voice={"speed": 9, "stt": 1}), document("bob", name=...))
     assert [line.partition(":")[0] for line in told] == ["locale", "voice.speed", "voice.stt", "name"]

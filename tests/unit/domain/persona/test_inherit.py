@@ -81,6 +81,13 @@ def test_a_child_does_not_take_id_or_parent_of_its_parent() -> None:
     assert only(parent(), child(), grandchild).id == "grandchild"
 
 
+@pytest.mark.parametrize("own", ["id", "schema"])
+def test_a_child_says_its_own_id_and_schema(own: str) -> None:
+    written = child()
+    headless = PersonaDocument(written.file, written.root.without(own))
+    assert [line.partition(" [")[0] for line in problems(parent(), headless)] == [f"{own}: is missing"]
+
+
 def test_a_name_is_inherited() -> None:
     assert only(parent(name="Ann"), child(name=...)).name == "Ann"
 
@@ -172,6 +179,13 @@ def test_a_seal_holds_for_grandchildren() -> None:
     grandchild = document("grandchild", extends="child", tools={"allow": ["net"]})
     examination = examine([parent(tools={"sealed": True, "allow": ["clock"]}), child(), grandchild])
     assert [error.file for error in examination.errors] == ["grandchild.yaml"]
+
+
+def test_a_seal_that_a_child_breaks_is_broken_for_grandchildren_too() -> None:
+    breaker = child(tools={"sealed": False, "allow": ["net"]})
+    examination = examine([parent(tools={"sealed": True}), breaker, document("grandchild", extends="child")])
+    assert [persona.id for persona in examination.personas] == ["parent"]
+    assert {error.file for error in examination.errors} == {"child.yaml"}
 
 
 def test_a_child_of_an_open_parent_may_allow_more() -> None:

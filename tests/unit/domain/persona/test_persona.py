@@ -53,10 +53,14 @@ def test_lore_entries_have_ids_of_their_own() -> None:
     ]
 
 
-def test_lore_that_nothing_calls_up_is_a_warning_unless_it_is_disabled() -> None:
-    entries = [{"id": "sea", "text": "Blue."}, {"id": "sky", "text": "Grey.", "enabled": False}]
-    (warning,) = found(document(knowledge={"lore": {"entries": entries}}))
+def test_lore_that_nothing_calls_up_is_a_warning() -> None:
+    (warning,) = found(document(knowledge={"lore": {"entries": [{"id": "sea", "text": "Blue."}]}}))
     assert (warning.field, warning.severity) == ("knowledge.lore.entries[0]", "warning")
+
+
+@pytest.mark.parametrize("how", [{"enabled": False}, {"constant": True}, {"keys": ["sea"]}])
+def test_lore_that_is_called_up_or_meant_to_rest_is_fine(how: dict[str, object]) -> None:
+    assert found(document(knowledge={"lore": {"entries": [{"id": "sea", "text": "Blue.", **how}]}})) == ()
 
 
 def test_an_allowed_tool_that_is_denied_is_a_warning() -> None:

@@ -79,7 +79,8 @@ def test_resolving_raises_with_every_error_and_no_warning() -> None:
 
 
 def test_examining_gives_the_personas_that_have_no_error() -> None:
-    assert [persona.id for persona in examine([document("a", name=1), document("b")]).personas] == ["b"]
+    documents = [document("a", name=1), document("b"), document("c", budgets={"reply": {"floor": 9_999}})]
+    assert [persona.id for persona in examine(documents).personas] == ["b"]
 
 
 def test_two_documents_under_one_id_are_both_told() -> None:
@@ -90,6 +91,11 @@ def test_two_documents_under_one_id_are_both_told() -> None:
         "id: 'a' is also the id in x.yaml [persona_id]",
         "id: '' is not 1 to 64 lower-case letters, digits, - and _, the first a letter or digit [persona_id]",
     ]
+
+
+def test_two_documents_without_an_id_are_not_called_the_same() -> None:
+    told = problems(document("", file="y"), document("", file="z"))
+    assert ["is also" in line for line in told] == [False, False]
 
 
 # Parents
@@ -153,14 +159,15 @@ def test_a_circle_is_told_where_it_closes(length: int) -> None:
     assert all(error.message.startswith("goes in a circle: p") for error in errors)
 
 
-def test_a_mistake_of_a_parent_is_told_once() -> None:
-    listed = {"examples": [{"user": "a"}, {"user": "b", "assistant": "c", "assistent": "d"}]}
-    children = [document(f"c{at}", extends="p", prompt={"examples": {"remove": []}}) for at in range(3)]
-    told = problems(document("p", prompt=listed, locale=1), *children)
-    assert [line.partition(" ")[0] for line in told] == [
-        "locale:",
-        "prompt.examples[0].assistant:",
-        "prompt.examples[1].assistent:",
+def test_a_mistake_of_a_parent_is_told_once_though_its_children_move_it() -> None:
+    whole = {"user": "x", "assistant": "y"}
+    listed = {"examples": [whole, {"user": "a"}, {"user": "b", "assistant": "c", "assistent": "d"}]}
+    children = [document(f"c{at}", extends="p", prompt={"examples": {"remove": [whole]}}) for at in range(3)]
+    told = found(document("p", prompt=listed, locale=1), *children)
+    assert [problem.code for problem in told] == [
+        "persona_locale",
+        "persona_prompt_examples_assistant",
+        "persona_unknown_key",
     ]
 
 

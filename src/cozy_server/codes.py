@@ -321,6 +321,13 @@ _ALL = (
         "请管理员停止该进程、更换数据目录，或在多进程部署时使用 Postgres。",
     ),
     _code(
+        "schema_unknown",
+        "The conversation store was written by a newer version of the server.",
+        "An administrator should install that version, or go back to a copy from before.",
+        "会话存储由更新版本的服务器写入。",
+        "请管理员安装对应版本，或恢复之前的备份。",
+    ),
+    _code(
         "storage_conflict",
         "It collides with something that is already stored.",
         "Choose another name, or change what is there.",

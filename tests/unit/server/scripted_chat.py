@@ -153,7 +153,10 @@ def _giving(thing: object) -> Callable[[], Any]:
 
 
 class Client:
-    """An ASGI client that sees every message and may leave at any moment."""
+    """An ASGI client that sees every message and may leave at any moment; at a body with ``slow_at`` it takes its time."""
+
+    slow_at: bytes | None = None
+    slow_s = 0.0
 
     def __init__(self, app: Any) -> None:
         self._app = app
@@ -198,6 +201,8 @@ class Client:
         return [message["body"] for message in self.messages if message["type"] == "http.response.body"]
 
     async def _send(self, message: Any) -> None:
+        if self.slow_at and self.slow_at in message.get("body", b""):
+            await asyncio.sleep(self.slow_s)
         async with self._heard:
             self.messages.append(message)
             self._heard.notify_all()

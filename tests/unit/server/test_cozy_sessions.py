@@ -73,6 +73,11 @@ def test_pages_of_sessions_fit_together(client: Any) -> None:
     assert second["next"] is None
 
 
+def test_a_page_that_is_just_full_is_the_last(client: Any) -> None:
+    assert client.get(PATH, params={**AS_ANNA, "limit": 3}).json()["next"] is None
+    assert client.get(f"{ONE}/messages", params={**AS_ANNA, "limit": 2}).json()["next"] is None
+
+
 def test_one_session_can_be_read(client: Any) -> None:
     assert client.get(ONE, params=AS_ANNA).json()["title"] == "Talk 1"
 

@@ -14,7 +14,7 @@ from cozy_domain.errors import (
     ProviderUnavailableError,
     StorageUnavailableError,
 )
-from cozy_domain.messages import UserMessage
+from cozy_domain.messages import FinishReason, UserMessage
 from cozy_domain.models.deltas import RefusalDelta, TextDelta, TokenLogprob, ToolCallDelta
 from tests.unit.server.scripted_chat import SESSION, TURN, Client, ScriptedChat, app_with, ended, started
 
@@ -150,6 +150,7 @@ async def test_every_choice_has_its_role_and_its_finish() -> None:
         n=2,
     )
     choices = [chunk["choices"][0] for chunk in chunks_of(client)]
+    assert ["cozy" in chunk for chunk in chunks_of(client)] == [True, False, False, False, True, True]
     assert [(choice["index"], choice["delta"].get("role")) for choice in choices[:2]] == [
         (0, "assistant"),
         (1, "assistant"),
@@ -200,12 +201,13 @@ async def test_tool_calls_of_a_plain_answer_have_null_content_and_their_finish_r
     }
 
 
-async def test_a_call_that_was_cut_off_says_length() -> None:
-    cut = (started(), ToolCallDelta(0, id="c", name="look", arguments='{"a'), ended("length"))
+@pytest.mark.parametrize("reason", ["length", "content_filter"])
+async def test_a_call_that_was_cut_off_says_why(reason: FinishReason) -> None:
+    cut = (started(), ToolCallDelta(0, id="c", name="look", arguments='{"a'), ended(reason))
     plain = msgspec.json.decode((await ask(ScriptedChat(*cut))).body)
     stream = chunks_of(await ask(ScriptedChat(*cut), stream=True))
-    assert plain["choices"][0]["finish_reason"] == "length"
-    assert stream[-1]["choices"][0]["finish_reason"] == "length"
+    assert plain["choices"][0]["finish_reason"] == reason
+    assert stream[-1]["choices"][0]["finish_reason"] == reason
 
 
 async def test_who_asks_with_functions_is_answered_with_a_function_call() -> None:
@@ -376,6 +378,15 @@ async def test_a_busy_stream_needs_no_comments() -> None:
     steps = [step for _ in range(20) for step in (TextDelta("a"), 10.0)]
     client = await ask(ScriptedChat(started(), *steps, ended()), stream=True)
     assert b"keep-alive" not in client.body
+
+
+@pytest.mark.virtual_time
+async def test_a_client_that_reads_slowly_is_not_fed_comments() -> None:
+    client = Client(app_with(ScriptedChat(started(), TextDelta("slow"), TextDelta("next"), ended())))
+    client.slow_at, client.slow_s = b"slow", 100.0
+    await client.post(PATH, body_of(stream=True))
+    assert b"keep-alive" not in client.body
+    assert b"[DONE]" in client.body
 
 
 @pytest.mark.virtual_time

@@ -413,6 +413,11 @@ def test_what_is_refused_is_refused_by_name(fields: dict[str, Any], param: str, 
             "messages[0].content[0].file",
             "invalid_value",
         ),
+        (
+            {"role": "user", "content": [{"type": "file", "file": {"file_id": "f", "file_data": "AA=="}}]},
+            "messages[0].content[0].file",
+            "invalid_value",
+        ),
         ({"role": "assistant"}, "messages[0].content", "missing_required_parameter"),
         (
             {"role": "assistant", "content": "", "audio": {"id": "a"}},

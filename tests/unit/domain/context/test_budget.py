@@ -230,6 +230,12 @@ def test_pinned_items_are_kept_smallest_first() -> None:
     assert keep_pinned([large, *small], 10, purses()) == tuple(small)
 
 
+def test_pinned_items_may_fill_the_room_to_the_last_token() -> None:
+    pair = [sized(str(at), 5, pinned=True) for at in range(2)]
+    assert keep_pinned(pair, 10, purses()) == tuple(pair)
+    assert keep_pinned(pair, 9, purses()) == (pair[0],)
+
+
 def test_pinned_items_stay_within_their_own_ceiling() -> None:
     mine = [sized(str(at), 4, pinned=True) for at in range(3)]
     other = sized("other", 5, pinned=True, source="knowledge")
@@ -285,6 +291,13 @@ def test_pinned_items_count_against_the_ceiling_and_the_floor_of_their_source() 
     pinned = sized("p", 6, pinned=True)
     loose = [sized("m1", 4), sized("m2", 5)]
     assert spend([pinned, *loose], [pinned], 100, purses(Budget(floor=7, ceiling=10))) == (loose[0],)
+
+
+def test_a_floor_that_pinned_items_have_filled_is_filled() -> None:
+    pinned, mine = sized("p", 5, pinned=True), sized("m", 5)
+    other = sized("k", 5, source="knowledge")
+    room = purses(Budget(floor=5, ceiling=20), Budget(ceiling=20, priority=9))
+    assert spend([pinned, mine, other], [pinned], 5, room) == (other,)
 
 
 def test_pinned_items_leave_an_open_purse_open() -> None:

@@ -300,6 +300,40 @@ def test_a_window_too_small_for_anything_leaves_no_tokens() -> None:
         built(window=10)
 
 
+def window_for(tokens: int) -> dict[str, int]:
+    """A window that leaves exactly so many tokens for the prompt."""
+    return {"reply": 13, "window": 13 + -(-tokens * 13 // 10)}
+
+
+def test_the_floor_of_history_is_kept_from_pinned_items() -> None:
+    past = spoken(1)
+    size = COUNTER.count_messages(past.messages)
+    pinned = candidate("1", "Likes tea.", pinned=True)
+    floor = published(anna(budgets=Budgets(history=Budget(floor=size))))
+    gathered = Gathered(history=(past,), candidates=(pinned,))
+    fixed = built().prompt_tokens
+    tight = built(persona=floor, gathered=gathered, **window_for(fixed + size + pinned.tokens - 1))
+    assert tight.used == ()
+    assert tight.sections[4].items == 1
+    wide = built(persona=floor, gathered=gathered, **window_for(fixed + size + pinned.tokens))
+    assert wide.used == ("fact-1",)
+    assert wide.sections[4].items == 1
+
+
+def test_the_floor_of_history_is_kept_from_the_snapshot() -> None:
+    past = spoken(1)
+    size = COUNTER.count_messages(past.messages)
+    floor = published(anna(budgets=Budgets(history=Budget(floor=size))))
+    told = {"persona": floor, "gathered": Gathered(history=(past,)), "summary": "They met."}
+    whole = built(**told)
+    summary = whole.sections[3].tokens
+    assert summary > 0
+    tight = built(**told, **window_for(whole.prompt_tokens - 1))
+    assert [tight.sections[3].tokens, tight.sections[4].items] == [0, 1]
+    wide = built(**told, **window_for(whole.prompt_tokens))
+    assert [wide.sections[3].tokens, wide.sections[4].items] == [summary, 1]
+
+
 # Recall
 
 

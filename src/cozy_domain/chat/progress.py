@@ -33,6 +33,8 @@ class Progress:
         self.overflowed = False
         self._usage = Usage()
         self._round_usage = Usage()
+        self.service_tier: str | None = None
+        self.fingerprint: str | None = None
         self._sent: dict[int, list[str]] = {}
         self._answers: tuple[AssistantMessage, ...] = ()
         self._finish: tuple[FinishReason, ...] = ()
@@ -70,6 +72,7 @@ class Progress:
             self.characters += len(delta.arguments)
         elif isinstance(delta, UsageReported):
             self._round_usage = delta.usage
+            self.service_tier, self.fingerprint = delta.service_tier, delta.fingerprint
         return shown
 
     def output(self) -> RoundOutput:

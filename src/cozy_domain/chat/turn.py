@@ -308,6 +308,8 @@ class ChatTurn:
             degraded=self._gathered.degraded,
             timings=Timings(self._context_ms, self._first_token_ms, self._ms()),
             error=failure.code if failure else None,
+            service_tier=progress.service_tier,
+            fingerprint=progress.fingerprint,
         )
 
     def _state(self, failure: CozyError | None) -> TurnState:

@@ -68,7 +68,7 @@ class TurnRecord(msgspec.Struct, frozen=True):
 
 class TurnOutcome(msgspec.Struct, frozen=True):
     """How a turn ended. ``finish`` by choice; ``answers`` the assistant's words that were sent out, by choice, without the
-    server's own tool calls."""
+    server's own tool calls. ``service_tier`` and ``fingerprint`` are the provider's words, of the last round."""
 
     finish: tuple[FinishReason, ...] = ()
     answers: tuple[Message, ...] = ()
@@ -77,6 +77,8 @@ class TurnOutcome(msgspec.Struct, frozen=True):
     degraded: tuple[Degradation, ...] = ()
     timings: Timings = Timings()
     error: str | None = None
+    service_tier: str | None = None
+    fingerprint: str | None = None
 
 
 class Opened(msgspec.Struct, frozen=True):

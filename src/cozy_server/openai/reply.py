@@ -31,6 +31,8 @@ def to_completion(reply: ChatReply, asked: wire.ChatCompletionIn) -> wire.ChatCo
             degraded=ended.degraded,
             timings=ended.timings,
         ),
+        service_tier=reply.ended.outcome.service_tier or UNSET,
+        system_fingerprint=reply.ended.outcome.fingerprint or UNSET,
         metadata=asked.metadata or UNSET,
     )
 

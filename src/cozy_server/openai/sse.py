@@ -66,6 +66,11 @@ class ChunkWriter:
         """All that follows the last delta, ``[DONE]`` included: it may be sent only when the turn is stored."""
         finish = ended.outcome.finish
         cozy = cozy_ended(self._started, ended)
+        self._head = msgspec.structs.replace(
+            self._head,
+            service_tier=ended.outcome.service_tier or UNSET,
+            system_fingerprint=ended.outcome.fingerprint or UNSET,
+        )
         frames = []
         for index in self._choices:
             reason = finish_reason(
@@ -116,12 +121,8 @@ class ChunkWriter:
     def _chunk(
         self, choice: ChoiceDeltaOut, cozy: wire.CozyStarted | wire.CozyEnded | UnsetType = UNSET
     ) -> bytes:
-        head = self._head
-        return _frame(
-            ENCODER.encode(
-                ChatCompletionChunk(head.id, head.created, head.model, (choice,), usage=head.usage, cozy=cozy)
-            )
-        )
+        chunk = msgspec.structs.replace(self._head, choices=(choice,), cozy=cozy)
+        return _frame(ENCODER.encode(chunk))
 
     def _text_frame(self, choice: int) -> tuple[bytes, bytes]:
         """What stands before and after the text: a whole chunk, split at a text that cannot occur in it otherwise."""

@@ -7,7 +7,7 @@ import msgspec
 import pytest
 
 from cozy_domain.access.caller import Caller
-from cozy_domain.chat.events import ChatEvent, ToolRan
+from cozy_domain.chat.events import ChatEvent, ToolRan, TurnEnded
 from cozy_domain.errors import (
     InputError,
     ProviderOverloadedError,
@@ -16,6 +16,7 @@ from cozy_domain.errors import (
 )
 from cozy_domain.messages import FinishReason, UserMessage
 from cozy_domain.models.deltas import RefusalDelta, TextDelta, TokenLogprob, ToolCallDelta
+from cozy_domain.sessions.turn import TurnOutcome
 from tests.unit.server.scripted_chat import SESSION, TURN, Client, ScriptedChat, app_with, ended, started
 
 PATH = "/v1/chat/completions"
@@ -141,6 +142,16 @@ async def test_usage_comes_last_without_choices_and_only_when_asked_for() -> Non
     assert asked[-1]["usage"]["total_tokens"] == 12
     assert [chunk["usage"] for chunk in asked[:-1]] == [None, None, None]
     assert not any("usage" in chunk for chunk in plain)
+
+
+async def test_the_providers_tier_and_fingerprint_are_passed_on_where_the_answer_ends() -> None:
+    outcome = TurnOutcome(finish=("stop",), service_tier="flex", fingerprint="fp_1")
+    script = (started(), TextDelta("hi"), TurnEnded("completed", outcome))
+    plain = msgspec.json.decode((await ask(ScriptedChat(*script))).body)
+    assert (plain["service_tier"], plain["system_fingerprint"]) == ("flex", "fp_1")
+    chunks = chunks_of(await ask(ScriptedChat(*script), stream=True))
+    assert [chunk.get("service_tier") for chunk in chunks] == [None, None, "flex"]
+    assert chunks[-1]["system_fingerprint"] == "fp_1"
 
 
 async def test_every_choice_has_its_role_and_its_finish() -> None:

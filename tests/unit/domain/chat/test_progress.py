@@ -241,3 +241,8 @@ def test_before_its_first_round_nothing_is_heard_or_said() -> None:
     assert turn.output() == RoundOutput(())
     turn.cut_short()
     assert (turn.text, turn.usage, turn.messages) == ("", Usage(), [])
+
+
+def test_what_the_provider_says_of_its_service_is_kept() -> None:
+    kept = progress(UsageReported(Usage(1, 1, known=True), service_tier="flex", fingerprint="fp_1"))
+    assert (kept.service_tier, kept.fingerprint) == ("flex", "fp_1")

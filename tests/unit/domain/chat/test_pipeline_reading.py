@@ -14,7 +14,7 @@ from cozy_domain.messages import AssistantMessage
 from cozy_domain.models.deltas import TextDelta
 from tests.fixtures.chat import ChatUnderTest, asking, events_of, text_in, until
 from tests.fixtures.clocks import LoopClock
-from tests.fixtures.fakes import CountingLanguageModel
+from tests.fixtures.fakes import CountingLanguageModel, HeldHistory
 
 pytestmark = pytest.mark.virtual_time
 
@@ -116,3 +116,19 @@ async def test_twenty_turns_of_one_session_keep_apart() -> None:
     last = [it.content for it in chat.model.requests[20].messages if isinstance(it, AssistantMessage)]
     assert sorted(map(str, last)) == sorted(f"unfinished {n}" for n in range(20))
     assert len(stored) == 42
+
+
+async def test_a_turn_does_not_see_one_that_began_after_it() -> None:
+    chat = ChatUnderTest(clock=LoopClock())
+    held = HeldHistory(chat.history)
+    chat.history = held  # type: ignore[assignment]  # any history will do
+    async with chat.running(saying("zero"), saying("later"), saying("earlier")) as pipeline:
+        await events_of(pipeline, asking("none"))
+        held.hold_next = True
+        first = asyncio.create_task(events_of(pipeline, asking("one")))
+        await until(lambda: held.holding)
+        await events_of(pipeline, asking("two"))
+        held.release()
+        assert text_in(await first) == "earlier"
+    assert "zero" in repr(chat.model.requests[2])
+    assert "later" not in repr(chat.model.requests[2])

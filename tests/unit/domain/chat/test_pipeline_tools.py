@@ -4,19 +4,21 @@ import asyncio
 
 import msgspec
 import pytest
+from msgspec.structs import replace
 
 from cozy_adapters.inmemory.language_model import Script, calling, saying
 from cozy_adapters.inmemory.toolbox import builtin_tools
 from cozy_domain.audit.events import ToolCalled
-from cozy_domain.chat.events import ToolRan, TurnEnded
+from cozy_domain.chat.events import ToolRan, TurnEnded, TurnStarted
 from cozy_domain.chat.parts import ChatLimits
 from cozy_domain.chat.reply import fold
-from cozy_domain.errors import ProviderMalformedError, ToolError
+from cozy_domain.errors import ProviderMalformedError, ProviderUnavailableError, ToolError
 from cozy_domain.ids import Owner
 from cozy_domain.memory import Fact
 from cozy_domain.messages import AssistantMessage, ToolCall, ToolMessage, Usage, UserMessage
 from cozy_domain.models.deltas import ChoiceFinished, TextDelta, ToolCallDelta, UsageReported
-from cozy_domain.models.request import ModelRequest, Sampling, ToolChoice, ToolDefinition
+from cozy_domain.models.request import ModelRef, ModelRequest, Sampling, ToolChoice, ToolDefinition
+from cozy_domain.routing.choice import RouteTable
 from cozy_domain.tools.tool import ToolContext
 from tests.fixtures.chat import OWNER, ChatUnderTest, asking, events_of, saying_all, text_in, until
 from tests.fixtures.clocks import LoopClock
@@ -132,13 +134,34 @@ async def test_a_forced_call_is_forced_once() -> None:
     assert [request.tool_choice.mode for request in chat.model.requests] == ["required", "auto"]
 
 
-async def test_all_rounds_of_a_turn_are_asked_of_the_model_that_began_it() -> None:
+async def test_a_turn_starts_once_however_many_rounds_it_has() -> None:
+    chat = ChatUnderTest(clock=LoopClock())
+    async with chat.running(calling(SUM), calling(SUM), saying("42")) as pipeline:
+        events = await events_of(pipeline, asking("6*7?"))
+    assert [isinstance(event, TurnStarted) for event in events] == [True, *[False] * (len(events) - 1)]
+
+
+async def test_the_rounds_of_a_turn_build_on_one_another() -> None:
     chat = ChatUnderTest(clock=LoopClock())
     async with chat.running(calling(SUM), saying("42")) as pipeline:
         await events_of(pipeline, asking("6*7?"))
     first, second = chat.model.requests
     assert second.messages[: len(first.messages)] == first.messages
     assert (first.model, first.tools, first.cache_key) == (second.model, second.tools, second.cache_key)
+
+
+async def test_a_later_round_is_asked_of_the_model_that_began_and_of_no_other() -> None:
+    chat = ChatUnderTest(clock=LoopClock())
+    models = (ModelRef("scripted", "first"), ModelRef("scripted", "second"))
+    chat.snapshot = replace(chat.snapshot, routes=RouteTable(models))
+    gone = ProviderUnavailableError("gone", provider="scripted", billed=True)
+    async with (
+        chat.running((gone,), calling(SUM), (gone,), saying("never")) as pipeline,
+        pipeline.turn(asking("6*7?")) as turn,
+    ):
+        with pytest.raises(ProviderUnavailableError):
+            [event async for event in turn]
+    assert [request.model for request in chat.model.requests] == ["first", "second", "second"]
 
 
 @pytest.mark.parametrize("pieces", [("[]",), ('{"expression":', "1" * 50)])

@@ -2,11 +2,12 @@
 
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
-from typing import Any
+from typing import Any, Self
 
 from litestar import Litestar, Router
 from litestar.config.cors import CORSConfig
 from litestar.di import Provide
+from litestar.events import BaseEventEmitterBackend
 from litestar.handlers import HTTPRouteHandler
 from litestar.middleware import DefineMiddleware
 
@@ -49,6 +50,7 @@ def create_app(container: Container) -> Litestar:
         },
         middleware=[DefineMiddleware(Gate, door=container.door(), refusals=container.refusals())],
         exception_handlers=dict(EXCEPTION_HANDLERS),
+        event_emitter_backend=_NoEvents,
         openapi_config=docs.openapi_config(),
         cors_config=_cors(container.settings().server.cors_origins),
         lifespan=[lambda _: opened(container)],
@@ -58,6 +60,19 @@ def create_app(container: Container) -> Litestar:
     # Around everything, the answers of Litestar's router and of CORS included.
     app.asgi_handler = Stamp(app.asgi_handler, container.ids(), container.clock())
     return app
+
+
+class _NoEvents(BaseEventEmitterBackend):
+    """Nothing here emits Litestar's events, and its own backend would wrap whatever fails at the start in a group."""
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        return None
+
+    def emit(self, event_id: str, *args: Any, **kwargs: Any) -> None:
+        raise NotImplementedError(event_id)
 
 
 @asynccontextmanager

@@ -79,8 +79,11 @@ def from_file(file: FilePath) -> Found:
 
 
 def from_environment(variables: Mapping[str, str], source: str) -> Found:
-    """What ``COZY_<SECTION>__<KEY>`` variables and their short names say; ``source`` is "environment" or a file's name."""
+    """What ``COZY_<SECTION>__<KEY>`` variables and their short names say; ``source`` is "environment" or a file's name.
+    An empty one says nothing."""
     for name, text in variables.items():
+        if not text:
+            continue
         if name in ALIASES:
             yield Written(ALIASES[name], text, f"{source} {name}")
         elif name.startswith(PREFIX) and "__" in name:

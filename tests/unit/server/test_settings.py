@@ -96,6 +96,11 @@ def test_short_names_are_as_good_as_the_long_ones(tmp_path: Path) -> None:
     assert (settings.models.default, settings.data.folder) == ("a/b", "/d")
 
 
+def test_an_empty_variable_says_nothing(tmp_path: Path) -> None:
+    environ = {"COZY_MODEL": "", "COZY_SERVER__PORT": "", "OPENAI_API_KEY": ""}
+    assert read(tmp_path, environ=environ).settings == read(tmp_path).settings
+
+
 def test_our_variables_without_a_section_are_somebody_elses(tmp_path: Path) -> None:
     assert read(tmp_path, environ={"COZY_TEST_POSTGRES_URL": "x"}).settings == read(tmp_path).settings
 

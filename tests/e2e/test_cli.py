@@ -1,0 +1,209 @@
+"""The `cozy` command as a person types it, alone and beside a running server."""
+
+import asyncio
+import json
+import sqlite3
+import stat
+import sys
+from pathlib import Path
+
+import httpx2
+import pytest
+
+from tests.fixtures.server import Process, command, environment, server_process
+
+KEY = "ab" * 32
+EVERYWHERE = "0.0.0.0"  # noqa: S104  # what is refused here
+
+
+async def asked(server: Process, key: str | None = None, path: str = "/v1/models") -> int:
+    headers = {"Authorization": f"Bearer {key}"} if key else {}
+    async with httpx2.AsyncClient() as client:
+        return (await client.get(f"{server.url}{path}", headers=headers)).status_code
+
+
+async def test_dev_needs_nothing_and_says_what_it_found(tmp_path: Path) -> None:
+    async with server_process("dev", "--port", "0", folder=tmp_path, COZY_MODEL="") as server:
+        assert await asked(server) == 200
+        assert await asked(server, path="/docs") == 200
+    assert "offline/offline: no model was found" in server.banner
+    assert "default, wren, xiaoman" in server.banner
+    assert str(tmp_path / ".cozy") in server.banner
+    assert "rate limits" in server.banner
+    data = tmp_path / ".cozy"
+    assert stat.S_IMODE(data.stat().st_mode) == 0o700
+    assert stat.S_IMODE((data / "audit.key").stat().st_mode) == 0o600
+    assert len(bytes.fromhex((data / "audit.key").read_text().strip())) == 32
+
+
+async def test_a_port_that_was_asked_for_and_is_taken_is_an_error(tmp_path: Path) -> None:
+    taken = await asyncio.start_server(lambda _, __: None, "127.0.0.1", 0)
+    port = taken.sockets[0].getsockname()[1]
+    code, _, errors = await command("dev", "--port", str(port), folder=tmp_path)
+    taken.close()
+    await taken.wait_closed()
+    assert code == 2
+    assert f"cannot listen on 127.0.0.1:{port}" in errors
+
+
+async def test_dev_listens_on_loopback_only(tmp_path: Path) -> None:
+    code, _, errors = await command("dev", folder=tmp_path, COZY_SERVER__HOST=EVERYWHERE)
+    assert code == 2
+    assert "not on 0.0.0.0 (environment COZY_SERVER__HOST)" in errors
+
+
+async def test_serve_refuses_to_start_without_an_audit_key_and_says_how_to_give_one(tmp_path: Path) -> None:
+    code, _, errors = await command("serve", folder=tmp_path)
+    assert code == 2
+    assert "there is no audit key" in errors
+    assert "openssl rand -hex 32 > .cozy/audit.key" in errors
+    assert "COZY_AUDIT__KEY" in errors
+
+
+async def test_serve_refuses_a_public_address_without_keys_with_two_ways_out(tmp_path: Path) -> None:
+    code, _, errors = await command("serve", "--host", EVERYWHERE, folder=tmp_path, COZY_AUDIT__KEY=KEY)
+    assert code == 2
+    assert "cozy keys create" in errors
+    assert "--host 127.0.0.1" in errors
+
+
+async def test_serve_asks_for_keys_that_the_command_line_makes_and_ends(tmp_path: Path) -> None:
+    variables = {"COZY_AUDIT__KEY": KEY}
+    async with server_process("serve", "--port", "0", folder=tmp_path, **variables) as server:
+        assert await asked(server, path="/readyz") == 200
+        assert await asked(server) == 401
+        code, out, errors = await command("keys", "create", "ann", folder=tmp_path, **variables)
+        assert (code, errors.splitlines()[-1][:8]) == (0, "Keep it:")
+        key = out.strip()
+        assert await asked(server, key) == 200
+        assert await asked(server, key, "/docs") == 404
+        code, _, _ = await command("keys", "revoke", key[3:11], folder=tmp_path, **variables)
+        assert code == 0
+        async with asyncio.timeout(8):  # it is remembered for 5 s
+            while await asked(server, key) != 401:
+                pass
+    code, out, _ = await command("keys", "list", "--json", folder=tmp_path, **variables)
+    assert code == 0
+    (row,) = json.loads(out)
+    assert row["revoked_at"] is not None
+    assert key not in out
+    assert "hash" not in row
+
+
+async def test_a_key_that_does_not_exist_cannot_be_revoked(tmp_path: Path) -> None:
+    code, _, errors = await command("keys", "revoke", "nothing", folder=tmp_path, COZY_AUDIT__KEY=KEY)
+    assert code == 1
+    assert "there is no API key 'nothing'" in errors
+
+
+async def test_the_audit_log_is_verified_beside_a_running_server(tmp_path: Path) -> None:
+    async with server_process("dev", "--port", "0", folder=tmp_path, COZY_AUDIT__SEAL_S="0.1") as server:
+        async with httpx2.AsyncClient() as client:
+            answer = await client.post(
+                f"{server.url}/v1/chat/completions",
+                json={"model": "default", "messages": [{"role": "user", "content": "What is 6 * 7?"}]},
+            )
+        assert answer.status_code == 200
+        async with asyncio.timeout(30):
+            while True:
+                code, out, _ = await command("audit", "verify", "--json", folder=tmp_path)
+                assert code == 0
+                if json.loads(out)["sealed"]:
+                    break
+        code, out, _ = await command("audit", "tail", "--json", folder=tmp_path)
+    assert code == 0
+    assert {record["event"]["type"] for record in json.loads(out)} >= {"turn", "tool_call"}
+    assert "6 * 7" not in out
+
+
+@pytest.mark.parametrize(
+    ("tampering", "told"),
+    [
+        ("UPDATE audit_records SET body = replace(body, 'key.create', 'key.crEate')", "was changed"),
+        ("DELETE FROM audit_records", "was removed"),
+    ],
+)
+async def test_tampering_is_found_named_and_exits_1(tmp_path: Path, tampering: str, told: str) -> None:
+    variables = {"COZY_AUDIT__KEY": KEY}
+    await command("keys", "create", "ann", folder=tmp_path, **variables)
+    async with server_process(
+        "serve", "--port", "0", folder=tmp_path, COZY_AUDIT__SEAL_S="0.1", **variables
+    ) as it:
+        it.process.terminate()
+        assert await it.ended() == 0
+    code, out, _ = await command("audit", "verify", folder=tmp_path, **variables)
+    assert code == 0
+    assert "The log is intact." in out
+    with sqlite3.connect(tmp_path / ".cozy" / "cozy.db") as database:
+        for (name,) in database.execute("SELECT name FROM sqlite_master WHERE type = 'trigger'").fetchall():
+            database.execute(f'DROP TRIGGER "{name}"')
+        database.execute(tampering)
+    code, out, _ = await command("audit", "verify", folder=tmp_path, **variables)
+    assert code == 1
+    assert told in out
+
+
+async def test_there_is_nothing_to_verify_where_there_is_no_store(tmp_path: Path) -> None:
+    code, _, errors = await command("audit", "verify", folder=tmp_path, COZY_AUDIT__KEY=KEY)
+    assert code == 2
+    assert "there is no store" in errors
+
+
+async def test_two_servers_on_one_folder_are_one_too_many(tmp_path: Path) -> None:
+    async with server_process("dev", "--port", "0", folder=tmp_path):
+        code, _, errors = await command("dev", "--port", "0", folder=tmp_path)
+    assert code == 1
+    assert errors.startswith("error: another server uses")
+
+
+async def test_config_show_masks_secrets_and_tells_origins(tmp_path: Path) -> None:
+    (tmp_path / "cozy.yaml").write_text("server:\n  port: 9000\n")
+    variables = {"OPENAI_API_KEY": "sk-canary", "COZY_SERVER__TIMEZONE": "Asia/Shanghai"}
+    code, out, _ = await command("config", "show", "--origin", "--json", folder=tmp_path, **variables)
+    assert code == 0
+    rows = {row["setting"]: (row["value"], row["origin"]) for row in json.loads(out)}
+    assert rows["server.port"] == (9000, "cozy.yaml:2")
+    assert rows["server.timezone"] == ("Asia/Shanghai", "environment COZY_SERVER__TIMEZONE")
+    assert rows["models.providers.openai.api_key"] == ("********", "environment OPENAI_API_KEY")
+    assert rows["server.host"] == ("127.0.0.1", "default")
+    assert "sk-canary" not in out
+
+
+async def test_a_mistake_in_the_settings_is_told_with_its_line_and_exits_2(tmp_path: Path) -> None:
+    (tmp_path / "cozy.yaml").write_text("server:\n  prot: 9000\n")
+    code, _, errors = await command("dev", folder=tmp_path)
+    assert code == 2
+    assert "cozy.yaml:2  server.prot: is not a setting  did you mean port?" in errors
+
+
+async def test_personas_are_listed_and_a_mistake_in_one_is_told_with_its_line(tmp_path: Path) -> None:
+    code, out, _ = await command("persona", "list", "--json", folder=tmp_path)
+    assert code == 0
+    assert {"default", "wren", "xiaoman"} <= {row["id"] for row in json.loads(out)}
+    (tmp_path / "own").mkdir()
+    (tmp_path / "own" / "anna.yaml").write_text(
+        "schema: persona/1\nid: anna\nname: Anna\nvoice:\n  speed: 9\n"
+    )
+    code, out, _ = await command("persona", "validate", "own", folder=tmp_path)
+    assert code == 1
+    assert "own/anna.yaml:5:" in out
+    assert "voice.speed" in out
+    code, _, errors = await command("dev", folder=tmp_path, COZY_PERSONAS__FOLDER="own")
+    assert code == 2
+    assert errors.startswith("error: own/anna.yaml:5:")
+
+
+async def test_help_comes_at_once_and_tells_the_exit_codes(tmp_path: Path) -> None:
+    code, out, _ = await command("--help", folder=tmp_path)
+    assert code == 0
+    assert "Exit codes" in out
+    loaded = await asyncio.create_subprocess_exec(
+        sys.executable,
+        "-c",
+        "import cozy_server.cli.app, sys; print(sorted(name.partition('.')[0] for name in sys.modules))",
+        stdout=asyncio.subprocess.PIPE,
+        env=environment(),
+    )
+    names, _ = await loaded.communicate()
+    heavy = {"litestar", "sqlalchemy", "openai", "uvicorn", "cozy_adapters", "yaml"}
+    assert not heavy & set(json.loads(names.decode().replace("'", '"')))

@@ -1,0 +1,50 @@
+"""`cozy demo` is the smoke test of a new machine, so it must work, and must not say so when it does not."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+from cozy_server.cli import demo
+from tests.fixtures.fake_openai import FakeOpenAI
+from tests.fixtures.server import command
+
+
+def left_in(folder: Path) -> list[Path]:
+    return list(folder.iterdir())
+
+
+async def test_it_answers_calls_a_tool_remembers_and_exits_0(tmp_path: Path) -> None:
+    code, out, errors = await command("demo", folder=tmp_path)
+    assert (code, errors) == (0, "")
+    assert "17 * 23 = 391" in out
+    assert "Your name is Robin." in out
+    assert len(re.findall(r"context \d+ ms · first token \d+ ms · total \d+ ms", out)) == 3
+    assert "The log is intact." in out
+    assert left_in(tmp_path) == []
+
+
+@pytest.mark.parametrize(
+    ("model", "step"),
+    [
+        ("ok", "an answer that needs the calculator"),
+        ("status?code=500", "a streamed answer"),
+    ],
+)
+async def test_a_step_that_fails_is_named_and_exits_1(
+    tmp_path: Path, fake_openai: FakeOpenAI, model: str, step: str
+) -> None:
+    code, out, errors = await command(
+        "demo",
+        "--model",
+        f"fake/{model}",
+        folder=tmp_path,
+        COZY_MODELS__PROVIDERS__FAKE__BASE_URL=fake_openai.base_url,
+    )
+    assert code == 1
+    assert f"FAILED: {step}: " in errors
+    assert "All of it works." not in out
+
+
+def test_every_step_has_a_name_of_its_own() -> None:
+    assert len({step.name for step in demo.STEPS}) == len(demo.STEPS)

@@ -283,6 +283,12 @@ class TestJsonSchema(ArgumentCheckContract):
         assert found[0] != ()
         assert time.monotonic() - started < PROMPT_S
 
+    def test_a_search_that_may_start_anywhere_is_one_power_slower(self, check: ArgumentCheck) -> None:
+        anchored, free = (raw({"properties": {"a": {"pattern": pattern}}}) for pattern in ("^a*a*b", "a*a*b"))
+        text = raw({"a": "a" * 300})
+        assert "does not match" in check.problems(anchored, text)[0]
+        assert "too long" in check.problems(free, text)[0]
+
     def test_a_long_or_broken_pattern_lets_nothing_pass(self, check: ArgumentCheck) -> None:
         for pattern in ("x" * (MAX_PATTERN + 1), "[", "(", ")", "*"):
             assert check.problems(raw({"properties": {"a": {"pattern": pattern}}}), raw({"a": "x"})) != ()

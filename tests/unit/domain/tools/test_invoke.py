@@ -208,6 +208,15 @@ async def test_a_cancellation_inside_the_tool_does_not_cancel_the_turn() -> None
     assert (await run(body)).outcome == "failed"
 
 
+async def test_cancelling_one_call_leaves_no_result() -> None:
+    caller = asyncio.ensure_future(run(stuck))
+    await asyncio.sleep(0)
+    caller.cancel()
+    async with asyncio.timeout(PROMPT_S):
+        with pytest.raises(asyncio.CancelledError):
+            await caller
+
+
 async def test_cancelling_the_caller_cancels_the_tools_at_once() -> None:
     started, stopped = asyncio.Event(), asyncio.Event()
 

@@ -426,6 +426,11 @@ def test_constant_lore_is_pinned_and_stays_within_the_lores_budget() -> None:
     assert build(with_lore(RAIN, budget=5), COUNTER).used == ()
 
 
+def test_constant_lore_is_shown_although_the_conversation_shows_it() -> None:
+    it = msgspec.structs.replace(with_lore(RAIN), new=(user(f"You said: {RAIN.text}"),))
+    assert build(it, COUNTER).used == ("anna#rain",)
+
+
 def test_lore_without_a_budget_of_its_own_has_that_of_knowledge() -> None:
     assert build(with_lore(RAIN, knowledge=Budget(ceiling=5)), COUNTER).used == ()
     assert build(with_lore(RAIN, budget=100, knowledge=Budget(ceiling=5)), COUNTER).used == ("anna#rain",)

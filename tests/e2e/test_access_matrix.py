@@ -1,0 +1,187 @@
+"""Every route of the application × who asks × whose thing it is. A route that is not listed here fails."""
+
+from collections.abc import AsyncIterator, Iterator
+from dataclasses import dataclass
+from itertools import product
+from pathlib import Path
+from uuid import UUID, uuid4
+
+import httpx2
+import pytest
+from litestar import Litestar
+from litestar.routes import HTTPRoute
+
+from cozy_domain.access.caller import Role
+from cozy_domain.access.keys import ApiKey, hash_of, prefix_of, render
+from cozy_domain.audit.events import AccessRefused
+from cozy_server.app import create_app
+from tests.fixtures.server import Running, container_for, running, settings_for
+
+CHAT = {"model": "default", "messages": [{"role": "user", "content": "Hello"}]}
+WHO = ("nobody", "wrong", "revoked", "user", "admin")
+
+
+@dataclass(frozen=True)
+class Row:
+    """``access``: public, key or admin. ``owned``: the path names a session, which another owner must not find."""
+
+    access: str
+    owned: bool = False
+    body: object = None
+
+
+ROWS = {
+    "POST /v1/chat/completions": Row("key", body=CHAT),
+    "GET /v1/models": Row("key"),
+    "GET /v1/models/{model}": Row("key"),
+    "GET /v1/cozy/sessions": Row("key"),
+    "GET /v1/cozy/sessions/{session_id}": Row("key", owned=True),
+    "PATCH /v1/cozy/sessions/{session_id}": Row("key", owned=True, body={"title": "mine"}),
+    "DELETE /v1/cozy/sessions/{session_id}": Row("key", owned=True),
+    "GET /v1/cozy/sessions/{session_id}/messages": Row("key", owned=True),
+    "GET /livez": Row("public"),
+    "GET /readyz": Row("public"),
+    "GET /health": Row("public"),
+    "GET /health/engines": Row("admin"),
+    "GET /openapi.json": Row("key"),
+    "GET /docs/errors": Row("public"),
+}
+EXPECTED = {
+    "public": dict.fromkeys(WHO, 200),
+    "key": {"nobody": 401, "wrong": 401, "revoked": 401, "user": 200, "admin": 200},
+    "admin": {"nobody": 401, "wrong": 401, "revoked": 401, "user": 403, "admin": 200},
+}
+
+
+@dataclass(frozen=True)
+class Served:
+    server: Running
+    keys: dict[str, str | None]
+
+    def client(self, who: str) -> httpx2.AsyncClient:
+        key = self.keys[who]
+        headers = {"Authorization": f"Bearer {key}"} if key else {}
+        return httpx2.AsyncClient(base_url=self.server.url, headers=headers)
+
+
+@pytest.fixture
+async def served(tmp_path: Path) -> AsyncIterator[Served]:
+    """`cozy serve` with a key for each of WHO, and one for another account."""
+    container = container_for(settings_for(tmp_path), development=False)
+    async with running(container) as server:
+        store, clock = container.key_store(), container.clock()
+        keys: dict[str, str | None] = {"nobody": None, "wrong": render(b"wrong!", b"w" * 32)}
+        roles: dict[str, Role] = {
+            "user": "user",
+            "admin": "admin",
+            "revoked": "admin",
+            "other": "user",
+            "boss": "admin",
+        }
+        for number, (who, role) in enumerate(roles.items()):
+            token = render(number.to_bytes(6, "big"), who.encode().rjust(32))
+            key = ApiKey(
+                id=UUID(int=number + 1),
+                prefix=prefix_of(token) or "",
+                hash=hash_of(token),
+                name=who,
+                account="others" if who in ("other", "boss") else "ours",
+                role=role,
+                created_at=clock.now(),
+            )
+            await store.add(key)
+            keys[who] = token
+        await store.revoke(UUID(int=3), clock.now())
+        yield Served(server, keys)
+
+
+def listed(app: Litestar) -> Iterator[str]:
+    """Every operation as ``METHOD /path``; OPTIONS is Litestar's own and tells only the methods."""
+    for route in app.routes:
+        assert isinstance(route, HTTPRoute), f"{route.path}: say here how it is tested"
+        yield from (f"{method} {route.path_format}" for method in route.methods if method != "OPTIONS")
+
+
+def test_every_route_is_listed_and_no_other(tmp_path: Path) -> None:
+    app = create_app(container_for(settings_for(tmp_path), development=False))
+    assert set(listed(app)) == set(ROWS)
+
+
+def test_development_adds_the_documentation_alone(tmp_path: Path) -> None:
+    app = create_app(container_for(settings_for(tmp_path), development=True))
+    assert set(listed(app)) == {*ROWS, "GET /docs"}
+
+
+async def call(client: httpx2.AsyncClient, operation: str, session: str) -> httpx2.Response:
+    method, _, path = operation.partition(" ")
+    filled = path.replace("{model}", "default").replace("{session_id}", session)
+    return await client.request(method, filled, json=ROWS[operation].body)
+
+
+async def session_of(served: Served, who: str) -> str:
+    """A new session of that key's account."""
+    session = str(uuid4())
+    async with served.client(who) as client:
+        answer = await client.post("/v1/chat/completions", json={**CHAT, "cozy": {"session_id": session}})
+    assert answer.status_code == 200
+    return session
+
+
+async def test_each_route_lets_in_whom_it_must_and_nobody_else(served: Served) -> None:
+    wrong = []
+    for who, (operation, row) in product(WHO, ROWS.items()):
+        session = await session_of(served, who) if row.owned and who in ("user", "admin") else str(uuid4())
+        async with served.client(who) as client:
+            answer = await call(client, operation, session)
+        wanted = EXPECTED[row.access][who]
+        if answer.status_code not in ((200, 204) if wanted == 200 else (wanted,)):
+            wrong.append((who, operation, wanted, answer.status_code))
+        if wanted != 200:
+            error = answer.json()["error"]
+            assert answer.headers["x-request-id"] == error["request_id"]
+            code = {401: None if who == "nobody" else "invalid_api_key", 403: "permission_denied"}[wanted]
+            assert error["code"] == code
+    assert not wrong
+
+
+async def test_anothers_session_answers_as_one_that_never_was(served: Served) -> None:
+    theirs = await session_of(served, "user")
+    owned = [operation for operation, row in ROWS.items() if row.owned]
+    assert owned
+    for who, operation in product(("other", "boss"), owned):
+        async with served.client(who) as client:
+            found = await call(client, operation, theirs)
+            missing = await call(client, operation, str(uuid4()))
+        assert found.status_code == missing.status_code == 404, operation
+        assert without_id(found) == without_id(missing)
+    async with served.client("user") as client:
+        assert (await client.get(f"/v1/cozy/sessions/{theirs}/messages")).status_code == 200
+
+
+async def test_anothers_session_cannot_be_talked_in(served: Served) -> None:
+    theirs = await session_of(served, "user")
+    async with served.client("other") as client:
+        answer = await client.post("/v1/chat/completions", json={**CHAT, "cozy": {"session_id": theirs}})
+        assert answer.status_code == 404
+        assert (await client.get("/v1/cozy/sessions")).json()["data"] == []
+
+
+async def test_a_subject_of_the_same_account_does_not_find_the_accounts_own(served: Served) -> None:
+    theirs = await session_of(served, "user")
+    async with served.client("user") as client:
+        answer = await client.get(f"/v1/cozy/sessions/{theirs}", params={"user_id": "mei"})
+    assert answer.status_code == 404
+
+
+async def test_refusals_are_audited_by_the_routes_template(served: Served) -> None:
+    async with served.client("wrong") as client:
+        await client.get("/v1/cozy/sessions/canary-in-the-path")
+    records, _ = await served.server.container.audit().read()
+    refused = [record.event for record in records if isinstance(record.event, AccessRefused)]
+    assert refused == [AccessRefused("invalid_api_key", "/v1/cozy/sessions/{session_id}")]
+
+
+def without_id(answer: httpx2.Response) -> dict[str, object]:
+    error = dict(answer.json()["error"])
+    error.pop("request_id")
+    return error

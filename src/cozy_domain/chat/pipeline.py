@@ -77,7 +77,7 @@ class ChatPipeline:
         self, request: ChatRequest, speculative: bool, delivery: Literal["written", "spoken"]
     ) -> AsyncIterator[ChatTurn]:
         if self._draining:
-            raise LimitError("The server is shutting down.", code="server_shutdown", retry_after_s=1.0)
+            raise _shutting_down()
         turn = ChatTurn(self._parts, request, spawn=self._spawn, speculative=speculative, delivery=delivery)
         task = self._turns[turn] = self._spawn(turn.run())
         task.add_done_callback(lambda _: self._turns.pop(turn))
@@ -96,7 +96,7 @@ class ChatPipeline:
         if self._turns:
             await asyncio.wait(self._turns.values(), timeout=drain_s)
         for turn in self._turns:
-            turn.leave()
+            turn.interrupt(_shutting_down())
         if self._turns:
             await asyncio.wait(self._turns.values())
 
@@ -113,6 +113,8 @@ class ChatPipeline:
                     await self._parts.turns.checkpoint(running, until)
             except (StorageError, TimeoutError):
                 _log.warning("the leases of %d running turns could not be renewed", len(running))
+            except Exception:  # noqa: BLE001  the top loop of upkeep: a bug of the store ends no turn
+                _log.exception("leases could not be renewed")
 
     async def _reap(self) -> None:
         limits = self._parts.limits
@@ -124,6 +126,8 @@ class ChatPipeline:
                         await self._parts.audit.write(tuple(map(self._reaped_record, reaped)))
             except (StorageError, TimeoutError):
                 _log.warning("turns of processes that died could not be looked for")
+            except Exception:  # noqa: BLE001  as above
+                _log.exception("turns of processes that died could not be looked for")
             await asyncio.sleep(limits.reap_s)  # noqa: TID251  the pace of upkeep
 
     def _reaped_record(self, turn: ReapedTurn) -> AuditRecord:
@@ -149,3 +153,7 @@ class ChatPipeline:
             turn=turn.turn,
         )
         return sign(self._parts.audit_key, record)
+
+
+def _shutting_down() -> LimitError:
+    return LimitError("The server is shutting down.", code="server_shutdown", retry_after_s=1.0)

@@ -1,6 +1,6 @@
 """A turn as it was admitted: who speaks, with which models and tools, to what was said."""
 
-from datetime import UTC, datetime, timedelta, tzinfo
+from datetime import UTC, datetime, tzinfo
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import msgspec
@@ -56,7 +56,7 @@ class TurnPlan(msgspec.Struct, frozen=True):
     def moment(self) -> Moment:
         return Moment(self.at.astimezone(_zone(self.timezone)), self.timezone)
 
-    def opened(self, lease_s: float) -> TurnOpened:
+    def opened(self, lease_until: datetime) -> TurnOpened:
         request = self.request
         return TurnOpened(
             turn=self.turn,
@@ -66,7 +66,7 @@ class TurnPlan(msgspec.Struct, frozen=True):
             model=request.model,
             messages=self.conversation.new,
             at=self.at,
-            lease_until=self.at + timedelta(seconds=lease_s),
+            lease_until=lease_until,
             request=request.request,
             session=request.session,
             idempotency=request.idempotency,

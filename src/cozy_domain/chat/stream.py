@@ -28,6 +28,12 @@ class EventStream:
         self._read.set()
         self._events.put_nowait(None)
 
+    def end(self) -> None:
+        """Nothing more is written. Events that were never released stay unseen."""
+        if not self._released.is_set():
+            self.abandon()
+        self._events.put_nowait(None)
+
     def write(self, event: ChatEvent | CozyError) -> None:
         """An error is raised in the reader; it and ``TurnEnded`` are the last of the stream."""
         if not self._abandoned:

@@ -8,6 +8,7 @@ scope, a failure ends it, and all of them go on to ``_close``, which stands outs
 import asyncio
 import logging
 from collections.abc import Callable, Coroutine
+from datetime import timedelta
 from typing import Literal
 
 from cozy_domain.chat.close import TurnFacts
@@ -68,6 +69,7 @@ class ChatTurn:
         self._delivery = Delivery(spoken=delivery == "spoken", grace_s=parts.limits.spoken_grace_s)
         self._progress = Progress()
         self._left = False
+        self._ended_by: CozyError | None = None
         self._scope: asyncio.Timeout | None = None
         self._began_ns = parts.clock.monotonic_ns()
         self._context_ms = 0.0
@@ -80,6 +82,7 @@ class ChatTurn:
         self._seq = _NOT_YET
         self._open = False
         self._failure: CozyError | None = None
+        self._refusal: CozyError | None = None
         self._gathered = Gathered()
         self._bundle: ContextBundle | None = None
         self._waiting_for: tuple[str, ...] = ()
@@ -103,10 +106,7 @@ class ChatTurn:
         Leaving a turn that has ended does nothing; leaving a speculative one drops it."""
         self._left = True
         self._events.abandon()
-        if self._speculative and self._confirmed is None:
-            self._confirmed = False
-            self._decided.set()
-        self._stop()
+        self._give_up()
 
     async def confirm(self) -> None:
         """Stores a speculative turn as opened and releases its events.
@@ -117,13 +117,9 @@ class ChatTurn:
         """
         self._must_be_undecided()
         self._confirmed = True
-        await self._planned.wait()
-        if self._plan is not None and self._failure is None:
-            await asyncio.shield(self._spawn(self._open_confirmed(self._plan)))
-        self._decided.set()
-        if self._failure is not None:
-            raise self._failure
-        self._events.release()
+        await asyncio.shield(self._spawn(self._confirm()))
+        if self._refusal is not None:
+            raise self._refusal
 
     def drop(self) -> None:
         """Ends a speculative turn as if it had never been; only its usage is stored.
@@ -161,6 +157,11 @@ class ChatTurn:
             return None
         return self._plan.turn, self._delivery.heard if self._delivery.spoken else self._progress.text
 
+    def interrupt(self, reason: CozyError) -> None:
+        """The process ends: as ``leave``, but whoever still reads is told why, once what was said is stored."""
+        self._ended_by = reason
+        self._give_up()
+
     async def run(self) -> None:
         """The way of the turn, from admission to the stored end. Raises nothing but ``CancelledError``."""
         try:
@@ -172,6 +173,7 @@ class ChatTurn:
             self._fail(CozyError("The turn failed for a reason of our own.", code="server_error"))
         finally:
             self._open = False
+            self._events.end()
 
     async def _way(self) -> None:
         plan = await plan_turn(self._parts, self._request)
@@ -195,13 +197,12 @@ class ChatTurn:
         try:
             async with asyncio.timeout(limits.turn_s):
                 while True:
-                    opening = await stored(
-                        self._parts.turns.open(plan.opened(limits.lease_s)), limits.storage_s
-                    )
+                    lease_until = self._parts.clock.now() + timedelta(seconds=limits.lease_s)
+                    opening = await stored(self._parts.turns.open(plan.opened(lease_until)), limits.storage_s)
                     if not isinstance(opening, AlreadyRunning):
                         break
-                    if self._left:
-                        raise LocalProtocolError("the caller left")
+                    if self._is_over():
+                        raise self._ended_by or LocalProtocolError("the caller left")
                     await asyncio.sleep(_POLL_S)  # noqa: TID251  the other turn may be another process's
         except TimeoutError:
             raise StorageUnavailableError(
@@ -212,19 +213,33 @@ class ChatTurn:
             self._open = True
         return opening
 
-    async def _open_confirmed(self, plan: TurnPlan) -> None:
+    async def _confirm(self) -> None:
+        """In a task of the pipeline: once the turn is stored it goes on, also when the caller did not wait for it."""
+        await self._planned.wait()
+        self._refusal = self._failure if self._plan is None else await self._refused(self._plan)
+        if self._refusal:
+            self._confirmed = False
+            self._failure = self._refusal
+            self._stop()
+        else:
+            self._events.release()
+        self._decided.set()
+
+    async def _refused(self, plan: TurnPlan) -> CozyError | None:
         try:
             await self._opened(plan)
         except CozyError as error:
-            self._failure = error
-            self._confirmed = False
-            self._stop()
+            return error
+        except Exception:  # noqa: BLE001  a bug of the store is the end of this turn, not of all
+            _log.exception("turn %s could not be opened", plan.turn)
+            return CozyError("The turn failed for a reason of our own.", code="server_error")
+        return None
 
     async def _speak(self, plan: TurnPlan) -> CozyError | None:
         """Steps 3 and 4, inside the scope that leaving cancels; why it failed, if it did."""
         try:
             async with asyncio.timeout(self._parts.limits.turn_s) as self._scope:
-                if self._left:
+                if self._is_over():
                     self._stop()
                 self._gathered = await gather(self._parts, plan, self._seq)
                 self._bundle = await prompt(self._parts, plan, self._gathered)
@@ -233,7 +248,9 @@ class ChatTurn:
             return None
         except TimeoutError:
             self._progress.cut_short()
-            if self._left or self._failure or (self._delivery.spoken and self._delivery.whole is not None):
+            if self._ended_by:
+                return self._ended_by
+            if self._failure or self._is_over() or (self._delivery.spoken and self._delivery.whole):
                 return None
             return ProviderTimeoutError(
                 f"The turn took longer than {self._parts.limits.turn_s:g} s.",
@@ -257,7 +274,7 @@ class ChatTurn:
             emit=self._events.write,
             room=self._events.room,
             has_room=self._events.has_room,
-            confirmed=self._wait_until_decided,
+            confirmed=self._wait_until_confirmed,
         )
         self._waiting_for = await Rounds(self._parts, plan, self._progress, listener).run(bundle)
         if self._delivery.spoken and not self._waiting_for:
@@ -335,9 +352,15 @@ class ChatTurn:
         if self._scope is not None and not self._scope.expired():
             self._scope.reschedule(asyncio.get_running_loop().time())
 
-    async def _wait_until_decided(self) -> None:
+    async def _wait_until_confirmed(self) -> None:
+        """
+        Raises:
+            LocalProtocolError: it was dropped; what waits here must not happen.
+        """
         if self._speculative:
             await self._decided.wait()
+            if not self._confirmed:
+                raise LocalProtocolError("the turn was dropped")
 
     async def _is_confirmed(self) -> bool:
         try:
@@ -346,6 +369,16 @@ class ChatTurn:
         except TimeoutError:
             self._confirmed = False
         return bool(self._confirmed)
+
+    def _give_up(self) -> None:
+        if self._speculative and self._confirmed is None:
+            self._confirmed = False
+            self._decided.set()
+        self._stop()
+
+    def _is_over(self) -> bool:
+        """Whether nobody wants to hear more."""
+        return self._left or self._ended_by is not None or self._delivery.whole is False
 
     def _must_be_undecided(self) -> None:
         if not self._speculative or self._confirmed is not None:

@@ -6,7 +6,7 @@ from uuid import UUID
 import pytest
 from msgspec.structs import replace
 
-from cozy_adapters.inmemory.language_model import ScriptedLanguageModel, calling, saying
+from cozy_adapters.inmemory.language_model import Script, ScriptedLanguageModel, calling, saying
 from cozy_domain.audit.chain import is_genuine
 from cozy_domain.audit.events import ToolCalled, TurnAudited
 from cozy_domain.chat.events import AnswerWritten, ToolRan, TurnEnded, TurnStarted
@@ -406,7 +406,7 @@ async def test_a_whole_turn_has_a_deadline_after_which_its_text_is_kept() -> Non
 
 async def test_an_endless_answer_is_ended_and_says_so() -> None:
     chat = ChatUnderTest(limits=ChatLimits(answer_characters=10))
-    endless = (*[TextDelta("abc")] * 100, asyncio.Event())
+    endless: Script = (*[TextDelta("abc")] * 100, asyncio.Event())
     async with chat.running(endless) as pipeline, pipeline.turn(asking("hi")) as turn:
         reply = await fold(turn)
     assert reply.choices[0].finish == "length"
@@ -418,7 +418,7 @@ async def test_a_turn_of_a_process_that_died_is_reaped_and_audited() -> None:
     chat = ChatUnderTest()
     parts = chat.parts()
     plan = await plan_turn(parts, asking("hi"))
-    await parts.turns.open(plan.opened(0.0))
+    await parts.turns.open(plan.opened(plan.at))
     await parts.turns.checkpoint(((plan.turn, "half"),), plan.at)
     async with chat.running():
         await until(lambda: len(chat.records) == 1)

@@ -13,6 +13,7 @@ from cozy_domain.chat.events import TurnEnded
 from cozy_domain.chat.parts import ChatParts
 from cozy_domain.messages import AssistantMessage
 from cozy_domain.models.deltas import TextDelta
+from cozy_domain.sessions.turn import IdempotencyKey
 from tests.fixtures.chat import ChatUnderTest, asking, events_of, until
 from tests.fixtures.clocks import LoopClock
 from tests.fixtures.fakes import HeldTurnStore
@@ -134,3 +135,40 @@ async def test_dead_turns_are_looked_for_every_five_seconds() -> None:
         await asyncio.sleep(2.6)
         assert chat.cell.state == "interrupted"
         chat.store.release()
+
+
+@pytest.mark.parametrize("method", ["reap", "checkpoint"])
+async def test_a_bug_of_the_store_in_upkeep_ends_no_turn(method: str) -> None:
+    chat = Leased()
+    gate = asyncio.Event()
+    async with (
+        chat.running((TextDelta("half"), gate, *saying(" whole"))) as pipeline,
+        pipeline.turn(asking("hi")) as turn,
+    ):
+        await anext(turn)
+        chat.store.broken = {method}
+        await asyncio.sleep(6)
+        chat.store.broken = set()
+        await asyncio.sleep(3)
+        assert chat.cell.checkpoint == "half"
+        gate.set()
+        *_, last = [event async for event in turn]
+    assert isinstance(last, TurnEnded)
+
+
+async def test_the_lease_of_a_turn_that_waited_for_its_key_begins_when_it_opens() -> None:
+    chat = Leased()
+    key = IdempotencyKey("chat", "k1", "digest")
+    asked = asking("hi", idempotency=key)
+    async with chat.running(
+        (TextDelta("half"), asyncio.Event()), (TextDelta("half"), asyncio.Event())
+    ) as pipeline:
+        async with pipeline.turn(asked):
+            await until(lambda: chat.model.streaming == 1)
+            second = asyncio.create_task(events_of(pipeline, asked))
+            await asyncio.sleep(15)
+        await until(lambda: len(chat.conversations.turns) == 2)
+        _, cell = chat.conversations.turns.values()
+        assert cell.lease_until - chat.clock.now() == timedelta(seconds=10)
+        second.cancel()
+        await asyncio.wait((second,))

@@ -5,11 +5,13 @@ import asyncio
 import pytest
 
 from cozy_adapters.inmemory.language_model import saying
+from cozy_domain.audit.events import TurnAudited
 from cozy_domain.chat.events import ChatEvent, TurnEnded
 from cozy_domain.chat.pipeline import ChatPipeline
 from cozy_domain.errors import LimitError, LocalProtocolError
 from cozy_domain.messages import AssistantMessage
 from cozy_domain.models.deltas import TextDelta
+from cozy_domain.sessions.turn import IdempotencyKey
 from tests.fixtures.chat import ChatUnderTest, asking, events_of, text_in, until
 from tests.fixtures.clocks import LoopClock
 from tests.fixtures.turns import at
@@ -19,6 +21,11 @@ pytestmark = pytest.mark.virtual_time
 
 def now() -> float:
     return asyncio.get_running_loop().time()
+
+
+async def undecided(pipeline: ChatPipeline) -> list[ChatEvent]:
+    async with pipeline.turn(asking("hi"), speculative=True) as turn:
+        return [event async for event in turn]
 
 
 async def test_a_turn_under_way_may_finish() -> None:
@@ -47,8 +54,12 @@ async def test_a_turn_that_takes_longer_is_interrupted_and_stored() -> None:
     assert now() == pytest.approx(10.0, abs=0.1)
     assert (stored[-1].message, stored[-1].state) == (AssistantMessage("half"), "interrupted")
     assert (chat.model.streaming, pipeline.turns_running) == (0, 0)
-    reader.cancel()
-    await asyncio.wait((reader,))
+    with pytest.raises(LimitError) as told:
+        await reader
+    assert told.value.code == "server_shutdown"
+    (record,) = chat.records
+    assert isinstance(record.event, TurnAudited)
+    assert record.event.error == "server_shutdown"
 
 
 async def test_during_the_drain_no_turn_begins() -> None:
@@ -112,8 +123,8 @@ async def test_leases_are_renewed_during_the_drain() -> None:
     (cell,) = chat.conversations.turns.values()
     assert cell.lease_until > at(now())
     assert cell.closed is not None
-    reader.cancel()
-    await asyncio.wait((reader,))
+    with pytest.raises(LimitError):
+        await reader
 
 
 async def test_an_undecided_turn_is_dropped_when_the_process_ends() -> None:
@@ -121,9 +132,22 @@ async def test_an_undecided_turn_is_dropped_when_the_process_ends() -> None:
     chat.model.add(saying("early"))
     pipeline = ChatPipeline(chat.parts())
     async with pipeline.running(drain_s=3.0):
-        under_way = pipeline.turn(asking("hi"), speculative=True)
-        await under_way.__aenter__()
+        reader = asyncio.create_task(undecided(pipeline))
         await until(lambda: len(chat.model.requests) == 1 and chat.model.streaming == 0)
-    await under_way.__aexit__(None, None, None)
+    assert await reader == []
     assert now() == pytest.approx(3.0, abs=0.1)
     assert chat.conversations.turns == {}
+
+
+async def test_a_turn_that_waits_for_a_key_ends_with_the_process() -> None:
+    chat = ChatUnderTest(clock=LoopClock())
+    key = IdempotencyKey("chat", "k1", "digest")
+    chat.model.add((TextDelta("half"), asyncio.Event()))
+    pipeline = ChatPipeline(chat.parts())
+    async with pipeline.running(drain_s=3.0):
+        readers = [asyncio.create_task(events_of(pipeline, asking("hi", idempotency=key))) for _ in range(2)]
+        await until(lambda: chat.model.streaming == 1)
+    assert now() == pytest.approx(3.1, abs=0.2)
+    for reader in readers:
+        with pytest.raises(LimitError):
+            await reader

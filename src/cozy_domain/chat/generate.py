@@ -110,6 +110,7 @@ class Generation:
             except ProviderError as error:
                 self._note_failure(answer.model, error)
                 raise
+            self._note_success(answer.model)
 
     async def _first_that_answers(
         self, chain: tuple[ModelRef, ...], ask: Callable[[ModelRef], ModelRequest], stack: AsyncExitStack
@@ -157,7 +158,9 @@ class Generation:
                     f"The model '{model}' ended without an answer.", provider=model.provider
                 )
             stack.push_async_exit(attempt.pop_all())
-        self._circuits[model] = after_success(self._circuits[model])
+        if self._circuits[model].open_until_ns is not None:
+            # Others need not wait for the whole answer to know that the model is back.
+            self._note_success(model)
         return Answer(model, first, deltas, self._deadlines.between_s)
 
     def _may_be_asked(self, model: ModelRef) -> bool:
@@ -176,8 +179,11 @@ class Generation:
         if isinstance(error, ProviderTimeoutError | ProviderUnavailableError | ProviderMalformedError):
             now = self._clock.monotonic_ns()
             self._circuits[model] = after_failure(self._circuits.get(model, Circuit()), now)
-        elif model in self._circuits:
-            self._circuits[model] = after_success(self._circuits[model])
+        else:
+            self._note_success(model)
+
+    def _note_success(self, model: ModelRef) -> None:
+        self._circuits[model] = after_success(self._circuits.get(model, Circuit()))
 
 
 def _open_circuit(model: ModelRef) -> ProviderUnavailableError:

@@ -302,6 +302,13 @@ async def test_an_answer_that_breaks_off_counts_as_a_failure() -> None:
     assert asking.generation.circuits()[A].failures == 1
 
 
+async def test_a_model_whose_answers_always_break_off_is_left_alone_too() -> None:
+    asking = Asking(*[(TextDelta("half"), *gone(billed=True))] * 5)
+    for _ in range(5):
+        await failing(asking(A))
+    assert (await failing(asking(A))).code == "provider_circuit_open"
+
+
 async def test_a_busy_model_is_waited_for_when_the_others_are_left_alone() -> None:
     asking = await broken(5, busy(3.0), HELLO)
     assert await asking(B, A) == (B, "hello")

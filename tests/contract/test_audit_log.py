@@ -19,7 +19,7 @@ from cozy_domain.audit.events import (
 )
 from cozy_domain.audit.sealer import seal_once
 from cozy_domain.ids import PersonaId
-from tests.fixtures.stores import Stores, in_memory_stores, sqlite_stores
+from tests.fixtures.stores import Stores, in_memory_stores, postgres_stores, sqlite_stores
 from tests.fixtures.turns import ANNA, AUDIT_KEY, at, closed, number, opened, record, session_id, turn_id
 
 EVENTS: tuple[AuditEvent, ...] = (
@@ -134,4 +134,11 @@ class TestSqliteAuditLog(AuditLogContract):
     @pytest.fixture
     async def stores(self, tmp_path: Path) -> AsyncIterator[Stores]:
         async with sqlite_stores(tmp_path) as stores:
+            yield stores
+
+
+class TestPostgresAuditLog(AuditLogContract):
+    @pytest.fixture
+    async def stores(self) -> AsyncIterator[Stores]:
+        async with postgres_stores() as stores:
             yield stores

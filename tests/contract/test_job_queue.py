@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from cozy_domain.jobs import Job, JobDemand
-from tests.fixtures.stores import Stores, in_memory_stores, sqlite_stores
+from tests.fixtures.stores import Stores, in_memory_stores, postgres_stores, sqlite_stores
 from tests.fixtures.turns import at, closed, demand, opened
 
 LEARN = ("learn",)
@@ -195,4 +195,11 @@ class TestSqliteJobQueue(JobQueueContract):
     @pytest.fixture
     async def stores(self, tmp_path: Path) -> AsyncIterator[Stores]:
         async with sqlite_stores(tmp_path) as stores:
+            yield stores
+
+
+class TestPostgresJobQueue(JobQueueContract):
+    @pytest.fixture
+    async def stores(self) -> AsyncIterator[Stores]:
+        async with postgres_stores() as stores:
             yield stores

@@ -9,7 +9,7 @@ from msgspec.structs import replace
 
 from cozy_domain.access.keys import ApiKey
 from cozy_domain.errors import MissingError, StorageConflictError
-from tests.fixtures.stores import Stores, in_memory_stores, sqlite_stores
+from tests.fixtures.stores import Stores, in_memory_stores, postgres_stores, sqlite_stores
 from tests.fixtures.turns import at, number
 
 KEY = ApiKey(
@@ -76,4 +76,11 @@ class TestSqliteKeyStore(KeyStoreContract):
     @pytest.fixture
     async def stores(self, tmp_path: Path) -> AsyncIterator[Stores]:
         async with sqlite_stores(tmp_path) as stores:
+            yield stores
+
+
+class TestPostgresKeyStore(KeyStoreContract):
+    @pytest.fixture
+    async def stores(self) -> AsyncIterator[Stores]:
+        async with postgres_stores() as stores:
             yield stores

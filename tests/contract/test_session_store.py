@@ -10,7 +10,7 @@ from cozy_domain.errors import MissingError
 from cozy_domain.ids import Owner, SessionId
 from cozy_domain.messages import UserMessage
 from cozy_domain.sessions.session import message_id
-from tests.fixtures.stores import Stores, in_memory_stores, sqlite_stores
+from tests.fixtures.stores import Stores, in_memory_stores, postgres_stores, sqlite_stores
 from tests.fixtures.turns import ANNA, BERT, HELLO, REPLY, at, closed, opened, session_id, turn_id
 
 
@@ -153,4 +153,11 @@ class TestSqliteSessionStore(SessionStoreContract):
     @pytest.fixture
     async def stores(self, tmp_path: Path) -> AsyncIterator[Stores]:
         async with sqlite_stores(tmp_path) as stores:
+            yield stores
+
+
+class TestPostgresSessionStore(SessionStoreContract):
+    @pytest.fixture
+    async def stores(self) -> AsyncIterator[Stores]:
+        async with postgres_stores() as stores:
             yield stores

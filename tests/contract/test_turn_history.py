@@ -10,7 +10,7 @@ from cozy_domain.errors import MissingError
 from cozy_domain.messages import AssistantMessage, ToolCall, ToolMessage, UserMessage
 from cozy_domain.sessions.session import PastTurn
 from cozy_domain.sessions.turn import TurnState
-from tests.fixtures.stores import Stores, in_memory_stores, sqlite_stores
+from tests.fixtures.stores import Stores, in_memory_stores, postgres_stores, sqlite_stores
 from tests.fixtures.turns import ANNA, BERT, HELLO, REPLY, at, closed, opened, session_id, turn_id
 
 ASK = AssistantMessage(tool_calls=(ToolCall("c1", "map", "{}"), ToolCall("c2", "clock", "{}")))
@@ -161,4 +161,11 @@ class TestSqliteTurnHistory(TurnHistoryContract):
     @pytest.fixture
     async def stores(self, tmp_path: Path) -> AsyncIterator[Stores]:
         async with sqlite_stores(tmp_path) as stores:
+            yield stores
+
+
+class TestPostgresTurnHistory(TurnHistoryContract):
+    @pytest.fixture
+    async def stores(self) -> AsyncIterator[Stores]:
+        async with postgres_stores() as stores:
             yield stores

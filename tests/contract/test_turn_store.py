@@ -22,7 +22,7 @@ from cozy_domain.sessions.turn import (
     TurnOutcome,
     TurnState,
 )
-from tests.fixtures.stores import Stores, in_memory_stores, sqlite_stores
+from tests.fixtures.stores import Stores, in_memory_stores, postgres_stores, sqlite_stores
 from tests.fixtures.turns import (
     ANNA,
     BERT,
@@ -344,4 +344,11 @@ class TestSqliteTurnStore(TurnStoreContract):
     @pytest.fixture
     async def stores(self, tmp_path: Path) -> AsyncIterator[Stores]:
         async with sqlite_stores(tmp_path) as stores:
+            yield stores
+
+
+class TestPostgresTurnStore(TurnStoreContract):
+    @pytest.fixture
+    async def stores(self) -> AsyncIterator[Stores]:
+        async with postgres_stores() as stores:
             yield stores

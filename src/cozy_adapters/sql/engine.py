@@ -6,17 +6,17 @@ compiled once for each dialect: building them anew for every turn costs more tha
 """
 
 from collections.abc import Callable, Generator, Sequence
-from typing import Any, NamedTuple, ParamSpec, Protocol, TypeVar
+from typing import Any, Literal, NamedTuple, ParamSpec, Protocol, TypeVar
 
 from sqlalchemy import Select
 from sqlalchemy.engine import Dialect
 from sqlalchemy.sql import ClauseElement
 from sqlalchemy.sql.compiler import SQLCompiler
-from sqlalchemy.types import TypeDecorator, TypeEngine
 
 from cozy_adapters.sql.types import Convert
 
 Row = tuple[Any, ...]
+Role = Literal["server", "guest", "reader"]
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -43,6 +43,21 @@ class Database(Protocol):
 
     async def read(self, transaction: Callable[P, Transaction[T]], *args: P.args, **kwargs: P.kwargs) -> T:
         """The same on one snapshot, without writing."""
+        ...
+
+
+class OpenedDatabase(Database, Protocol):
+    """One that the application opens before its first use and closes after the last."""
+
+    async def aopen(self) -> None:
+        """
+        Raises:
+            StorageUnavailableError: it cannot be reached, or its schema is not one of ours.
+        """
+        ...
+
+    async def aclose(self) -> None:
+        """Finishes what was handed over; later calls raise ``StorageUnavailableError``."""
         ...
 
 
@@ -80,6 +95,8 @@ class Statement:
     def __init__(self, construct: ClauseElement) -> None:
         self._construct = construct
         self._compiled: dict[str, Compiled] = {}
+        self.only_reads = isinstance(construct, Select) and construct._for_update_arg is None
+        """Needs no transaction that writes."""
 
     def __call__(self, **values: object) -> Step:
         return Step(self, values)
@@ -107,8 +124,3 @@ def _compile(construct: ClauseElement, dialect: Dialect) -> Compiled:
         tuple(type_.dialect_impl(dialect).result_processor(dialect, None) for type_ in types),
         {name: compiled.binds[name].value for name in names if not compiled.binds[name].required},
     )
-
-
-def _impl(type_: TypeEngine[Any], dialect: Dialect) -> TypeEngine[Any]:
-    """What converts values of the type; a type of ours does so itself."""
-    return type_ if isinstance(type_, TypeDecorator) else type_.dialect_impl(dialect)

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from datetime import datetime
 from itertools import groupby
 
-from sqlalchemy import and_, bindparam, literal_column, or_, select
+from sqlalchemy import BigInteger, and_, bindparam, literal_column, or_, select
 
 from cozy_adapters.sql.engine import Database, Row, Statement, Transaction
 from cozy_adapters.sql.rows import SESSION_COLUMNS, calls_key, message_from, session_from
@@ -32,8 +32,8 @@ _NEWEST_TURNS = (
     .where(
         _MINE,
         turns.c.session == bindparam("session"),
-        turns.c.seq >= bindparam("since"),
-        turns.c.seq < bindparam("before"),
+        turns.c.seq >= bindparam("since", type_=BigInteger),
+        turns.c.seq < bindparam("before", type_=BigInteger),  # it may lie beyond every seq
         _REMEMBERED,
     )
     .order_by(turns.c.seq.desc())

@@ -1,4 +1,4 @@
-"""Alembic on a SQLite file: up to the newest schema, or down to an older one. Each way is one transaction."""
+"""Alembic: up to the newest schema, or down to an older one, of a SQLite file. Each way is one transaction."""
 
 import sqlite3
 from collections.abc import Callable
@@ -6,7 +6,7 @@ from pathlib import Path
 
 from alembic import command
 from alembic.config import Config
-from sqlalchemy import Engine, create_engine, event
+from sqlalchemy import Connection, Engine, create_engine, event
 from sqlalchemy.pool import ConnectionPoolEntry, NullPool
 
 SCRIPTS = Path(__file__).parent / "migrations"
@@ -29,13 +29,18 @@ def engine_of(path: Path) -> Engine:
     return engine
 
 
-def _on(path: Path, change: Callable[[Config], None]) -> None:
+def config_for(connection: Connection) -> Config:
+    """What Alembic needs to work on an open connection, whatever database it is to."""
     config = Config()
     config.set_main_option("script_location", str(SCRIPTS).replace("%", "%%"))
+    config.attributes["connection"] = connection
+    return config
+
+
+def _on(path: Path, change: Callable[[Config], None]) -> None:
     engine = engine_of(path)
     with engine.begin() as connection:
-        config.attributes["connection"] = connection
-        change(config)
+        change(config_for(connection))
     engine.dispose()
 
 

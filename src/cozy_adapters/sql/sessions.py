@@ -2,7 +2,7 @@
 
 from datetime import datetime
 
-from sqlalchemy import and_, bindparam, or_, select, update
+from sqlalchemy import BigInteger, and_, bindparam, or_, select, update
 
 from cozy_adapters.sql.engine import Database, Row, Statement, Transaction
 from cozy_adapters.sql.rows import SESSION_COLUMNS, message_from, session_from
@@ -26,13 +26,14 @@ _LIST_AFTER = Statement(
         )
     )
 )
+_seq = bindparam("seq", type_=BigInteger)  # a cursor is whatever somebody sent
 _MESSAGES = Statement(
     select(turns.c.id, turns.c.seq, messages.c.position, turns.c.state, messages.c.body, messages.c.at)
     .join(messages, messages.c.turn == turns.c.id)
     .where(
         turns.c.session == bindparam("session"),
-        turns.c.seq >= bindparam("seq"),
-        or_(turns.c.seq > bindparam("seq"), messages.c.position > bindparam("position")),
+        turns.c.seq >= _seq,
+        or_(turns.c.seq > _seq, messages.c.position > bindparam("position", type_=BigInteger)),
     )
     .order_by(turns.c.seq, messages.c.position)
     .limit(bindparam("limit"))

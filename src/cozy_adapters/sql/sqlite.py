@@ -13,13 +13,13 @@ from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
 from queue import Empty, SimpleQueue
-from typing import Any, Literal, NamedTuple, ParamSpec, TypeVar
+from typing import Any, NamedTuple, ParamSpec, TypeVar
 
 from sqlalchemy.dialects import sqlite
 from sqlalchemy.engine import Dialect
 
 from cozy_adapters.sql import lock
-from cozy_adapters.sql.engine import Row, Step, Transaction
+from cozy_adapters.sql.engine import Role, Row, Step, Transaction
 from cozy_adapters.sql.schema import bring_up_to_date
 from cozy_domain.errors import StorageConflictError, StorageUnavailableError
 
@@ -35,8 +35,6 @@ STATEMENTS_KEPT = 256
 PRAGMAS = ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON")
 
 DIALECT: Dialect = sqlite.dialect(paramstyle="qmark")
-
-Role = Literal["server", "guest", "reader"]
 
 
 class _Order(NamedTuple):

@@ -15,7 +15,7 @@ from sqlalchemy import (
     text,
 )
 
-from cozy_adapters.sql.types import Id, Instant
+from cozy_adapters.sql.types import Id, Instant, Words
 
 HEAD = "0001"
 """The newest migration, which a new database is stamped with."""
@@ -38,7 +38,7 @@ sessions = Table(
     Column("revision", Integer, nullable=False),
     Column("created_at", Instant, nullable=False),
     Column("last_turn_at", Instant, nullable=False),
-    Column("title", Text),
+    Column("title", Words),
     Column("message_count", Integer, nullable=False),
     Column("history_from", Integer, nullable=False),
     Column("last_seq", Integer, nullable=False),
@@ -62,7 +62,7 @@ turns = Table(
     Column("at", Instant, nullable=False),
     Column("opening", Integer, nullable=False),  # how many messages it was opened with
     Column("lease_until", Instant),
-    Column("checkpoint", Text),
+    Column("checkpoint", Words),
     Column("reaped", Boolean(create_constraint=False), nullable=False),
     Column("closed_at", Instant),
     Column("outcome", Text),  # JSON of TurnOutcome

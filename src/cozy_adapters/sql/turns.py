@@ -2,7 +2,7 @@
 
 from datetime import datetime
 
-from sqlalchemy import Integer, Text, bindparam, delete, func, literal_column, select, update
+from sqlalchemy import Integer, bindparam, delete, func, literal_column, select, update
 
 from cozy_adapters.sql.audit import append
 from cozy_adapters.sql.engine import Database, Row, Statement, Step, Transaction
@@ -53,7 +53,7 @@ _END_IN_SESSION = Statement(
     .values(
         last_turn_at=LATER,
         message_count=COUNT,
-        title=func.coalesce(sessions.c.title, bindparam("words", type_=Text)),
+        title=func.coalesce(sessions.c.title, bindparam("words", type_=sessions.c.title.type)),
         history_from=func.coalesce(bindparam("since", type_=Integer), sessions.c.history_from),
     )
 )

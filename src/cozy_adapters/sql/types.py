@@ -6,7 +6,7 @@ from operator import attrgetter
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import BigInteger, DateTime, LargeBinary, Uuid
+from sqlalchemy import BigInteger, DateTime, LargeBinary, Text, Uuid
 from sqlalchemy.engine import Dialect
 from sqlalchemy.types import TypeDecorator, TypeEngine
 
@@ -57,6 +57,20 @@ class Id(TypeDecorator[UUID]):
 
     def result_processor(self, dialect: Dialect, coltype: object) -> Convert | None:  # noqa: ARG002 - SQLAlchemy's
         return None if dialect.name == "postgresql" else _or_null(lambda raw: UUID(bytes=raw))
+
+
+class Words(TypeDecorator[str]):
+    """What somebody wrote, or a model. Postgres has no NUL in text; there it becomes U+FFFD."""
+
+    impl = Text
+    cache_ok = True
+
+    def bind_processor(self, dialect: Dialect) -> Convert | None:
+        return _or_null(_without_nul) if dialect.name == "postgresql" else None
+
+
+def _without_nul(text: str) -> str:
+    return text.replace("\0", "\ufffd")
 
 
 def _or_null(convert: Convert) -> Convert:

@@ -159,6 +159,8 @@ def upgrade() -> None:
     )
     if op.get_bind().dialect.name == "sqlite":
         _refuse_changes()
+    else:
+        _refuse_changes_on_postgres()
 
 
 def downgrade() -> None:
@@ -178,6 +180,8 @@ def downgrade() -> None:
     op.drop_table("audit_records")
     op.drop_table("audit_pending")
     op.drop_table("api_keys")
+    if op.get_bind().dialect.name == "postgresql":
+        op.execute("DROP FUNCTION refuse_change()")
 
 
 def _refuse_changes() -> None:
@@ -187,3 +191,20 @@ def _refuse_changes() -> None:
                 f"CREATE TRIGGER {table}_no_{verb.lower()} BEFORE {verb} ON {table} "
                 f"BEGIN SELECT RAISE(ABORT, '{table} is append-only'); END"
             )
+
+
+def _refuse_changes_on_postgres() -> None:
+    op.execute(
+        "CREATE FUNCTION refuse_change() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN "
+        "RAISE EXCEPTION '% is append-only', TG_TABLE_NAME USING ERRCODE = 'integrity_constraint_violation'; "
+        "END $$"
+    )
+    for table in APPEND_ONLY:
+        op.execute(
+            f"CREATE TRIGGER {table}_refuses BEFORE UPDATE OR DELETE ON {table} "
+            "FOR EACH ROW EXECUTE FUNCTION refuse_change()"
+        )
+        op.execute(
+            f"CREATE TRIGGER {table}_refuses_truncate BEFORE TRUNCATE ON {table} "
+            "FOR EACH STATEMENT EXECUTE FUNCTION refuse_change()"
+        )

@@ -5,9 +5,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.fixtures.fake_openai.plugin import fake_openai as fake_openai
 from tests.fixtures.server import Running, container_for, running, settings_for
-
-pytest_plugins = ["tests.fixtures.fake_openai.plugin"]
 
 
 @pytest.fixture

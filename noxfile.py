@@ -54,6 +54,14 @@ PURE_DECISIONS = (
     "tools/policy",
 )
 
+DOCUMENTED = (
+    "tests/integration/test_embedding.py",
+    "tests/integration/test_persona_files.py",
+    "tests/unit/server/test_problems.py",
+    "tests/unit/server/test_settings.py",
+)
+"""Tests that read a page of docs/; the default sessions run them too."""
+
 
 @nox.session(python=False)
 def lint(session: nox.Session) -> None:
@@ -127,14 +135,20 @@ def slow(session: nox.Session) -> None:
 
 @nox.session(python=False, default=False)
 def bench(session: nox.Session) -> None:
-    """Latency budgets; arguments after `--` choose."""
-    run_tests(session, "bench", "-s")
+    """What things cost, beside a floor or a peer; names after `--` choose (`nox -s bench -- turns`)."""
+    python = environment(session, "tests") / "python"
+    names = session.posargs or sorted(
+        path.stem.removeprefix("bench_") for path in (ROOT / "tests" / "bench").glob("bench_*.py")
+    )
+    for name in names:
+        session.run(str(python), "-m", f"tests.bench.bench_{name}", external=True)
 
 
 @nox.session(python=False, default=False)
 def docs(session: nox.Session) -> None:
     """The examples of the documentation run, and its generated pages are fresh."""
-    run_tests(session, "docs")
+    python = environment(session, "tests") / "python"
+    session.run(str(python), "-m", "pytest", *DOCUMENTED, *session.posargs, external=True)
 
 
 @nox.session(name="tests-3.13", python="3.13", default=False, venv_backend="virtualenv", reuse_venv=True)

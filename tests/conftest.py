@@ -9,7 +9,7 @@ import pytest
 
 from tests.virtual_time import VirtualClockLoop
 
-CATEGORIES = ("unit", "contract", "integration", "e2e", "slow", "bench", "docs")
+CATEGORIES = ("unit", "contract", "integration", "e2e", "slow")
 TESTS = Path(__file__).parent
 SETTLING_ROUNDS = 5  # a cancelled task needs one round to end, its task group and its owner one more each
 

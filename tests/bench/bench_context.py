@@ -1,6 +1,6 @@
 """What context costs in real time: three engines at once, and the pure build of a full prompt.
 
-Run: ``PYTHONPATH=. python tests/bench/bench_context.py [rounds]``. Exits 1 when the engines do not overlap (budget: the
+Run: ``nox -s bench -- context``. Exits 1 when the engines do not overlap (budget: the
 slowest one and 50 ms) or when the build of a full 32,768-token window takes more than 60 ms of CPU.
 """
 

@@ -1,6 +1,6 @@
 """What opening and closing one turn costs on SQLite, and how near that is to the floor.
 
-Run: ``python tests/bench/bench_turns.py [turns]``. The floor is raw ``sqlite3`` in one thread, executing the same statements
+Run: ``nox -s bench -- turns``. The floor is raw ``sqlite3`` in one thread, executing the same statements
 with the same values in the same transactions. CPU is that of the process without waiting for the disk: ``synchronous=OFF``
 on both sides, because a virtual disk may burn CPU in ``fsync`` that a real one does not.
 """

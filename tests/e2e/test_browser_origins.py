@@ -1,0 +1,76 @@
+"""Web pages of other origins may call only where the operator lists their origin, exactly."""
+
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import httpx2
+import pytest
+
+from tests.fixtures.server import Running, container_for, running, settings_for
+
+LISTED = "https://app.example.org"
+
+
+@pytest.fixture
+async def listing(tmp_path: Path) -> AsyncIterator[Running]:
+    """A server that lists one origin."""
+    async with running(container_for(settings_for(tmp_path, cors_origins=(LISTED,)))) as server:
+        yield server
+
+
+async def preflight(server: Running, origin: str) -> httpx2.Response:
+    headers = {
+        "Origin": origin,
+        "Access-Control-Request-Method": "POST",
+        "Access-Control-Request-Headers": "authorization,content-type",
+    }
+    async with httpx2.AsyncClient() as client:
+        return await client.options(f"{server.base_url}/chat/completions", headers=headers)
+
+
+async def test_a_listed_origin_may_call_and_read_the_answer(listing: Running) -> None:
+    answer = await preflight(listing, LISTED)
+    assert answer.status_code in (200, 204)
+    assert answer.headers["access-control-allow-origin"] == LISTED
+    assert "authorization" in answer.headers["access-control-allow-headers"].lower()
+    async with httpx2.AsyncClient() as client:
+        got = await client.get(f"{listing.base_url}/models", headers={"Origin": LISTED})
+    assert got.headers["access-control-allow-origin"] == LISTED
+    assert "x-request-id" in got.headers["access-control-expose-headers"].lower()
+
+
+async def test_a_listed_origin_can_read_errors_too(listing: Running) -> None:
+    async with httpx2.AsyncClient() as client:
+        got = await client.get(f"{listing.url}/nowhere", headers={"Origin": LISTED})
+    assert got.status_code == 404
+    assert got.headers["access-control-allow-origin"] == LISTED
+
+
+@pytest.mark.parametrize(
+    "origin",
+    [
+        "https://evil.example",
+        "null",
+        "https://app.example.org.evil.example",
+        "https://evil-app.example.org",
+        "http://app.example.org",
+        "https://app.example.org:444",
+        "https://APP.example.org.",
+    ],
+)
+async def test_any_other_origin_may_not(listing: Running, origin: str) -> None:
+    assert "access-control-allow-origin" not in (await preflight(listing, origin)).headers
+    async with httpx2.AsyncClient() as client:
+        got = await client.get(f"{listing.base_url}/models", headers={"Origin": origin})
+    assert "access-control-allow-origin" not in got.headers
+
+
+async def test_nobody_may_by_default(server: Running) -> None:
+    assert "access-control-allow-origin" not in (await preflight(server, LISTED)).headers
+
+
+async def test_a_page_that_rebinds_its_name_to_loopback_is_refused_in_development(server: Running) -> None:
+    async with httpx2.AsyncClient() as client:
+        got = await client.get(f"{server.base_url}/models", headers={"Host": f"evil.example:{server.port}"})
+    assert got.status_code == 403
+    assert got.json()["error"]["code"] == "permission_denied"

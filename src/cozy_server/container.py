@@ -47,7 +47,7 @@ from cozy_server.data_folder import database_file
 from cozy_server.health import Vitals
 from cozy_server.model_choice import FoundProvider, LiveConfiguration
 from cozy_server.settings.tree import (
-    EngineSettings,
+    DeadlineSettings,
     ModelSettings,
     PersonaSettings,
     ProviderSettings,
@@ -88,7 +88,7 @@ def _persona_folder(settings: PersonaSettings) -> Path | None:
     return Path(settings.folder) if settings.folder else None
 
 
-def _milliseconds(engine: EngineSettings) -> int:
+def _milliseconds(engine: DeadlineSettings) -> int:
     return round(engine.deadline_s * 1_000)
 
 

@@ -68,7 +68,7 @@ class Health(msgspec.Struct, frozen=True):
     status: Overall
 
 
-class EngineHealth(msgspec.Struct, frozen=True):
+class Breakers(msgspec.Struct, frozen=True):
     """The breaker of each engine and model that was asked since the start: open means it is left alone for now."""
 
     engines: dict[str, Breaker]
@@ -97,9 +97,9 @@ async def health(vitals: NamedDependency[SkipValidation[Vitals]]) -> Health:
 
 
 @get("/health/engines", opt=ADMIN, tags=["health"], sync_to_thread=False)
-def engine_health(vitals: NamedDependency[SkipValidation[Vitals]]) -> EngineHealth:
+def engine_health(vitals: NamedDependency[SkipValidation[Vitals]]) -> Breakers:
     """The state of each engine and model."""
-    return EngineHealth(vitals.breakers())
+    return Breakers(vitals.breakers())
 
 
 routes = (livez, readyz, health, engine_health)

@@ -3,6 +3,7 @@
 Modules log through the standard library, with an event's name and its fields as ``extra``; nothing else configures logging.
 """
 
+import asyncio
 import logging
 import sys
 from typing import TextIO
@@ -34,8 +35,14 @@ def configure_logs(level: str, stream: TextIO | None = None) -> None:
     root = logging.getLogger()
     root.handlers = [handler]
     root.setLevel(level.upper())
+    logging.getLogger("uvicorn.error").addFilter(_is_news)
     for name, least in _QUIET.items():
         logging.getLogger(name).setLevel(max(least, root.level))
+
+
+def _is_news(record: logging.LogRecord) -> bool:
+    """Not that an answer was cut at the end of its time: the server did it itself."""
+    return not (record.exc_info and record.exc_info[0] is asyncio.CancelledError)
 
 
 def _rendering(terminal: bool) -> list[Processor]:

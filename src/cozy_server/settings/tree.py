@@ -127,7 +127,7 @@ class LimitSettings(msgspec.Struct, frozen=True):
     """A longer answer is cut."""
 
 
-class EngineSettings(msgspec.Struct, frozen=True):
+class DeadlineSettings(msgspec.Struct, frozen=True):
     """One of the engines that a turn may ask, and may do without."""
 
     deadline_s: Seconds = 0.4
@@ -168,9 +168,9 @@ class Settings(msgspec.Struct, frozen=True):
     limits: LimitSettings = LimitSettings()
     speech: UnusedSettings = UnusedSettings()
     voice: UnusedSettings = UnusedSettings()
-    memory: EngineSettings = EngineSettings(deadline_s=0.4)
-    knowledge: EngineSettings = EngineSettings(deadline_s=0.5)
-    profile: EngineSettings = EngineSettings(deadline_s=0.3)
+    memory: DeadlineSettings = DeadlineSettings(deadline_s=0.4)
+    knowledge: DeadlineSettings = DeadlineSettings(deadline_s=0.5)
+    profile: DeadlineSettings = DeadlineSettings(deadline_s=0.3)
     plugins: UnusedSettings = UnusedSettings()
     audit: AuditSettings = AuditSettings()
     telemetry: TelemetrySettings = TelemetrySettings()

@@ -1,5 +1,6 @@
 """Logs stay one line for each event, whatever is in them."""
 
+import asyncio
 import io
 import json
 import logging
@@ -52,3 +53,10 @@ def test_a_crash_is_one_line_with_its_traceback(log: io.StringIO) -> None:
 def test_what_is_below_the_level_is_not_logged(log: io.StringIO) -> None:
     logging.getLogger("cozy.test").debug("detail")
     assert log.getvalue() == ""
+
+
+def test_an_answer_that_was_cut_at_shutdown_is_no_error(log: io.StringIO) -> None:
+    for error in (asyncio.CancelledError(), ValueError("ours")):
+        logging.getLogger("uvicorn.error").error("Exception in ASGI application", exc_info=error)
+    (line,) = log.getvalue().splitlines()
+    assert "ours" in json.loads(line)["exception"]

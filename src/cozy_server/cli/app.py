@@ -111,7 +111,7 @@ def list_keys(data: Data = None, config_file: Config = None, as_json: AsJson = F
 
 @keys.command("revoke", epilog=EXIT_CODES)
 def revoke_key(
-    key: Annotated[str, typer.Argument(help="Its id, or its prefix (the 8 characters behind cz_).")],
+    key: Annotated[str, typer.Argument(help="Its id, or its prefix (cz_ and 8 characters).")],
     data: Data = None,
     config_file: Config = None,
 ) -> None:

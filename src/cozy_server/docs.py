@@ -12,13 +12,21 @@ from importlib.metadata import version
 from typing import Any
 
 import msgspec
-from litestar import MediaType, Request, Response, Router, get
+from litestar import Litestar, MediaType, Request, Response, Router, get
 from litestar.handlers import HTTPRouteHandler
 from litestar.openapi import OpenAPIConfig
 from litestar.openapi.spec import Components, SecurityScheme
+from litestar.routes import HTTPRoute
 
+from cozy_server.auth import PUBLIC
 from cozy_server.problems import ErrorBody
 
+_REFERENCE = "#/components/schemas/{name}"
+_ERROR = {
+    "type": "object",
+    "required": ["error"],
+    "properties": {"error": {"$ref": _REFERENCE.format(name="ErrorBody")}},
+}
 _ERRORS = {
     "4XX": "Refused: what is wrong with the request, and what to do.",
     "5XX": "Failed: on our side or the provider's.",
@@ -56,29 +64,57 @@ def openapi_config() -> OpenAPIConfig:
     )
 
 
-def document(generated: Json) -> Json:
-    """The document with every operation's errors as they are, instead of as Litestar would have them."""
-    schemas = {**generated.get("components", {}).get("schemas", {}), **_error_schemas()}
-    components = {**generated["components"], "schemas": schemas}
-    paths = {path: _with_errors(item) for path, item in generated["paths"].items()}
-    return {**generated, "components": components, "paths": paths}
+class Taken(msgspec.Struct, frozen=True):
+    """What an operation takes besides its path: a JSON body, and query parameters as the fields of a Struct. The handlers
+    read both themselves, strictly, so Litestar does not know of them."""
+
+    body: type | None = None
+    query: type[msgspec.Struct] | None = None
 
 
-@get("/openapi.json", media_type=MediaType.JSON, include_in_schema=False, sync_to_thread=False)
-def openapi_json(request: Request[Any, Any, Any]) -> bytes:
-    """The OpenAPI 3.1 document."""
-    return msgspec.json.encode(document(request.app.openapi_schema.to_schema()))
+Operations = Mapping[str, Taken]
+"""By method and path: ``GET /v1/cozy/sessions``."""
 
 
-@get("/docs", media_type=MediaType.HTML, include_in_schema=False, sync_to_thread=False)
-def docs_page(request: Request[Any, Any, Any]) -> Response[str]:
-    """The operations, for people."""
-    page = html(document(request.app.openapi_schema.to_schema()))
-    return Response(page, headers={"content-security-policy": _POLICY, "x-content-type-options": "nosniff"})
+def document(app: Litestar, taken: Operations) -> Json:
+    """The OpenAPI document of ``app``: what Litestar knows, what the operations take, and the errors as they are."""
+    generated = app.openapi_schema.to_schema()
+    bodies = [it.body for it in taken.values() if it.body]
+    schemas, components = msgspec.json.schema_components([*bodies, ErrorBody], ref_template=_REFERENCE)
+    references = dict(zip(bodies, schemas, strict=False))
+    known = {**generated["components"].get("schemas", {}), **components, "Error": _ERROR}
+    public = _public(app)
+
+    def described(name: str, operation: Json) -> Json:
+        inputs = _inputs(operation, taken.get(name, Taken()), references)
+        return {**operation, **inputs, **_answers(operation), **({"security": []} if name in public else {})}
+
+    paths = {
+        path: {method: described(f"{method.upper()} {path}", it) for method, it in _operations(item)}
+        for path, item in generated["paths"].items()
+    }
+    return {**generated, "components": {**generated["components"], "schemas": known}, "paths": paths}
 
 
-routes: tuple[HTTPRouteHandler, ...] = (openapi_json,)
-development_routes: tuple[HTTPRouteHandler, ...] = (docs_page,)
+def routes(taken: Operations) -> tuple[HTTPRouteHandler, ...]:
+    """`/openapi.json`."""
+
+    @get("/openapi.json", media_type=MediaType.JSON, include_in_schema=False, sync_to_thread=False)
+    def openapi_json(request: Request[Any, Any, Any]) -> bytes:
+        return msgspec.json.encode(document(request.app, taken))
+
+    return (openapi_json,)
+
+
+def development_routes(taken: Operations) -> tuple[HTTPRouteHandler, ...]:
+    """`/docs`."""
+
+    @get("/docs", media_type=MediaType.HTML, include_in_schema=False, sync_to_thread=False)
+    def docs_page(request: Request[Any, Any, Any]) -> Response[str]:
+        headers = {"content-security-policy": _POLICY, "x-content-type-options": "nosniff"}
+        return Response(html(document(request.app, taken)), headers=headers)
+
+    return (docs_page,)
 
 
 def html(described: Json) -> str:
@@ -111,30 +147,41 @@ def _article(path: str, method: str, operation: Json) -> str:
     )
 
 
-def _with_errors(item: Json) -> Json:
-    changed = {method: _error_responses(operation) for method, operation in _operations(item)}
-    return {**item, **changed}
-
-
-def _error_responses(operation: Json) -> Json:
+def _answers(operation: Json) -> Json:
+    """Its own good ones, and our errors."""
     good = {
         status: it
         for status, it in operation.get("responses", {}).items()
         if not status.startswith(("4", "5"))
     }
-    content = {"application/json": {"schema": {"$ref": "#/components/schemas/Error"}}}
+    content = {"application/json": {"schema": {"$ref": _REFERENCE.format(name="Error")}}}
     bad = {status: {"description": told, "content": content} for status, told in _ERRORS.items()}
-    return {**operation, "responses": {**good, **bad}}
+    return {"responses": {**good, **bad}}
 
 
-def _error_schemas() -> Mapping[str, Json]:
-    _, parts = msgspec.json.schema_components([ErrorBody], ref_template="#/components/schemas/{name}")
-    error = {
-        "type": "object",
-        "required": ["error"],
-        "properties": {"error": {"$ref": "#/components/schemas/ErrorBody"}},
-    }
-    return {**parts, "Error": error}
+def _inputs(operation: Json, taken: Taken, references: Mapping[type, Json]) -> Json:
+    inputs: Json = {}
+    if taken.body:
+        content = {"application/json": {"schema": references[taken.body]}}
+        inputs["requestBody"] = {"required": True, "content": content}
+    if taken.query:
+        schema = msgspec.json.schema(taken.query)["$defs"][taken.query.__name__]
+        inputs["parameters"] = [
+            *operation.get("parameters", ()),
+            *({"name": name, "in": "query", "schema": it} for name, it in schema["properties"].items()),
+        ]
+    return inputs
+
+
+def _public(app: Litestar) -> frozenset[str]:
+    """The operations that ask for no credential."""
+    return frozenset(
+        f"{method} {route.path_format}"
+        for route in app.routes
+        if isinstance(route, HTTPRoute)
+        for method, (handler, _) in route.route_handler_map.items()
+        if handler.opt.get("access") == PUBLIC["access"]
+    )
 
 
 def _operations(item: Json) -> Iterator[tuple[str, Json]]:

@@ -1,7 +1,8 @@
 """OpenAI chat completions on the wire (API of 2026-08; openai-python 3.54, openai-node 7.57).
 
 A field that is null counts as absent, because clients send null for what they do not set. Unknown fields are ignored,
-except inside ``cozy``. ``msgspec.Raw`` is JSON that is handed on; empty means absent.
+except inside ``cozy``. ``msgspec.Raw`` is JSON that is handed on; empty means absent (made by a factory, because
+msgspec cannot write a default Raw into a JSON Schema).
 """
 
 from typing import Annotated, Literal
@@ -135,7 +136,7 @@ class FunctionDefinition(msgspec.Struct, frozen=True):
 
     name: ToolName
     description: str | None = None
-    parameters: Raw = Raw()
+    parameters: Raw = msgspec.field(default_factory=Raw)
     strict: bool | None = None
 
 
@@ -176,7 +177,7 @@ ToolChoiceIn = Literal["none", "auto", "required"] | FunctionChoice | CustomChoi
 class JsonSchema(msgspec.Struct, frozen=True):
     name: ToolName
     description: str | None = None
-    schema: Raw = Raw()
+    schema: Raw = msgspec.field(default_factory=Raw)
     strict: bool | None = None
 
 
@@ -238,7 +239,7 @@ class ChatCompletionIn(msgspec.Struct, frozen=True):
     user: Subject | None = None
     safety_identifier: Annotated[str, Meta(max_length=64)] | None = None
     prompt_cache_key: str | None = None
-    prompt_cache_options: Raw = Raw()
+    prompt_cache_options: Raw = msgspec.field(default_factory=Raw)
     prompt_cache_retention: str | None = None
     metadata: (
         Annotated[
@@ -250,10 +251,10 @@ class ChatCompletionIn(msgspec.Struct, frozen=True):
     store: bool | None = None
     service_tier: Tier | None = None
     modalities: tuple[Literal["text", "audio"], ...] | None = None
-    audio: Raw = Raw()
-    prediction: Raw = Raw()
-    web_search_options: Raw = Raw()
-    moderation: Raw = Raw()
+    audio: Raw = msgspec.field(default_factory=Raw)
+    prediction: Raw = msgspec.field(default_factory=Raw)
+    web_search_options: Raw = msgspec.field(default_factory=Raw)
+    moderation: Raw = msgspec.field(default_factory=Raw)
     cozy: CozyIn | None = None
 
 

@@ -10,7 +10,7 @@ from litestar import Litestar
 from litestar.routes import HTTPRoute
 
 from cozy_server import docs
-from cozy_server.app import create_app
+from cozy_server.app import TAKEN, create_app
 from cozy_server.container import Container
 from cozy_server.settings.tree import DataSettings, Settings
 
@@ -25,7 +25,7 @@ def app(tmp_path: Path) -> Litestar:
 
 @pytest.fixture
 def described(app: Litestar) -> dict[str, Any]:
-    return docs.document(app.openapi_schema.to_schema())
+    return docs.document(app, TAKEN)
 
 
 def operations(described: dict[str, Any]) -> dict[str, Any]:
@@ -71,6 +71,41 @@ def test_every_reference_leads_somewhere(described: dict[str, Any]) -> None:
 def test_the_error_schema_requires_what_openai_requires(described: dict[str, Any]) -> None:
     schema = described["components"]["schemas"]["ErrorBody"]
     assert {"message", "type", "param", "code"} <= set(schema["required"])
+
+
+def test_what_is_posted_and_asked_for_is_described(described: dict[str, Any]) -> None:
+    found = operations(described)
+    for name, operation in found.items():
+        assert name.startswith(("get", "delete")) or operation["requestBody"]["required"], name
+    schema = found["post /v1/chat/completions"]["requestBody"]["content"]["application/json"]["schema"]
+    assert schema == {"$ref": "#/components/schemas/ChatCompletionIn"}
+    assert "cozy" in described["components"]["schemas"]["ChatCompletionIn"]["properties"]
+    parameters = found["get /v1/cozy/sessions/{session_id}/messages"]["parameters"]
+    assert [(it["name"], it["in"]) for it in parameters] == [
+        ("session_id", "path"),
+        ("limit", "query"),
+        ("after", "query"),
+        ("user_id", "query"),
+    ]
+
+
+def test_every_row_of_what_is_taken_is_an_operation(described: dict[str, Any]) -> None:
+    assert {f"{row.partition(' ')[0].lower()} {row.partition(' ')[2]}" for row in TAKEN} <= set(
+        operations(described)
+    )
+
+
+def test_only_public_operations_ask_for_no_key(described: dict[str, Any]) -> None:
+    assert described["security"] == [{"key": []}]
+    free = {name for name, operation in operations(described).items() if operation.get("security") == []}
+    assert free == {"get /livez", "get /readyz", "get /health"}
+
+
+def test_schemas_of_requests_and_answers_do_not_take_each_others_names(
+    app: Litestar, described: dict[str, Any]
+) -> None:
+    for name, schema in app.openapi_schema.to_schema()["components"]["schemas"].items():
+        assert described["components"]["schemas"][name] == schema
 
 
 def test_the_page_lists_every_operation_and_loads_nothing(described: dict[str, Any]) -> None:

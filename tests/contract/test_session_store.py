@@ -89,6 +89,7 @@ class SessionStoreContract(ABC):
                 pages += page
                 after = (page[-1].seq, page[-1].position)
             assert pages == list(whole)
+        assert await stores.sessions.messages(ANNA, session_id(1), 9, (2**40, 2**40)) == ()
 
     async def test_messages_of_another_owners_unknown_or_deleted_session_are_missing(
         self, stores: Stores

@@ -63,6 +63,11 @@ class TurnHistoryContract(ABC):
         past = await stores.history.turns(ANNA, session_id(1), 2, 4)
         assert [turn.seq for turn in past] == [2, 3]
 
+    async def test_before_may_lie_beyond_every_turn_there_can_be(self, stores: Stores) -> None:
+        await _finished(stores, 1)
+        assert len(await stores.history.turns(ANNA, session_id(1), 0, 2**31)) == 1
+        assert await stores.history.turns(ANNA, session_id(1), 2**40, 2**41) == ()
+
     async def test_another_owner_sees_no_turns(self, stores: Stores) -> None:
         await _finished(stores, 1)
         assert await stores.history.turns(BERT, session_id(1), 0, 9) == ()

@@ -1,9 +1,9 @@
-"""The SQLite store and the in-memory store answer alike, whatever is asked of them in whatever order."""
+"""The SQL stores and the in-memory store answer alike, whatever is asked of them in whatever order."""
 
 import asyncio
 import tempfile
 from collections.abc import Awaitable, Callable
-from contextlib import AsyncExitStack
+from contextlib import AbstractAsyncContextManager, AsyncExitStack
 from datetime import datetime
 from pathlib import Path
 from typing import TypeVar
@@ -17,7 +17,7 @@ from cozy_domain.ids import Owner, TurnId
 from cozy_domain.jobs import Job
 from cozy_domain.messages import AssistantMessage, Message, ToolCall, UserMessage
 from cozy_domain.sessions.turn import IdempotencyKey, ReapedTurn, TurnState
-from tests.fixtures.stores import Stores, in_memory_stores, sqlite_stores
+from tests.fixtures.stores import Stores, in_memory_stores, postgres_stores, sqlite_stores
 from tests.fixtures.turns import ANNA, BERT, at, closed, demand, opened, record, session_id, turn_id
 
 T = TypeVar("T")
@@ -40,9 +40,10 @@ class BothStores(RuleBasedStateMachine):
         self.folder = tempfile.TemporaryDirectory()
         self.stack = AsyncExitStack()
         self.one = in_memory_stores()
-        self.other: Stores = self.runner.run(
-            self.stack.enter_async_context(sqlite_stores(Path(self.folder.name)))
-        )
+        self.other: Stores = self.runner.run(self.stack.enter_async_context(self.sql_stores()))
+
+    def sql_stores(self) -> AbstractAsyncContextManager[Stores]:
+        return sqlite_stores(Path(self.folder.name))
 
     def teardown(self) -> None:
         self.runner.run(self.stack.aclose())
@@ -188,3 +189,14 @@ BothStores.TestCase.settings = settings(
     max_examples=25, stateful_step_count=25, deadline=None, suppress_health_check=[HealthCheck.too_slow]
 )
 TestBothStores = BothStores.TestCase
+
+
+class PostgresToo(BothStores):
+    def sql_stores(self) -> AbstractAsyncContextManager[Stores]:
+        return postgres_stores()
+
+
+PostgresToo.TestCase.settings = settings(
+    max_examples=10, stateful_step_count=25, deadline=None, suppress_health_check=[HealthCheck.too_slow]
+)
+TestPostgresToo = PostgresToo.TestCase

@@ -52,6 +52,7 @@ class OpenedDatabase(Database, Protocol):
     async def aopen(self) -> None:
         """
         Raises:
+            ConfigError: it cannot be found by what it was named.
             StorageUnavailableError: it cannot be reached, or its schema is not one of ours.
         """
         ...

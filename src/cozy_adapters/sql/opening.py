@@ -61,7 +61,10 @@ _FIND_HOLDER = Statement(
     .join(turns, turns.c.id == idempotency_keys.c.turn)
     .where(_KEY)
 )
-_FREE_KEY = Statement(delete(idempotency_keys).where(_KEY))
+# Of that turn alone: somebody else may have freed the key meanwhile, and holds it now.
+_FREE_KEY = Statement(
+    delete(idempotency_keys).where(_KEY, idempotency_keys.c.turn == bindparam("of_dead_turn"))
+)
 _INSERT_KEY = Statement(insert(idempotency_keys))
 
 
@@ -108,7 +111,7 @@ def _holder(owner: OwnerId, key: IdempotencyKey, now: datetime) -> Transaction[O
         return None
     digest, turn, session, persona, revision, state, at, outcome = rows[0]
     if state in ("interrupted", "failed") or now - at >= IDEMPOTENCY_KEPT:
-        yield _FREE_KEY(**scope)
+        yield _FREE_KEY(**scope, of_dead_turn=turn)
         return None
     if digest != key.digest:
         raise InputError("the idempotency key came with another body", code="idempotency_key_reused")

@@ -24,7 +24,7 @@ from cozy_adapters.sql.engine import Role, Row, Step, Transaction
 from cozy_adapters.sql.postgres_failures import BROKEN, Tries, kind_of, named, said_by
 from cozy_adapters.sql.postgres_pool import ConnectionPool
 from cozy_adapters.sql.postgres_schema import bring_up_to_date
-from cozy_domain.errors import StorageUnavailableError
+from cozy_domain.errors import ConfigError, StorageUnavailableError
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -70,15 +70,19 @@ class PostgresDatabase:
         """Connects, and as a ``server`` brings the schema up to date.
 
         Raises:
+            ConfigError: the URL cannot be read.
             StorageUnavailableError: it cannot be reached, does not let us in, or a newer version of this program wrote it.
         """
+        pool = ConnectionPool(self._connect, size=self._limits.pool_size, wait_s=self._limits.wait_s)
         try:
-            pool = ConnectionPool(self._connect, size=self._limits.pool_size, wait_s=self._limits.wait_s)
             async with pool.connection() as connection:
                 if self._role == "server":
                     await bring_up_to_date(connection, self._connect_to_migrate)
-        except _FAILURES as error:
-            raise named(error) from error
+        except BaseException as error:
+            await pool.aclose()
+            if isinstance(error, _FAILURES):
+                raise named(error) from error
+            raise
         self._pool = pool
 
     async def aclose(self) -> None:
@@ -178,6 +182,11 @@ class PostgresDatabase:
                 timeout=self._limits.connect_s,
                 server_settings={"application_name": "cozy", **settings},
             )
+        except ValueError:  # asyncpg cannot read it; what it says may be a piece of the password
+            raise ConfigError(
+                "database.url is not of the form postgresql://USER:PASSWORD@HOST:PORT/NAME",
+                hint="Signs like @ : / in a password are written as %40 %3A %2F.",
+            ) from None
         except TimeoutError:
             said = f"no connection within {self._limits.connect_s:g} s"
             raise StorageUnavailableError(f"the database cannot be reached: {said}") from None

@@ -23,6 +23,7 @@ from cozy_adapters.offline.language_model import OfflineLanguageModel
 from cozy_adapters.openai.chat import OpenAILanguageModel
 from cozy_adapters.openai.discovery import dialect_of, discover
 from cozy_adapters.sql.audit import SqlAuditLog
+from cozy_adapters.sql.engine import OpenedDatabase, Role
 from cozy_adapters.sql.history import SqlTurnHistory
 from cozy_adapters.sql.jobs import SqlJobQueue
 from cozy_adapters.sql.keys import SqlKeyStore
@@ -35,6 +36,7 @@ from cozy_domain.chat.generate import Generation, ModelDeadlines
 from cozy_domain.chat.parts import ChatLimits, ChatParts
 from cozy_domain.chat.pipeline import ChatPipeline
 from cozy_domain.context.assembly import ContextAssembly, Deadlines
+from cozy_domain.errors import ConfigError
 from cozy_domain.jobs import JobQueue
 from cozy_domain.learning.flush import LEARN, flush
 from cozy_domain.learning.worker import Worker
@@ -43,7 +45,7 @@ from cozy_domain.persona.catalog import LiveCatalog
 from cozy_domain.routing.circuit import Circuit
 from cozy_domain.routing.default import OFFLINE
 from cozy_server.auth import DevelopmentDoor, Door, KeyDoor, Keys, RefusalLog
-from cozy_server.data_folder import database_file
+from cozy_server.data_folder import database_file, postgres_url
 from cozy_server.health import Vitals
 from cozy_server.model_choice import FoundProvider, LiveConfiguration
 from cozy_server.settings.tree import (
@@ -54,6 +56,25 @@ from cozy_server.settings.tree import (
     Settings,
 )
 from cozy_server.upkeep import Sealing
+
+
+def store(settings: Settings, role: Role) -> OpenedDatabase:
+    """What ``database.url`` names.
+
+    Raises:
+        ConfigError: it names nothing that we know, or the driver is not installed.
+    """
+    url = postgres_url(settings)
+    if url is None:
+        return SqliteDatabase(database_file(settings), role=role)
+    try:
+        from cozy_adapters.sql.postgres import PostgresDatabase, PostgresLimits
+    except ModuleNotFoundError:
+        raise ConfigError(
+            "database.url names a Postgres, and its driver is not installed",
+            hint="pip install 'cozy-engine[postgres]'",
+        ) from None
+    return PostgresDatabase(url, role=role, limits=PostgresLimits(pool_size=settings.database.pool_size))
 
 
 def language_models(settings: ModelSettings) -> dict[str, LanguageModel]:
@@ -121,10 +142,8 @@ class Container(containers.DeclarativeContainer):
     ids = providers.Singleton(TimeOrderedIds)
     tokens = providers.Singleton(EstimatedTokenCounter)
 
-    database_role: providers.Provider[str] = providers.Object("server")
-    database = providers.Singleton(
-        SqliteDatabase, providers.Callable(database_file, settings), role=database_role
-    )
+    database_role: providers.Provider[Role] = providers.Object("server")
+    database = providers.Singleton(store, settings, database_role)
     turns = providers.Singleton(SqlTurnStore, database)
     history = providers.Singleton(SqlTurnHistory, database)
     sessions = providers.Singleton(SqlSessionStore, database)

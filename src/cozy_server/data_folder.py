@@ -12,10 +12,17 @@ AUDIT_KEY = "audit.key"
 AUDIT_KEY_BYTES = 32
 _HEX_KEY = re.compile(rf"[0-9a-fA-F]{{{2 * AUDIT_KEY_BYTES}}}")
 _SQLITE = "sqlite:///"
+_POSTGRES = ("postgresql://", "postgres://")
 
 
 def folder(settings: Settings) -> Path:
     return Path(settings.data.folder)
+
+
+def postgres_url(settings: Settings) -> str | None:
+    """None when the store is a SQLite file."""
+    url = settings.database.url
+    return url.reveal() if url and url.reveal().startswith(_POSTGRES) else None
 
 
 def database_file(settings: Settings) -> Path:
@@ -28,10 +35,22 @@ def database_file(settings: Settings) -> Path:
         return folder(settings) / "cozy.db"
     if not url.reveal().startswith(_SQLITE):
         raise ConfigError(
-            "database.url is not of the form sqlite:///PATH, the only store there is yet",
+            "database.url is neither of the form sqlite:///PATH nor postgresql://USER:PASSWORD@HOST:PORT/NAME",
             hint="Leave it out for the file cozy.db in the data folder.",
         )
     return Path(url.reveal().removeprefix(_SQLITE))
+
+
+def missing_store(settings: Settings) -> Path | None:
+    """The file that should be there and is not; whether a Postgres is there is known when it is asked.
+
+    Raises:
+        ConfigError: ``database.url`` names no store that we know.
+    """
+    if postgres_url(settings) is not None:
+        return None
+    file = database_file(settings)
+    return None if file.exists() else file
 
 
 def prepare(place: Path) -> None:

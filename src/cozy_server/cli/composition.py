@@ -6,7 +6,7 @@ from typing import Literal
 
 from cozy_domain.errors import ConfigError, StorageUnavailableError
 from cozy_server.container import Container
-from cozy_server.data_folder import audit_key, database_file
+from cozy_server.data_folder import audit_key, missing_store
 from cozy_server.settings.load import Flags, Loaded, load
 
 IN_USE = "storage_in_use"
@@ -68,8 +68,7 @@ async def store_to_read(loaded: Loaded) -> AsyncIterator[Container]:
         ConfigError: there is no store yet, or no audit key.
         StorageUnavailableError: the store cannot be read.
     """
-    file = database_file(loaded.settings)
-    if not file.exists():
+    if file := missing_store(loaded.settings):
         raise ConfigError(f"there is no store at {file}", hint="Name its folder with --data or COZY_DATA.")
     container = container_of(loaded, role="reader")
     await container.database().aopen()

@@ -12,7 +12,7 @@ from cozy_domain.persona.resolve import examine, pinned_parents
 from cozy_server.cli.composition import settings_from
 from cozy_server.cli.telling import FAILED, show
 from cozy_server.container import Container
-from cozy_server.data_folder import database_file
+from cozy_server.data_folder import missing_store
 from cozy_server.settings.load import Loaded
 from cozy_server.settings.tree import PersonaSettings
 
@@ -62,7 +62,7 @@ async def _published(
 ) -> tuple[PublishedPersona, ...]:
     """The parents that are named by revision, as far as the store has them; without a store there are none."""
     wanted = pinned_parents(documents)
-    if not wanted or not database_file(container.settings()).exists():
+    if not wanted or missing_store(container.settings()):
         return ()
     database = container.database()
     try:

@@ -12,9 +12,10 @@ from cozy_domain.errors import ConfigError
 from cozy_server.app import create_app
 from cozy_server.cli.composition import container_of, settings_from
 from cozy_server.container import Container
-from cozy_server.data_folder import prepare
+from cozy_server.data_folder import postgres_url, prepare
 from cozy_server.serving import Stop, listen, serve
 from cozy_server.settings.load import Loaded
+from cozy_server.settings.tree import Settings
 from cozy_server.telemetry import configure_logs
 
 PORT = ("server", "port")
@@ -97,7 +98,7 @@ def banner(container: Container, url: str, loaded: Loaded) -> str:
         ("listening", f"{url}/v1{_moved(url, loaded)}"),
         ("model", f"{default.model}: {default.reason}"),
         ("personas", ", ".join(container.catalog().current.ids())),
-        ("data", str(Path(settings.data.folder).resolve())),
+        ("data", _data(settings)),
         (
             "keys",
             "not asked for on this machine" if development else "asked for by every route but the probes",
@@ -108,6 +109,11 @@ def banner(container: Container, url: str, loaded: Loaded) -> str:
         lines.insert(1, ("docs", f"{url}/docs"))
     told = "\n".join(f"  {name:<10} {text}" for name, text in lines)
     return f"CozyEngine {version('cozy-engine')}{' for development' if development else ''}\n{told}\n  Ctrl+C stops it."
+
+
+def _data(settings: Settings) -> str:
+    folder = str(Path(settings.data.folder).resolve())
+    return f"Postgres; keys in {folder}" if postgres_url(settings) else folder
 
 
 def _off() -> tuple[str, ...]:

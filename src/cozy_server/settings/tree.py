@@ -56,7 +56,10 @@ class DatabaseSettings(msgspec.Struct, frozen=True):
     """The store."""
 
     url: Secret | None = None
-    """`sqlite:///PATH`; by default the file `cozy.db` in the data folder."""
+    """`sqlite:///PATH`, for one process, or `postgresql://USER:PASSWORD@HOST:PORT/NAME`, for any number of them (with
+    one and the same audit key); by default the file `cozy.db` in the data folder."""
+    pool_size: Annotated[int, Meta(ge=1, le=1_000)] = 10
+    """Most connections of one process to Postgres."""
 
 
 class RedisSettings(msgspec.Struct, frozen=True):

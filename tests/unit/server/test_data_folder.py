@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from cozy_domain.errors import ConfigError
-from cozy_server.data_folder import audit_key, database_file, prepare
+from cozy_server.data_folder import audit_key, database_file, missing_store, postgres_url, prepare
 from cozy_server.settings.secret import Secret
 from cozy_server.settings.tree import AuditSettings, DatabaseSettings, DataSettings, Settings
 
@@ -75,5 +75,20 @@ def test_the_store_is_a_file_of_the_folder_or_the_one_that_is_named(tmp_path: Pa
 
 def test_another_kind_of_store_is_refused_without_showing_its_password() -> None:
     with pytest.raises(ConfigError) as caught:
-        database_file(Settings(database=DatabaseSettings(url=Secret("postgresql://u:canary@h/d"))))
+        database_file(Settings(database=DatabaseSettings(url=Secret("mysql://u:canary@h/d"))))
     assert "canary" not in f"{caught.value} {caught.value.hint}"
+
+
+@pytest.mark.parametrize("url", ["postgresql://u:p@h/d", "postgres://h"])
+def test_a_postgres_is_no_file_and_may_be_there(url: str) -> None:
+    settings = Settings(database=DatabaseSettings(url=Secret(url)))
+    assert postgres_url(settings) == url
+    assert missing_store(settings) is None
+
+
+def test_a_file_that_is_not_there_is_missed(tmp_path: Path) -> None:
+    settings = in_folder(tmp_path)
+    assert postgres_url(settings) is None
+    assert missing_store(settings) == tmp_path / "cozy.db"
+    (tmp_path / "cozy.db").touch()
+    assert missing_store(settings) is None

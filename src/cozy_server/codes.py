@@ -280,9 +280,11 @@ _ALL = (
     _code(
         "provider_refused",
         "The model's provider understood the request and refused it.",
-        "An administrator should check the provider's key, model name and limits; 'cozy doctor' tries them.",
+        "With status 400 mend the request: message and param are the provider's own. "
+        "With 502 an administrator should check the provider's key and model name; 'cozy doctor' tries them.",
         "模型供应商拒绝了该请求。",
-        "请管理员检查供应商的密钥、模型名称和限额；可用 cozy doctor 检查。",
+        "状态码为 400 时请修改请求：message 和 param 来自供应商。"
+        "状态码为 502 时请管理员检查供应商的密钥和模型名称；可用 cozy doctor 检查。",
     ),
     _code(
         "provider_malformed",

@@ -21,7 +21,7 @@ from cozy_domain import errors
 from cozy_domain.clock import Clock
 from cozy_domain.errors import CozyError
 from cozy_domain.ids import Ids
-from cozy_server.codes import CODES, Language, Words, html
+from cozy_server.codes import CODES, Code, Language, Words, html
 
 logger = logging.getLogger(__name__)
 
@@ -38,12 +38,14 @@ _REQUEST_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 
 
 class Row(msgspec.Struct, frozen=True):
-    """HTTP ``status`` and OpenAI ``type`` of an error class; ``by_code`` where single codes differ. What an ``opaque`` error
-    says is for the operator: the client gets the code's own sentence."""
+    """HTTP ``status`` and OpenAI ``type`` of an error class; ``by_code`` where single codes differ, else ``by_about`` where
+    it matters what a provider minds. What an ``opaque`` error says is for the operator: the client gets the code's own
+    sentence."""
 
     status: int
     type: str
     by_code: Mapping[str, tuple[int, str]] = {}
+    by_about: Mapping[str, tuple[int, str]] = {}
     opaque: bool = False
 
 
@@ -75,17 +77,8 @@ TABLE: Mapping[type[CozyError], Row] = {
     errors.ProviderRefusedError: Row(
         502,
         _SERVER,
-        {
-            "context_length_exceeded": (400, _REQUEST),
-            "content_policy_violation": (400, _REQUEST),
-            "insufficient_quota": (429, "insufficient_quota"),
-            "invalid_type": (400, _REQUEST),
-            "invalid_value": (400, _REQUEST),
-            "missing_required_parameter": (400, _REQUEST),
-            "unknown_parameter": (400, _REQUEST),
-            "unsupported_parameter": (400, _REQUEST),
-            "unsupported_value": (400, _REQUEST),
-        },
+        {"insufficient_quota": (429, "insufficient_quota")},
+        by_about={"request": (400, _REQUEST)},
     ),
     errors.ProviderMalformedError: Row(502, _SERVER),
     errors.StorageError: Row(500, _SERVER, opaque=True),
@@ -133,15 +126,15 @@ def problem_of(error: Exception, *, request: str | None, language: Language = "e
     """What the client is told about ``error``; ``request`` is the request's id."""
     known = error if isinstance(error, CozyError) else CozyError("", code="server_error")
     row = _row(known)
-    status, kind = row.by_code.get(known.code, (row.status, row.type))
-    code = CODES.get(known.code) or CODES[known.default_code]
+    status, kind = _place(known, row)
+    code = _code(known, row)
     return Problem(
         status=status,
         error=ErrorBody(
             message=_message(known, row, code.words(language), language),
             type=kind,
             param=known.param,
-            code=None if known.code == "missing_api_key" else known.code,
+            code=None if code.code == "missing_api_key" else code.code,
             hint=_hint(known, row, code.words(language), language),
             doc_url=f"{DOCS}#{code.code}",
             request_id=request,
@@ -173,10 +166,13 @@ EXCEPTION_HANDLERS = {Exception: answer_problem}
 
 
 def note_failure(error: Exception, problem: Problem) -> None:
-    """Logs what is our fault; the caller's own mistakes are no news."""
+    """Logs what is our fault; the caller's own mistakes are no news. A provider's words may quote the conversation, so of
+    its failures only the code, the provider and the status are logged."""
     fields = {"request": problem.error.request_id, "code": problem.error.code, "status": problem.status}
     if not isinstance(error, CozyError):
         logger.error("request_crashed", extra=fields, exc_info=error)
+    elif problem.status >= 500 and isinstance(error, errors.ProviderError):
+        logger.warning("request_failed", extra={**fields, "provider": error.provider})
     elif problem.status >= 500:
         logger.warning("request_failed", extra={**fields, "reason": str(error)})
 
@@ -241,6 +237,21 @@ class Stamp:
 
 def _row(error: CozyError) -> Row:
     return next(TABLE[kind] for kind in type(error).__mro__ if kind in TABLE)
+
+
+def _place(error: CozyError, row: Row) -> tuple[int, str]:
+    """HTTP status and OpenAI type."""
+    about = error.about if isinstance(error, errors.ProviderRefusedError) else ""
+    return row.by_code.get(error.code) or row.by_about.get(about) or (row.status, row.type)
+
+
+def _code(error: CozyError, row: Row) -> Code:
+    """Always one of ours: providers make up codes of their own, and their ``invalid_api_key`` means our key, not the
+    caller's."""
+    ours = isinstance(error, errors.ProviderRefusedError) and error.about == "credential"
+    if ours and error.code not in row.by_code:
+        return CODES[error.default_code]
+    return CODES.get(error.code) or CODES[error.default_code]
 
 
 def _message(error: CozyError, row: Row, words: Words, language: Language) -> str:

@@ -4,11 +4,13 @@ import ast
 import logging
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 from uuid import UUID
 
 import msgspec
 import pytest
+from hypothesis import assume, given
+from hypothesis import strategies as st
 from litestar import Litestar, get, post
 from litestar.params import FromPath, FromQuery, JSONBody
 from litestar.testing import TestClient
@@ -28,7 +30,7 @@ from cozy_domain.errors import (
 )
 from cozy_server import codes
 from cozy_server.codes import CODES
-from cozy_server.problems import EXCEPTION_HANDLERS, TABLE, Stamp, errors_page, problem_of
+from cozy_server.problems import EXCEPTION_HANDLERS, TABLE, Stamp, errors_page, note_failure, problem_of
 
 ROOT = Path(__file__).parents[3]
 
@@ -183,18 +185,72 @@ def test_a_store_that_is_away_is_503_with_a_time() -> None:
     assert "5432" not in problem.error.message
 
 
-def test_a_providers_wrong_key_is_not_the_callers() -> None:
-    refused = problem_of(ProviderRefusedError("No.", provider="p", code="invalid_api_key"), request=None)
-    too_long = problem_of(
-        ProviderRefusedError("No.", provider="p", code="context_length_exceeded"), request=None
+def refused(about: Literal["credential", "model", "request"], code: str | None) -> ProviderRefusedError:
+    return ProviderRefusedError("'top_k' is too large.", provider="p", about=about, code=code, param="top_k")
+
+
+@pytest.mark.parametrize("code", ["invalid_value", "context_length_exceeded", "code_of_theirs", "400", None])
+def test_what_a_provider_minds_about_the_request_is_the_callers_to_mend(code: str | None) -> None:
+    problem = problem_of(refused("request", code), request=None)
+    assert (problem.status, problem.error.type) == (400, "invalid_request_error")
+    assert (problem.error.message, problem.error.param) == ("'top_k' is too large.", "top_k")
+
+
+@pytest.mark.parametrize("about", ["credential", "model"])
+@pytest.mark.parametrize("code", ["invalid_api_key", "invalid_value", "model_not_found", None])
+def test_what_a_provider_minds_about_us_is_not_the_callers(
+    about: Literal["credential", "model"], code: str | None
+) -> None:
+    problem = problem_of(refused(about, code), request=None)
+    assert (problem.status, problem.error.type) == (502, "server_error")
+
+
+def test_a_caller_is_not_told_that_their_key_is_wrong_when_ours_is() -> None:
+    error = problem_of(refused("credential", "invalid_api_key"), request=None).error
+    assert error.code == "provider_refused"
+
+
+def test_a_spent_budget_at_the_provider_is_429_and_not_tried_again() -> None:
+    problem = problem_of(refused("credential", "insufficient_quota"), request=None)
+    assert (problem.status, problem.error.type, problem.error.code) == (
+        429,
+        "insufficient_quota",
+        "insufficient_quota",
     )
-    assert (refused.status, too_long.status) == (502, 400)
+    assert problem.headers == {"x-should-retry": "false"}
 
 
-def test_a_code_that_only_the_provider_knows_still_leads_to_a_page() -> None:
-    problem = problem_of(ProviderRefusedError("No.", provider="p", code="script_of_theirs"), request=None)
-    assert problem.error.code == "script_of_theirs"
-    assert problem.error.doc_url == "/docs/errors#provider_refused"
+@given(code=st.text(min_size=1), about=st.sampled_from(("credential", "model", "request")))
+def test_a_code_that_only_the_provider_knows_never_goes_out(
+    code: str, about: Literal["credential", "model", "request"]
+) -> None:
+    assume(code not in CODES)
+    error = problem_of(refused(about, code), request=None).error
+    assert error.code == "provider_refused"
+    assert error.doc_url == "/docs/errors#provider_refused"
+
+
+@pytest.mark.parametrize("about", ["credential", "model", "request"])
+def test_a_providers_words_are_not_logged(
+    about: Literal["credential", "model", "request"], caplog: pytest.LogCaptureFixture
+) -> None:
+    error = refused(about, "code_of_theirs")
+    with caplog.at_level(logging.DEBUG):
+        note_failure(error, problem_of(error, request="req_1"))
+    told = [record.__dict__ for record in caplog.records]
+    assert "top_k" not in str(told)
+    assert "code_of_theirs" not in str(told)
+    if about != "request":
+        assert [(it["request"], it["code"], it["provider"], it["status"]) for it in told] == [
+            ("req_1", "provider_refused", "p", 502)
+        ]
+
+
+def test_the_reason_of_a_failing_store_is_logged_and_not_told(caplog: pytest.LogCaptureFixture) -> None:
+    error = StorageUnavailableError("host db:5432")
+    with caplog.at_level(logging.WARNING):
+        note_failure(error, problem_of(error, request="req_1"))
+    assert [record.__dict__["reason"] for record in caplog.records] == ["host db:5432"]
 
 
 @pytest.mark.parametrize(

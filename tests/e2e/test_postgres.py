@@ -61,7 +61,7 @@ async def test_a_conversation_goes_on_at_the_other_server(tmp_path: Path, variab
         assert await messages(one, key, session) == await messages(other, key, session) == ["first", "second"]
     code, out, errors = await command("audit", "verify", folder=tmp_path, **variables)
     assert code == 0, out + errors
-    assert not (tmp_path / ".cozy" / "cozy.db").exists()  # noqa: ASYNC240  the servers are gone
+    assert not (tmp_path / ".cozy" / "cozy.db").exists()
 
 
 async def test_a_store_that_is_not_there_is_told_in_a_line(tmp_path: Path, variables: dict[str, str]) -> None:

@@ -75,7 +75,7 @@ def choose(model: str, persona: PersonaId | None, session_pin: Pinned | None, sn
         ConfigError: the persona's route or a fallback names nothing.
     """
     named = PersonaId(model) if model in snapshot.catalog else None
-    models = None if named else _models_named(model, snapshot.routes)
+    models = None if named else models_named(model, snapshot.routes)
     if not named and not models:
         raise _unknown("model", model, names(snapshot), param="model")
     speaker = persona or named or (session_pin.persona if session_pin else DEFAULT_PERSONA)
@@ -95,6 +95,18 @@ def models_of(persona: Persona, routes: RouteTable) -> tuple[ModelRef, ...]:
     )
     fallbacks = (ref for name in persona.model.fallbacks for ref in _preferred(persona, name, routes))
     return tuple(dict.fromkeys((*first, *fallbacks)))
+
+
+def models_named(name: str, routes: RouteTable) -> tuple[ModelRef, ...]:
+    """An alias's models, or the one allowed model of that name, with its provider or as a bare id that only one provider
+    has; empty when there is none."""
+    for route in routes.routes:
+        if route.alias == name:
+            return route.models
+    allowed = dict.fromkeys(routes.allowed)
+    exact = tuple(ref for ref in allowed if str(ref) == name)
+    bare = tuple(ref for ref in allowed if ref.id == name)
+    return exact or (bare if len(bare) == 1 else ())
 
 
 def names(snapshot: Snapshot) -> tuple[str, ...]:
@@ -149,19 +161,9 @@ def fitting(sampling: Sampling, features: frozenset[Feature]) -> Sampling:
     return fits
 
 
-def _models_named(name: str, routes: RouteTable) -> tuple[ModelRef, ...]:
-    for route in routes.routes:
-        if route.alias == name:
-            return route.models
-    allowed = dict.fromkeys(routes.allowed)
-    exact = tuple(ref for ref in allowed if str(ref) == name)
-    bare = tuple(ref for ref in allowed if ref.id == name)
-    return exact or (bare if len(bare) == 1 else ())
-
-
 def _preferred(persona: Persona, name: str, routes: RouteTable) -> tuple[ModelRef, ...]:
     """Operators write personas, so a persona's ``provider/id`` needs not be among the allowed ones."""
-    if models := _models_named(name, routes):
+    if models := models_named(name, routes):
         return models
     if ref := parse_ref(name):
         return (ref,)

@@ -14,7 +14,7 @@ from litestar.params import FromPath, SkipValidation
 
 from cozy_domain.access.caller import Caller
 from cozy_domain.errors import MissingError
-from cozy_domain.routing.choice import Snapshot
+from cozy_domain.routing.choice import Snapshot, models_named, names
 from cozy_server.openai.wire import ModelList, ModelOut
 
 OWNER = "cozyengine"
@@ -27,6 +27,15 @@ def listed(snapshot: Snapshot) -> Iterator[ModelOut]:
         yield ModelOut(published.persona.id, published.published_at_us // 1_000_000, OWNER)
     yield from (ModelOut(route.alias, 0, OWNER) for route in snapshot.routes.routes)
     yield from (ModelOut(str(ref), 0, ref.provider) for ref in snapshot.routes.allowed)
+
+
+def named(name: str, snapshot: Snapshot) -> ModelOut | None:
+    """What a request that writes ``name`` in ``model`` gets, bare model ids included; None when it would be refused."""
+    known = {listing.id: listing for listing in listed(snapshot)}
+    if name in known:
+        return known[name]
+    models = models_named(name, snapshot.routes)
+    return ModelOut(name, 0, models[0].provider) if models else None
 
 
 @get("/v1/models", sync_to_thread=False, tags=["OpenAI"])
@@ -46,10 +55,9 @@ def retrieve_model(
 ) -> ModelOut:
     """One persona, alias or model; its name may hold slashes."""
     name = model.removeprefix("/")
-    known = {listing.id: listing for listing in listed(snapshot)}
-    if name in known:
-        return known[name]
-    close = get_close_matches(name[:_LONGEST_COMPARED], known, n=1)
+    if found := named(name, snapshot):
+        return found
+    close = get_close_matches(name[:_LONGEST_COMPARED], names(snapshot), n=1)
     raise MissingError(
         "The model does not exist.",
         code="model_not_found",

@@ -3,9 +3,16 @@
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from litestar.testing import TestClient
 
-from tests.unit.server.scripted_chat import app_with
+from cozy_domain.errors import MissingError
+from cozy_domain.models.request import ModelRef
+from cozy_domain.persona.catalog import Catalog
+from cozy_domain.routing.choice import Route, RouteTable, Snapshot, choose
+from cozy_server.openai.models import named
+from tests.unit.server.scripted_chat import app_with, published
 
 
 @pytest.fixture
@@ -32,7 +39,39 @@ def test_every_listed_model_can_be_read_also_with_slashes(client: Any, name: str
     assert (answer.status_code, answer.json()["id"]) == (200, name.replace("%2F", "/"))
 
 
-@pytest.mark.parametrize("name", ["gpt-9", "openai/org", "%00", "..%2F..%2Fetc", "a" * 300])
+@pytest.mark.parametrize(
+    ("name", "owner"), [("org/big", "openai"), ("org%2Fbig", "openai"), ("default", "cozyengine")]
+)
+def test_a_model_can_be_read_by_its_bare_id_too(client: Any, name: str, owner: str) -> None:
+    answer = client.get(f"/v1/models/{name}")
+    assert answer.json() == {**answer.json(), "id": name.replace("%2F", "/"), "owned_by": owner}
+
+
+NAMES = ("a", "b", "p/a", "q/a", "p/b", "default", "q/c/d", "c/d")
+refs = st.sampled_from([ModelRef("p", "a"), ModelRef("q", "a"), ModelRef("p", "b"), ModelRef("q", "c/d")])
+
+
+@given(
+    name=st.sampled_from(NAMES),
+    aliases=st.sets(st.sampled_from(NAMES)),
+    allowed=st.lists(refs).map(tuple),
+)
+def test_what_can_be_read_is_what_chat_accepts(
+    name: str, aliases: set[str], allowed: tuple[ModelRef, ...]
+) -> None:
+    routes = tuple(Route(alias, (ModelRef("r", "x"),)) for alias in aliases)
+    snapshot = Snapshot(Catalog([published("default")]), RouteTable((ModelRef("r", "x"),), routes, allowed))
+    try:
+        choose(name, None, None, snapshot)
+    except MissingError:
+        assert named(name, snapshot) is None
+    else:
+        found = named(name, snapshot)
+        assert found is not None
+        assert found.id == name
+
+
+@pytest.mark.parametrize("name", ["gpt-9", "big", "openai/org", "%00", "..%2F..%2Fetc", "a" * 300])
 def test_what_is_not_listed_is_model_not_found(client: Any, name: str) -> None:
     answer = client.get(f"/v1/models/{name}")
     assert (answer.status_code, answer.json()["error"]["code"]) == (404, "model_not_found")

@@ -7,7 +7,7 @@ from pathlib import Path
 from uuid import uuid4
 
 import pytest
-from openai import AsyncOpenAI, AuthenticationError, BadRequestError, NotFoundError, OpenAI
+from openai import APIStatusError, AsyncOpenAI, AuthenticationError, BadRequestError, NotFoundError, OpenAI
 from openai.types.chat import ChatCompletionFunctionToolParam, ChatCompletionMessageParam
 
 from tests.fixtures.fake_openai import FakeOpenAI
@@ -97,6 +97,44 @@ async def test_what_the_offline_model_cannot_do_is_refused_by_name(client: Async
     with pytest.raises(BadRequestError) as caught:
         await client.chat.completions.create(model="default", messages=HELLO, n=2)
     assert (caught.value.code, caught.value.param) == ("unsupported_parameter", "n")
+
+
+@pytest.mark.parametrize("stream", [False, True])
+@pytest.mark.parametrize(
+    ("refusal", "status", "code"),
+    [
+        (400, 400, "context_length_exceeded"),
+        (422, 400, "provider_refused"),
+        (401, 502, "provider_refused"),
+        (404, 502, "model_not_found"),
+    ],
+)
+async def test_what_a_provider_minds_about_the_request_is_a_bad_request_and_no_other_refusal(
+    tmp_path: Path, fake_openai: FakeOpenAI, refusal: int, status: int, code: str, *, stream: bool
+) -> None:
+    model = f"status?code={refusal}"
+    settings = with_fake(settings_for(tmp_path), fake_openai, model)
+    async with (
+        running(container_for(settings)) as server,
+        AsyncOpenAI(base_url=server.base_url, api_key="none", max_retries=0) as client,
+    ):
+        with pytest.raises(APIStatusError) as caught:
+            await client.chat.completions.create(model=f"fake/{model}", messages=HELLO, stream=stream)
+    assert (caught.value.status_code, caught.value.code) == (status, code)
+    assert (f"the fake provider answers {refusal}" in caught.value.message) is (status == 400)
+
+
+async def test_a_model_may_be_asked_for_and_looked_up_by_its_bare_id(
+    tmp_path: Path, fake_openai: FakeOpenAI
+) -> None:
+    settings = with_fake(settings_for(tmp_path), fake_openai, "ok")
+    async with (
+        running(container_for(settings)) as server,
+        AsyncOpenAI(base_url=server.base_url, api_key="none", max_retries=0) as client,
+    ):
+        answer = await client.chat.completions.create(model="ok", messages=HELLO)
+        model = await client.models.retrieve("ok")
+    assert (answer.model, model.id, model.owned_by) == ("ok", "ok", "fake")
 
 
 async def test_client_tools_go_out_and_their_results_come_back(

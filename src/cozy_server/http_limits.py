@@ -12,7 +12,6 @@ from http import HTTPStatus
 from typing import ClassVar
 
 import msgspec
-from msgspec.structs import replace
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from cozy_domain.errors import InputError
@@ -110,7 +109,7 @@ class _BoundedHttp(HttpToolsProtocol):
         super().resume_writing()
 
     def send_400_response(self, msg: str) -> None:  # noqa: ARG002  # uvicorn's text; ours has the usual shape
-        self._refuse(_said(HTTPStatus.BAD_REQUEST, InputError("This is not a valid HTTP request.")))
+        self._refuse(_problem("malformed_request", "This is not a valid HTTP request."))
 
     def _expect(self, within_s: float, otherwise: Callable[[], None]) -> None:
         self._settle()
@@ -141,24 +140,17 @@ class _BoundedHttp(HttpToolsProtocol):
 
 
 def _late(what: str) -> Problem:
-    return problem_of(
-        InputError(f"The {what} of the request did not arrive in time.", code="request_timeout"),
-        request=_request_id(),
-    )
+    return _problem("request_timeout", f"The {what} of the request did not arrive in time.")
 
 
 def _too_large(limits: HttpLimits) -> Problem:
-    error = InputError(f"The headers of the request are larger than {limits.header_bytes} bytes.")
-    return _said(HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE, error)
+    said = f"The line and headers of the request are larger than {limits.header_bytes} bytes."
+    return _problem("headers_too_large", said)
 
 
-def _said(status: HTTPStatus, error: InputError) -> Problem:
-    return replace(problem_of(error, request=_request_id()), status=status.value)
-
-
-def _request_id() -> str:
+def _problem(code: str, said: str) -> Problem:
     """No application has seen this request, so its id is made here."""
-    return f"req_{secrets.token_hex(16)}"
+    return problem_of(InputError(said, code=code), request=f"req_{secrets.token_hex(16)}")
 
 
 def _rendered(problem: Problem) -> bytes:

@@ -58,6 +58,7 @@ TABLE: Mapping[type[CozyError], Row] = {
             "method_not_supported": (405, _REQUEST),
             "request_timeout": (408, _REQUEST),
             "body_too_large": (413, _REQUEST),
+            "headers_too_large": (431, _REQUEST),
         },
     ),
     errors.AccessError: Row(

@@ -123,7 +123,7 @@ async def test_headers_beyond_their_limit_are_431(strict: Running, *, in_pieces:
             writer.write(large)
         else:
             writer.write(large + b"\r\n")
-        assert status_and_error(await everything(reader, HEADER_S))[0] == 431
+        assert status_and_error(await everything(reader, HEADER_S)) == (431, "headers_too_large")
 
 
 @pytest.mark.parametrize(
@@ -140,7 +140,7 @@ async def test_headers_beyond_their_limit_are_431(strict: Running, *, in_pieces:
 async def test_what_is_not_http_is_400_in_our_shape(strict: Running, request_: bytes) -> None:
     async with connection(strict) as (reader, writer):
         writer.write(request_)
-        assert status_and_error(await everything(reader, HEADER_S))[0] == 400
+        assert status_and_error(await everything(reader, HEADER_S)) == (400, "malformed_request")
 
 
 async def test_a_length_beside_chunks_smuggles_nothing(strict: Running) -> None:

@@ -20,7 +20,7 @@ from cozy_server.container import Container
 from cozy_server.cozy import sessions
 from cozy_server.cozy.wire import MessagesQuery, OwnerQuery, SessionChange, SessionsQuery
 from cozy_server.openai import chat, models
-from cozy_server.openai.wire import ChatCompletionIn
+from cozy_server.openai.wire.request import ChatCompletionIn
 from cozy_server.problems import EXCEPTION_HANDLERS, Stamp, errors_page
 from cozy_server.upkeep import upkeep
 

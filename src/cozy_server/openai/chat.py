@@ -32,7 +32,8 @@ from cozy_server.body import JsonBody, read_body
 from cozy_server.openai.reply import to_completion
 from cozy_server.openai.sse import KEEP_ALIVE, ChunkWriter, error_frame
 from cozy_server.openai.translate import Envelope, to_request
-from cozy_server.openai.wire import ENCODER, ChatCompletion, ChatCompletionIn
+from cozy_server.openai.wire.reply import ENCODER, ChatCompletion
+from cozy_server.openai.wire.request import ChatCompletionIn
 from cozy_server.problems import Problem, language_of, note_failure, problem_of, request_id
 
 logger = logging.getLogger(__name__)

@@ -15,7 +15,7 @@ from litestar.params import FromPath, SkipValidation
 from cozy_domain.access.caller import Caller
 from cozy_domain.errors import MissingError
 from cozy_domain.routing.choice import Snapshot, models_named, names
-from cozy_server.openai.wire import ModelList, ModelOut
+from cozy_server.openai.wire.reply import ModelList, ModelOut
 
 OWNER = "cozyengine"
 _LONGEST_COMPARED = 128

@@ -9,10 +9,11 @@ from cozy_domain.ids import TurnId
 from cozy_domain.messages import FinishReason, Usage
 from cozy_domain.models.deltas import TokenLogprob
 from cozy_domain.sessions.turn import Timings
-from cozy_server.openai import wire
+from cozy_server.openai.wire import reply as wire
+from cozy_server.openai.wire.request import ChatCompletionIn
 
 
-def to_completion(reply: ChatReply, asked: wire.ChatCompletionIn) -> wire.ChatCompletion:
+def to_completion(reply: ChatReply, asked: ChatCompletionIn) -> wire.ChatCompletion:
     """The JSON answer to ``asked``, whose model name and metadata it repeats."""
     started, ended = cozy_started(reply.started), cozy_ended(reply.started, reply.ended)
     legacy = asked.functions is not None

@@ -10,7 +10,6 @@ from msgspec import UNSET, UnsetType
 
 from cozy_domain.chat.events import ChatEvent, TurnEnded, TurnStarted
 from cozy_domain.models.deltas import RefusalDelta, TextDelta, ToolCallDelta
-from cozy_server.openai import wire
 from cozy_server.openai.reply import (
     completion_id,
     cozy_ended,
@@ -19,7 +18,9 @@ from cozy_server.openai.reply import (
     logprobs_out,
     usage_out,
 )
-from cozy_server.openai.wire import ENCODER, ChatCompletionChunk, ChoiceDeltaOut, DeltaOut
+from cozy_server.openai.wire import reply as wire
+from cozy_server.openai.wire.reply import ENCODER, ChatCompletionChunk, ChoiceDeltaOut, DeltaOut
+from cozy_server.openai.wire.request import ChatCompletionIn
 
 KEEP_ALIVE = b": keep-alive\n\n"
 DONE = b"data: [DONE]\n\n"
@@ -28,7 +29,7 @@ DONE = b"data: [DONE]\n\n"
 class ChunkWriter:
     """Writes one answer. Each method gives the bytes of whole frames, in the order: `opening`, `delta`…, `closing`."""
 
-    def __init__(self, asked: wire.ChatCompletionIn, started: TurnStarted) -> None:
+    def __init__(self, asked: ChatCompletionIn, started: TurnStarted) -> None:
         self._started = started
         self._choices = range(asked.n or 1)
         self._legacy = asked.functions is not None

@@ -31,9 +31,9 @@ from cozy_domain.messages import (
 )
 from cozy_domain.models.request import ResponseFormat, Sampling, ToolChoice, ToolDefinition
 from cozy_domain.sessions.turn import IdempotencyKey
-from cozy_server.openai import wire
 from cozy_server.openai.history import check_history
-from cozy_server.openai.wire import ChatCompletionIn, CozyIn
+from cozy_server.openai.wire import request as wire
+from cozy_server.openai.wire.request import ChatCompletionIn, CozyIn
 
 _NO_COZY = CozyIn()
 _OBJECT = msgspec.json.Decoder(dict[str, object])
@@ -339,7 +339,7 @@ def _extra(body: ChatCompletionIn) -> Iterator[tuple[str, msgspec.Raw]]:
         if given is not None:
             yield name, given
     if body.service_tier not in (None, "auto"):
-        yield "service_tier", msgspec.Raw(wire.ENCODER.encode(body.service_tier))
+        yield "service_tier", msgspec.Raw(msgspec.json.encode(body.service_tier))
 
 
 def _given(value: msgspec.Raw) -> bool:

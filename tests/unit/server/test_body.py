@@ -14,7 +14,7 @@ from litestar import Request
 
 from cozy_domain.errors import InputError
 from cozy_server.body import MAX_CONTAINERS, MAX_DEPTH, MAX_STRINGS, JsonBody, check_json, read_body
-from cozy_server.openai.wire import ChatCompletionIn
+from cozy_server.openai.wire.request import ChatCompletionIn
 from tests.unit.server.scripted_chat import Client, app_with, http_scope
 
 CHAT = JsonBody(ChatCompletionIn)

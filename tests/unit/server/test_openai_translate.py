@@ -27,7 +27,7 @@ from cozy_domain.messages import (
 from cozy_domain.models.request import ResponseFormat, Sampling, ToolChoice
 from cozy_server.body import JsonBody
 from cozy_server.openai.translate import Envelope, to_request
-from cozy_server.openai.wire import ChatCompletionIn
+from cozy_server.openai.wire.request import ChatCompletionIn
 
 BODY = JsonBody(ChatCompletionIn)
 ENVELOPE = Envelope(caller=Caller("acme"), request="req_1")

@@ -1,4 +1,4 @@
-"""OpenAI chat completions on the wire (API of 2026-08; openai-python 3.54, openai-node 7.57).
+"""What a client asks for.
 
 A field that is null counts as absent, because clients send null for what they do not set. Unknown fields are ignored,
 except inside ``cozy``. ``msgspec.Raw`` is JSON that is handed on; empty means absent (made by a factory, because
@@ -8,7 +8,7 @@ msgspec cannot write a default Raw into a JSON Schema).
 from typing import Annotated, Literal
 
 import msgspec
-from msgspec import UNSET, Meta, Raw, UnsetType
+from msgspec import Meta, Raw
 
 MAX_MESSAGES = 10_000
 LONGEST_SUBJECT = 256
@@ -24,7 +24,7 @@ Effort = Literal["none", "minimal", "low", "medium", "high", "xhigh", "max"]
 Tier = Literal["auto", "default", "flex", "scale", "priority", "fast"]
 
 
-# --- request: messages ---
+# --- messages ---
 
 
 class TextPartIn(msgspec.Struct, frozen=True, tag_field="type", tag="text"):
@@ -128,7 +128,7 @@ class FunctionIn(msgspec.Struct, frozen=True, tag_field="role", tag="function"):
 MessageIn = SystemIn | DeveloperIn | UserIn | AssistantIn | ToolIn | FunctionIn
 
 
-# --- request: everything else ---
+# --- everything else ---
 
 
 class FunctionDefinition(msgspec.Struct, frozen=True):
@@ -256,193 +256,3 @@ class ChatCompletionIn(msgspec.Struct, frozen=True):
     web_search_options: Raw = msgspec.field(default_factory=Raw)
     moderation: Raw = msgspec.field(default_factory=Raw)
     cozy: CozyIn | None = None
-
-
-# --- reply ---
-
-
-class PromptDetails(msgspec.Struct, frozen=True):
-    cached_tokens: int
-    cache_write_tokens: int
-    audio_tokens: int = 0
-
-
-class CompletionDetails(msgspec.Struct, frozen=True):
-    reasoning_tokens: int
-    audio_tokens: int = 0
-    accepted_prediction_tokens: int = 0
-    rejected_prediction_tokens: int = 0
-
-
-class UsageOut(msgspec.Struct, frozen=True):
-    prompt_tokens: int
-    completion_tokens: int
-    total_tokens: int
-    prompt_tokens_details: PromptDetails
-    completion_tokens_details: CompletionDetails
-
-
-class FunctionCallOut(msgspec.Struct, frozen=True):
-    name: str
-    arguments: str
-
-
-class ToolCallOut(msgspec.Struct, frozen=True):
-    id: str
-    function: FunctionCallOut
-    type: Literal["function"] = "function"
-
-
-class TopLogprobOut(msgspec.Struct, frozen=True):
-    token: str
-    logprob: float
-    bytes: tuple[int, ...] | None
-
-
-class TokenLogprobOut(msgspec.Struct, frozen=True):
-    token: str
-    logprob: float
-    bytes: tuple[int, ...] | None
-    top_logprobs: tuple[TopLogprobOut, ...]
-
-
-class LogprobsOut(msgspec.Struct, frozen=True):
-    content: tuple[TokenLogprobOut, ...]
-    refusal: None = None
-
-
-class MessageOut(msgspec.Struct, frozen=True):
-    content: str | None
-    refusal: str | None = None
-    tool_calls: tuple[ToolCallOut, ...] | UnsetType = UNSET
-    function_call: FunctionCallOut | UnsetType = UNSET
-    role: Literal["assistant"] = "assistant"
-
-
-class ChoiceOut(msgspec.Struct, frozen=True):
-    index: int
-    message: MessageOut
-    finish_reason: str
-    logprobs: LogprobsOut | None = None
-
-
-class DegradationOut(msgspec.Struct, frozen=True):
-    engine: str
-    reason: str
-    after_ms: int
-
-
-class TimingsOut(msgspec.Struct, frozen=True):
-    """Milliseconds since the turn began."""
-
-    context_ms: float
-    first_token_ms: float | None
-    total_ms: float
-
-
-class CozyStarted(msgspec.Struct, frozen=True):
-    """On the first chunk of a stream."""
-
-    session_id: str | None
-    turn_id: str
-
-
-class CozyEnded(msgspec.Struct, frozen=True):
-    """On the chunk with ``finish_reason``. ``model`` is who answered, ``degraded`` what was skipped."""
-
-    persona: str
-    revision: int
-    model: str | None
-    degraded: tuple[DegradationOut, ...]
-    timings: TimingsOut
-
-
-class CozyOut(msgspec.Struct, frozen=True):
-    """Both of the above, on a plain reply."""
-
-    session_id: str | None
-    turn_id: str
-    persona: str
-    revision: int
-    model: str | None
-    degraded: tuple[DegradationOut, ...]
-    timings: TimingsOut
-
-
-class ChatCompletion(msgspec.Struct, frozen=True):
-    id: str
-    created: int
-    model: str
-    choices: tuple[ChoiceOut, ...]
-    usage: UsageOut
-    cozy: CozyOut
-    service_tier: str | UnsetType = UNSET
-    system_fingerprint: str | UnsetType = UNSET
-    metadata: dict[str, str] | UnsetType = UNSET
-    object: Literal["chat.completion"] = "chat.completion"
-
-
-# --- stream ---
-
-
-class FunctionDelta(msgspec.Struct, frozen=True):
-    arguments: str
-    name: str | UnsetType = UNSET
-
-
-class ToolCallDeltaOut(msgspec.Struct, frozen=True):
-    """The first piece of a call has ``id``, ``type`` and a name; a client joins what is repeated, so nothing is."""
-
-    index: int
-    function: FunctionDelta
-    id: str | UnsetType = UNSET
-    type: Literal["function"] | UnsetType = UNSET
-
-
-class DeltaOut(msgspec.Struct, frozen=True):
-    role: Literal["assistant"] | UnsetType = UNSET
-    content: str | UnsetType = UNSET
-    refusal: str | UnsetType | None = UNSET
-    tool_calls: tuple[ToolCallDeltaOut, ...] | UnsetType = UNSET
-    function_call: FunctionDelta | UnsetType = UNSET
-
-
-class ChoiceDeltaOut(msgspec.Struct, frozen=True):
-    index: int
-    delta: DeltaOut
-    logprobs: LogprobsOut | None = None
-    finish_reason: str | None = None
-
-
-class ChatCompletionChunk(msgspec.Struct, frozen=True):
-    """``usage`` is null on every chunk but the last when usage was asked for, else absent."""
-
-    id: str
-    created: int
-    model: str
-    choices: tuple[ChoiceDeltaOut, ...]
-    usage: UsageOut | UnsetType | None = UNSET
-    service_tier: str | UnsetType = UNSET
-    system_fingerprint: str | UnsetType = UNSET
-    cozy: CozyStarted | CozyEnded | UnsetType = UNSET
-    object: Literal["chat.completion.chunk"] = "chat.completion.chunk"
-
-
-# --- models ---
-
-
-class ModelOut(msgspec.Struct, frozen=True):
-    """``created`` in seconds since 1970."""
-
-    id: str
-    created: int
-    owned_by: str
-    object: Literal["model"] = "model"
-
-
-class ModelList(msgspec.Struct, frozen=True):
-    data: tuple[ModelOut, ...]
-    object: Literal["list"] = "list"
-
-
-ENCODER = msgspec.json.Encoder()

@@ -1,7 +1,7 @@
-"""The terms of a text: what lexical search indexes and asks for, the same for every store.
+"""The terms of a text: what lexical search indexes and asks for, the same for every store. And `whole`, without halves.
 
-Lower case without accents, English inflection taken off lightly, runs of Chinese, Japanese and Korean cut into overlapping
-pairs of characters: those scripts have no spaces, so a whole sentence would be one term.
+Terms are lower case without accents, with English inflection taken off lightly, and runs of Chinese, Japanese and Korean
+cut into overlapping pairs of characters: those scripts have no spaces, so a whole sentence would be one term.
 """
 
 import math
@@ -20,6 +20,16 @@ _SHORTEST_STEM = 3
 K1 = 1.2
 B = 0.75
 """BM25's usual constants (Robertson and Zaragoza 2009, section 3.4)."""
+
+
+def whole(text: str) -> str:
+    """Joins halves of surrogate pairs that lie side by side; a half without the other becomes U+FFFD: UTF-8 cannot
+    hold one."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+    return text
 
 
 def terms(text: str) -> tuple[str, ...]:

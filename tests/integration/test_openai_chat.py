@@ -72,12 +72,14 @@ def text(deltas: list[ModelDelta], choice: int = 0) -> str:
 
 
 def calls(deltas: list[ModelDelta]) -> list[ToolCall]:
-    """Put together as any caller would: by index, the first piece carrying id and name."""
+    """Put together as any caller would: by index, the first piece carrying the id, and one the name."""
     found: dict[int, ToolCall] = {}
     for delta in deltas:
         if isinstance(delta, ToolCallDelta):
             call = found.get(delta.index) or ToolCall(delta.id or "", delta.name or "", "")
-            found[delta.index] = msgspec.structs.replace(call, arguments=call.arguments + delta.arguments)
+            found[delta.index] = msgspec.structs.replace(
+                call, name=call.name or delta.name or "", arguments=call.arguments + delta.arguments
+            )
     return [found[index] for index in sorted(found)]
 
 
@@ -133,7 +135,7 @@ async def test_characters_cut_into_surrogates_are_whole(model: OpenAILanguageMod
     assert text(deltas) == "word1😀" + WHOLE.removeprefix("word1")
 
 
-@pytest.mark.parametrize("quirk", ["", "no-index", "repeat-id", "whole", "stop"])
+@pytest.mark.parametrize("quirk", ["", "no-index", "same-index", "repeat-id", "late-name", "whole", "stop"])
 async def test_parallel_tool_calls_are_read_whatever_the_server_leaves_out(
     model: OpenAILanguageModel, quirk: str
 ) -> None:

@@ -9,7 +9,15 @@ from collections.abc import Callable, Iterator
 
 import msgspec
 
-from cozy_adapters.openai.wire import Chunk, Delta, Logprobs, ToolCallPiece, WireChoice, WireUsage
+from cozy_adapters.openai.wire import (
+    Chunk,
+    Delta,
+    FunctionPiece,
+    Logprobs,
+    ToolCallPiece,
+    WireChoice,
+    WireUsage,
+)
 from cozy_domain.errors import ProviderError, ProviderMalformedError, ProviderUnavailableError
 from cozy_domain.messages import FinishReason, Usage
 from cozy_domain.models.deltas import (
@@ -22,6 +30,7 @@ from cozy_domain.models.deltas import (
     ToolCallDelta,
     UsageReported,
 )
+from cozy_domain.text import whole
 
 DONE = b"[DONE]"
 _NO_ERROR = (b"null", b"false", b'""', b"{}")
@@ -69,8 +78,8 @@ class Answer:
             yield from self._choices.setdefault(choice.index, _Choice(choice.index)).read(
                 choice, self._new_call_id
             )
-        self._tier = chunk.service_tier or self._tier
-        self._fingerprint = chunk.system_fingerprint or self._fingerprint
+        self._tier = whole(chunk.service_tier or "") or self._tier
+        self._fingerprint = whole(chunk.system_fingerprint or "") or self._fingerprint
         if chunk.usage is not None:
             yield UsageReported(_usage(chunk.usage), self._tier, self._fingerprint)
 
@@ -101,7 +110,10 @@ class Answer:
         r"""Half a surrogate pair (``"\ud83d"``) is JSON by RFC 8259, section 8.2, and servers that cut an emoji in two send
         it; msgspec refuses it, so this way is slower."""
         try:
-            return msgspec.convert(json.loads(event), Chunk)
+            tree = json.loads(event)
+            if isinstance(tree, dict) and "error" in tree:
+                tree["error"] = msgspec.Raw(json.dumps(tree["error"]).encode())
+            return msgspec.convert(tree, Chunk)
         except (ValueError, RecursionError, msgspec.ValidationError) as error:
             raise self._malformed("sent an event that is no JSON") from error
 
@@ -109,22 +121,54 @@ class Answer:
         return ProviderMalformedError(f"{self._provider} {what}.", provider=self._provider, billed=True)
 
 
+class _Cut:
+    """A text that comes in pieces, and half a character that waits for its other half. One that still waits when the text
+    ends is left out."""
+
+    def __init__(self) -> None:
+        self._half = ""
+
+    def add(self, piece: str | None) -> str:
+        """What of the text is whole by now."""
+        text = self._half + (piece or "")
+        self._half = ""
+        if text and "\ud800" <= text[-1] <= "\udbff":
+            text, self._half = text[:-1], text[-1]
+        return whole(text)
+
+
+class _Call:
+    """A call that began. ``place`` is the server's index, ``theirs`` its id for the call; id and name are empty until
+    it gives them."""
+
+    def __init__(self, index: int, place: int | None) -> None:
+        self.index = index
+        self.place = place
+        self.theirs = ""
+        self.name = ""
+        self.arguments = _Cut()
+
+
 class _Choice:
-    """One choice: which calls it began, whether it ended, and half a character that waits for its other half."""
+    """One choice: which calls it began, and whether it ended."""
 
     def __init__(self, index: int) -> None:
         self.finished = False
         self._index = index
-        self._calls: dict[int, str] = {}
-        self._half = ""
+        self._calls: list[_Call] = []
+        self._thought = _Cut()
+        self._text = _Cut()
+        self._refusal = _Cut()
 
     def read(self, choice: WireChoice, new_call_id: Callable[[], str]) -> Iterator[ModelDelta]:
         said = choice.delta or choice.message or Delta()
-        if thought := said.reasoning_content or said.reasoning:
-            yield ReasoningDelta(_whole(thought), self._index)
-        yield from self._text(said.content or "", choice.logprobs)
-        if said.refusal:
-            yield RefusalDelta(_whole(said.refusal), self._index)
+        if thought := self._thought.add(said.reasoning_content or said.reasoning):
+            yield ReasoningDelta(thought, self._index)
+        text, tokens = self._text.add(said.content), _logprobs(choice.logprobs)
+        if text or tokens:
+            yield TextDelta(text, self._index, tokens)
+        if refusal := self._refusal.add(said.refusal):
+            yield RefusalDelta(refusal, self._index)
         for position, piece in enumerate(said.tool_calls or ()):
             yield self._call(piece, position if choice.message else None, new_call_id)
         if choice.finish_reason and not self.finished:
@@ -136,58 +180,40 @@ class _Choice:
         ended = _REASONS.get(reason, "stop")
         return ChoiceFinished("tool_calls" if self._calls and ended == "stop" else ended, self._index)
 
-    def _text(self, content: str, logprobs: Logprobs | None) -> Iterator[ModelDelta]:
-        text = self._half + content
-        self._half = ""
-        if text and "\ud800" <= text[-1] <= "\udbff":
-            text, self._half = text[:-1], text[-1]
-        tokens = _logprobs(logprobs)
-        if text or tokens:
-            yield TextDelta(_whole(text), self._index, tokens)
-
     def _call(
         self, piece: ToolCallPiece, position: int | None, new_call_id: Callable[[], str]
     ) -> ToolCallDelta:
-        index = self._place(piece, position)
-        function = piece.function
-        arguments = (function and function.arguments) or ""
-        if index in self._calls:
-            return ToolCallDelta(index=index, arguments=arguments, choice=self._index)
-        self._calls[index] = piece.id or new_call_id()
-        name = (function and function.name) or ""
-        return ToolCallDelta(
-            index=index, arguments=arguments, id=self._calls[index], name=name, choice=self._index
-        )
+        place = position if piece.index is None else piece.index
+        function = piece.function or FunctionPiece()
+        theirs, name = whole(piece.id or ""), whole(function.name or "")
+        call, id = self._continued(place, theirs, name), None
+        if call is None:
+            call, id = _Call(len(self._calls), place), theirs or new_call_id()
+            self._calls.append(call)
+        new_name = None if call.name else name or None
+        call.theirs, call.name = call.theirs or theirs, call.name or name
+        return ToolCallDelta(call.index, call.arguments.add(function.arguments), id, new_name, self._index)
 
-    def _place(self, piece: ToolCallPiece, position: int | None) -> int:
-        """Which call a piece belongs to; without an index, a new id begins a new call."""
-        if piece.index is not None:
-            return piece.index
-        if position is not None:
-            return position
-        for index, known in self._calls.items():
-            if piece.id == known:
-                return index
-        begins = bool(piece.id) or not self._calls
-        return len(self._calls) if begins else len(self._calls) - 1
-
-
-def _whole(text: str) -> str:
-    """Joins halves of characters that lie side by side; a half that has lost the other becomes U+FFFD."""
-    try:
-        text.encode()
-    except UnicodeEncodeError:
-        return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
-    return text
+    def _continued(self, place: int | None, theirs: str, name: str) -> _Call | None:
+        """The call that a piece continues. Some servers give every call index 0 and some give none, so another id begins
+        another call; some give every call the same id, so that it counts only under its index."""
+        there = [call for call in reversed(self._calls) if place is None or call.place == place]
+        known = [call for call in there if call.theirs == theirs] if theirs else there
+        if known or not there:
+            return known[0] if known else None
+        id_comes_late = not there[0].theirs and not (name and there[0].name)
+        return there[0] if id_comes_late else None
 
 
 def _logprobs(logprobs: Logprobs | None) -> tuple[TokenLogprob, ...]:
     return tuple(
         TokenLogprob(
-            token=entry.token,
+            token=whole(entry.token),
             logprob=entry.logprob,
             bytes=entry.bytes,
-            top=tuple(TokenLogprob(top.token, top.logprob, top.bytes) for top in entry.top_logprobs or ()),
+            top=tuple(
+                TokenLogprob(whole(top.token), top.logprob, top.bytes) for top in entry.top_logprobs or ()
+            ),
         )
         for entry in (logprobs and logprobs.content) or ()
     )

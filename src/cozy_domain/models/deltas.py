@@ -33,8 +33,8 @@ class ReasoningDelta(msgspec.Struct, frozen=True, tag="reasoning"):
 
 
 class ToolCallDelta(msgspec.Struct, frozen=True, tag="tool_call"):
-    """A piece of a call. ``index`` tells the calls of one choice apart; the first piece carries ``id`` and ``name``,
-    later ones only more ``arguments``."""
+    """A piece of a call. ``index`` tells the calls of one choice apart; the first piece carries ``id``, that or a later
+    one ``name``, and all more ``arguments``."""
 
     index: int
     arguments: str = ""

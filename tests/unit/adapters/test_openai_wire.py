@@ -25,7 +25,16 @@ from cozy_domain.messages import (
     ToolMessage,
     UserMessage,
 )
-from cozy_domain.models.deltas import ChoiceFinished, ModelDelta, TextDelta, ToolCallDelta
+from cozy_domain.models.deltas import (
+    ChoiceFinished,
+    ModelDelta,
+    ReasoningDelta,
+    RefusalDelta,
+    TextDelta,
+    TokenLogprob,
+    ToolCallDelta,
+    UsageReported,
+)
 from cozy_domain.models.request import ModelRequest, ResponseFormat, Sampling, ToolChoice, ToolDefinition
 
 SCHEMA = msgspec.Raw(b'{"type":"object"}')
@@ -287,6 +296,80 @@ def test_a_call_cut_short_is_not_taken_for_a_whole_one() -> None:
     assert read(chunk(piece, "length"))[-1] == ChoiceFinished("length")
 
 
+def calling(*pieces: object) -> str:
+    return chunk({"tool_calls": pieces})
+
+
+def piece(index: int, id: str | None = None, name: str | None = None, arguments: str | None = None) -> object:
+    return {"index": index, "id": id, "function": {"name": name, "arguments": arguments}}
+
+
+def test_another_id_under_a_known_index_begins_another_call() -> None:
+    events = (
+        calling(piece(0, "a", "calculator", "1")),
+        calling(piece(0, "b", "clock", "2"), piece(0, None, None, "3")),
+    )
+    assert read(*events, whole=False) == [
+        ToolCallDelta(0, "1", "a", "calculator"),
+        ToolCallDelta(1, "2", "b", "clock"),
+        ToolCallDelta(1, "3"),
+    ]
+
+
+def test_an_id_that_comes_again_means_the_call_that_has_it() -> None:
+    pieces = (
+        piece(0, "a", "clock"),
+        piece(0, "b", "clock"),
+        piece(0, "a", "clock", "1"),
+        piece(0, "b", None, "2"),
+    )
+    assert read(calling(*pieces), whole=False)[2:] == [ToolCallDelta(0, "1"), ToolCallDelta(1, "2")]
+
+
+def test_one_id_under_two_indexes_means_two_calls() -> None:
+    pieces = (
+        piece(0, "a", "clock"),
+        piece(1, "a", "clock"),
+        piece(0, "a", None, "1"),
+        piece(1, "a", None, "2"),
+    )
+    assert read(calling(*pieces), whole=False)[2:] == [ToolCallDelta(0, "1"), ToolCallDelta(1, "2")]
+
+
+def test_an_index_that_was_given_away_means_its_newest_call() -> None:
+    pieces = piece(0, "a", "f"), piece(0, "b", "g"), piece(1, "c", "h"), piece(1, None, None, "1")
+    assert read(calling(*pieces), whole=False)[2:] == [ToolCallDelta(2, "", "c", "h"), ToolCallDelta(2, "1")]
+
+
+def test_an_id_that_comes_late_begins_no_call() -> None:
+    pieces = piece(0, "", "clock"), piece(0, "a", None, "{"), piece(0, "a", None, "}"), piece(0, "b", "f")
+    assert read(calling(*pieces), whole=False) == [
+        ToolCallDelta(0, "", "call_new", "clock"),
+        ToolCallDelta(0, "{"),
+        ToolCallDelta(0, "}"),
+        ToolCallDelta(1, "", "b", "f"),
+    ]
+
+
+@pytest.mark.parametrize("at", [{"index": 0}, {}])
+def test_an_id_with_a_name_begins_a_call_after_one_without_an_id(at: dict[str, int]) -> None:
+    first, second = ({"id": id, "function": {"name": "clock"}} for id in ("", "b"))
+    assert read(calling(at | first), calling(at | second), whole=False) == [
+        ToolCallDelta(0, "", "call_new", "clock"),
+        ToolCallDelta(1, "", "b", "clock"),
+    ]
+
+
+def test_a_name_that_comes_late_is_told_once() -> None:
+    pieces = piece(0, "a"), piece(0, None, "", "{"), piece(0, None, "clock", "}"), piece(0, None, "clock")
+    assert read(calling(*pieces), whole=False) == [
+        ToolCallDelta(0, "", "a"),
+        ToolCallDelta(0, "{"),
+        ToolCallDelta(0, "}", name="clock"),
+        ToolCallDelta(0),
+    ]
+
+
 @pytest.mark.parametrize(
     "event", ["", "{", "[]", "1", '{"choices":1}', '{"choices":[{"delta":{"content":1}}]}']
 )
@@ -324,6 +407,59 @@ def test_text_cut_into_utf_16_units_is_whole_again(text: str, size: int) -> None
     pieces = [escaped[start : start + 6 * size] for start in range(0, len(escaped), 6 * size)]
     events = [f'{{"choices":[{{"delta":{{"content":"{piece}"}}}}]}}' for piece in pieces]
     assert "".join(d.text for d in read(*events, whole=False) if isinstance(d, TextDelta)) == text
+
+
+@given(text=st.text(min_size=1), size=st.integers(1, 4))
+def test_arguments_cut_into_utf_16_units_are_whole_again(text: str, size: int) -> None:
+    units = [pair.decode("utf-16-be", "surrogatepass") for pair in _pairs(text)]
+    pieces = ["".join(units[start : start + size]) for start in range(0, len(units), size)]
+    # Two calls at once: neither may take the other's half.
+    events = [calling(piece(0, "a", "f", cut), piece(1, "b", "g", cut)) for cut in pieces]
+    deltas = [delta for delta in read(*events, whole=False) if isinstance(delta, ToolCallDelta)]
+    for index in (0, 1):
+        assert "".join(delta.arguments for delta in deltas if delta.index == index) == text
+    msgspec.json.encode(deltas)
+
+
+HALF = "a\ud83d"
+
+
+def test_half_a_character_in_a_call_is_replaced() -> None:
+    pieces = piece(0, HALF, HALF, HALF), piece(0, HALF, None, "b")
+    assert read(calling(*pieces), whole=False) == [
+        ToolCallDelta(0, "a", "a\ufffd", "a\ufffd"),
+        ToolCallDelta(0, "\ufffdb"),
+    ]
+
+
+def test_half_a_character_in_a_token_is_replaced() -> None:
+    tops = [{"token": HALF, "logprob": -1.0, "bytes": [97]}]
+    token = {"token": HALF, "logprob": -1.0, "bytes": None, "top_logprobs": tops}
+    event = {"choices": [{"delta": {"content": HALF}, "logprobs": {"content": [token]}}]}
+    whole = TokenLogprob("a\ufffd", -1.0, None, (TokenLogprob("a\ufffd", -1.0, (97,)),))
+    assert read(json.dumps(event), whole=False) == [TextDelta("a", logprobs=(whole,))]
+
+
+def test_half_a_character_in_tier_and_fingerprint_is_replaced() -> None:
+    event = {"usage": {}, "service_tier": HALF, "system_fingerprint": HALF}
+    (reported,) = read(json.dumps(event), whole=False)
+    assert isinstance(reported, UsageReported)
+    assert (reported.service_tier, reported.fingerprint) == ("a\ufffd", "a\ufffd")
+
+
+def test_a_character_cut_in_two_in_a_thought_or_a_refusal_is_whole() -> None:
+    events = [chunk({field: half}) for field in ("reasoning", "refusal") for half in ("\ud83d", "\ude00")]
+    assert read(*events, whole=False) == [ReasoningDelta("\U0001f600"), RefusalDelta("\U0001f600")]
+
+
+def test_half_a_character_beside_an_empty_error_is_no_fault() -> None:
+    event = {"choices": [{"delta": {"content": "\ude00"}}], "error": None}
+    assert read(json.dumps(event), whole=False) == [TextDelta("\ufffd")]
+
+
+def test_an_error_with_half_a_character_is_one() -> None:
+    with pytest.raises(ProviderUnavailableError):
+        read(json.dumps({"error": {"message": HALF}}), whole=False)
 
 
 def _pairs(text: str) -> list[bytes]:

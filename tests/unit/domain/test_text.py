@@ -4,7 +4,25 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cozy_domain.text import bm25, stem, terms
+from cozy_domain.text import bm25, stem, terms, whole
+
+
+@pytest.mark.parametrize(
+    ("broken", "expected"),
+    [
+        ("\ud83d\ude00 and \U0001f600", "\U0001f600 and \U0001f600"),
+        ("\ude00\ud83d", "\ufffd\ufffd"),
+        ("a\ud83db", "a\ufffdb"),
+        ("\ud83d\ud83d\ude00", "\ufffd\U0001f600"),
+    ],
+)
+def test_halves_of_characters_are_joined_or_replaced(broken: str, expected: str) -> None:
+    assert whole(broken) == expected
+
+
+@given(st.text())
+def test_whole_text_stays_as_it_is(text: str) -> None:
+    assert whole(text) == text
 
 
 @pytest.mark.parametrize(

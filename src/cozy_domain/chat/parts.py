@@ -18,7 +18,8 @@ from cozy_domain.tools.ports import ArgumentCheck, ToolBox
 
 class ChatLimits(msgspec.Struct, frozen=True):
     """Seconds and sizes (settled questions 6 and 17). ``close_s``: how long a store that fails at the end is tried again;
-    ``storage_s``: how long one storage call may take; ``answer_characters``: what ends an endless answer."""
+    ``storage_s``: how long one storage call may take; ``answer_characters``: what ends an endless answer;
+    ``tool_result_characters``: some 4,000 tokens of English, an eighth of the window assumed of an unknown model."""
 
     turn_s: float = 300.0
     tool_s: float = 30.0

@@ -20,7 +20,7 @@ from cozy_domain.context.bundle import ContextBundle
 from cozy_domain.errors import ProviderMalformedError
 from cozy_domain.messages import Message, ToolCall
 from cozy_domain.models.request import ModelRef, ModelRequest
-from cozy_domain.tools.invoke import handed_over, invoke_all
+from cozy_domain.tools.invoke import CallTerms, handed_over, invoke_all
 from cozy_domain.tools.policy import runs_unconfirmed
 from cozy_domain.tools.tool import ToolResult
 
@@ -116,20 +116,22 @@ class Rounds:
             )
 
     async def _run_tools(self, calls: tuple[ToolCall, ...]) -> tuple[ToolResult, ...]:
-        parts, plan = self._parts, self._plan
-        allowed = plan.offer.server
+        allowed = self._plan.offer.server
         if any(not runs_unconfirmed(allowed[call.name]) for call in calls if call.name in allowed):
             await self._listener.confirmed()
-        results = await invoke_all(
-            calls,
+        results = await invoke_all(calls, self._terms())
+        for result in results:
+            self._listener.emit(ToolRan(result.call.name, result.outcome, result.duration_ms))
+        return results
+
+    def _terms(self) -> CallTerms:
+        parts = self._parts
+        return CallTerms(
             box=parts.toolbox,
-            allowed=allowed,
+            allowed=self._plan.offer.server,
             check=parts.arguments,
-            context=plan.tool_context(parts.clock.now()),
+            context=self._plan.tool_context(parts.clock.now()),
             clock=parts.clock,
             deadline_s=parts.limits.tool_s,
             max_result=parts.limits.tool_result_characters,
         )
-        for result in results:
-            self._listener.emit(ToolRan(result.call.name, result.outcome, result.duration_ms))
-        return results

@@ -19,10 +19,6 @@ from cozy_domain.messages import ToolCall
 from cozy_domain.tools.ports import ArgumentCheck, ToolBox
 from cozy_domain.tools.tool import ToolContext, ToolResult, ToolSpec
 
-DEADLINE_S = 30.0
-"""Architecture, settled question 17."""
-MAX_RESULT = 16_000
-"""Characters of a result: some 4,000 tokens of English, an eighth of the context window assumed of an unknown model."""
 MAX_ARGUMENTS = 65_536
 """Bytes of a call's arguments; checking them takes time on the event loop."""
 
@@ -31,68 +27,43 @@ _SHOWN = 64
 _log = logging.getLogger(__name__)
 
 
+class CallTerms(msgspec.Struct, frozen=True):
+    """What all calls of a round have in common. ``allowed`` are the tools that may run, by name; ``deadline_s`` (seconds)
+    and ``max_result`` (characters) hold for each call."""
+
+    box: ToolBox
+    allowed: Mapping[str, ToolSpec]
+    check: ArgumentCheck
+    context: ToolContext
+    clock: Clock
+    deadline_s: float
+    max_result: int
+
+
 class _Ended(msgspec.Struct, frozen=True):
     outcome: ToolOutcome
     text: str
 
 
-async def invoke_all(
-    calls: Sequence[ToolCall],
-    *,
-    box: ToolBox,
-    allowed: Mapping[str, ToolSpec],
-    check: ArgumentCheck,
-    context: ToolContext,
-    clock: Clock,
-    deadline_s: float = DEADLINE_S,
-    max_result: int = MAX_RESULT,
-) -> tuple[ToolResult, ...]:
+async def invoke_all(calls: Sequence[ToolCall], terms: CallTerms) -> tuple[ToolResult, ...]:
     """One result for each call, in their order; they run at the same time, each with its own deadline."""
     async with asyncio.TaskGroup() as group:
-        tasks = [
-            group.create_task(
-                invoke(
-                    call,
-                    box=box,
-                    allowed=allowed,
-                    check=check,
-                    context=context,
-                    clock=clock,
-                    deadline_s=deadline_s,
-                    max_result=max_result,
-                ),
-                name=f"tool {call.name}",
-            )
-            for call in calls
-        ]
+        tasks = [group.create_task(invoke(call, terms), name=f"tool {call.name}") for call in calls]
     return tuple(task.result() for task in tasks)
 
 
-async def invoke(
-    call: ToolCall,
-    *,
-    box: ToolBox,
-    allowed: Mapping[str, ToolSpec],
-    check: ArgumentCheck,
-    context: ToolContext,
-    clock: Clock,
-    deadline_s: float = DEADLINE_S,
-    max_result: int = MAX_RESULT,
-) -> ToolResult:
-    """How the call ended; never raises but ``CancelledError`` when the caller is cancelled.
-
-    ``allowed`` are the tools that may run, by name. ``deadline_s`` is in seconds, ``max_result`` in characters.
-    """
-    started = clock.monotonic_ns()
-    spec = allowed.get(call.name)
+async def invoke(call: ToolCall, terms: CallTerms) -> ToolResult:
+    """How the call ended; never raises but ``CancelledError`` when the caller is cancelled."""
+    started = terms.clock.monotonic_ns()
+    spec = terms.allowed.get(call.name)
     try:
-        ended = await _run(call, spec, box, check, context, deadline_s)
-        text = bounded(ended.text, max_result)
+        ended = await _run(call, spec, terms)
+        text = bounded(ended.text, terms.max_result)
     except Exception as error:  # noqa: BLE001 - a tool is foreign code: whatever it raises, the turn goes on
         _log_fault(call, error)
         ended = _Ended("failed", "Error: the tool failed.")
         text = ended.text
-    duration_ms = (clock.monotonic_ns() - started) // _NS_PER_MS
+    duration_ms = (terms.clock.monotonic_ns() - started) // _NS_PER_MS
     return ToolResult(call, text, ended.outcome, spec.effect if spec else None, duration_ms)
 
 
@@ -127,36 +98,27 @@ def bounded(text: str, limit: int) -> str:
     return clean[: max(0, limit - len(note))] + note
 
 
-async def _run(
-    call: ToolCall,
-    spec: ToolSpec | None,
-    box: ToolBox,
-    check: ArgumentCheck,
-    context: ToolContext,
-    deadline_s: float,
-) -> _Ended:
+async def _run(call: ToolCall, spec: ToolSpec | None, terms: CallTerms) -> _Ended:
     if spec is None:
-        return _not_offered(call, box)
+        return _not_offered(call, terms.box)
     arguments = _object(call.arguments)
     if arguments is None:
         return _Ended("invalid_arguments", "Error: the arguments are not a JSON object. Nothing was run.")
-    problems = check.problems(spec.definition.parameters, arguments)
+    problems = terms.check.problems(spec.definition.parameters, arguments)
     if problems:
         reasons = "; ".join(problems)
         return _Ended("invalid_arguments", f"Error: wrong arguments: {reasons}. Nothing was run.")
-    return await _within(deadline_s, call, box, arguments, context)
+    return await _within_deadline(call, arguments, terms)
 
 
-async def _within(
-    deadline_s: float, call: ToolCall, box: ToolBox, arguments: msgspec.Raw, context: ToolContext
-) -> _Ended:
+async def _within_deadline(call: ToolCall, arguments: msgspec.Raw, terms: CallTerms) -> _Ended:
     try:
-        async with asyncio.timeout(deadline_s) as deadline:
-            return _Ended("ok", await box.run(call.name, arguments, context))
+        async with asyncio.timeout(terms.deadline_s) as deadline:
+            return _Ended("ok", await terms.box.run(call.name, arguments, terms.context))
     except TimeoutError:
         if not deadline.expired():
             raise
-        return _Ended("timeout", f"Error: the tool did not answer within {deadline_s:g} s.")
+        return _Ended("timeout", f"Error: the tool did not answer within {terms.deadline_s:g} s.")
     except ToolError as error:
         return _Ended("failed", f"Error: {error.message}")
     except MissingError:

@@ -10,6 +10,7 @@ import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from cozy_adapters.inmemory.arguments import InMemoryArgumentCheck
 from cozy_adapters.inmemory.clock import InMemoryClock
@@ -21,9 +22,8 @@ from cozy_domain.ids import Owner, TurnId
 from cozy_domain.messages import ToolCall
 from cozy_domain.models.request import ToolDefinition
 from cozy_domain.tools.invoke import (
-    DEADLINE_S,
     MAX_ARGUMENTS,
-    MAX_RESULT,
+    CallTerms,
     audited,
     bounded,
     handed_over,
@@ -32,6 +32,8 @@ from cozy_domain.tools.invoke import (
 )
 from cozy_domain.tools.tool import Effect, ToolContext, ToolResult, ToolSpec, ToolTime
 
+DEADLINE_S = 30.0
+MAX_RESULT = 1_000
 CONTEXT = ToolContext(Owner("a", "b"), TurnId(UUID(int=1)), ToolTime(0))
 CLOCK = InMemoryClock()
 CHECK = InMemoryArgumentCheck()
@@ -61,24 +63,24 @@ async def stuck(arguments: msgspec.Raw, context: ToolContext) -> str:
     raise AssertionError("nobody sets it")
 
 
-async def run(
-    body: Body,
-    arguments: str = "{}",
-    *,
-    of: ToolSpec | None = None,
-    deadline_s: float = PROMPT_S,
-    name: str = "tool",
-) -> ToolResult:
-    of = of or spec()
-    return await invoke(
-        ToolCall("call_1", name, arguments),
-        box=InMemoryToolBox([(of, body)]),
-        allowed={of.name: of},
+def terms(*tools: tuple[ToolSpec, Body], **changes: object) -> CallTerms:
+    """All of ``tools`` are allowed; ``changes`` are fields of ``CallTerms``."""
+    usual = CallTerms(
+        box=InMemoryToolBox(tools),
+        allowed={of.name: of for of, _ in tools},
         check=CHECK,
         context=CONTEXT,
         clock=CLOCK,
-        deadline_s=deadline_s,
+        deadline_s=DEADLINE_S,
+        max_result=MAX_RESULT,
     )
+    return replace(usual, **changes)
+
+
+async def run(
+    body: Body, arguments: str = "{}", *, of: ToolSpec | None = None, name: str = "tool"
+) -> ToolResult:
+    return await invoke(ToolCall("call_1", name, arguments), terms((of or spec(), body)))
 
 
 async def test_a_tool_gets_its_arguments_and_its_context_and_its_text_is_the_result() -> None:
@@ -111,9 +113,8 @@ async def test_a_tool_that_is_not_permitted_does_not_run_and_reads_like_one_that
         return "x"
 
     call = ToolCall("call_1", "tool", "{}")
-    box = InMemoryToolBox([(spec(), body)])
-    refused = await invoke(call, box=box, allowed={}, check=CHECK, context=CONTEXT, clock=CLOCK)
-    unknown = await invoke(call, box=InMemoryToolBox(), allowed={}, check=CHECK, context=CONTEXT, clock=CLOCK)
+    refused = await invoke(call, terms((spec(), body), allowed={}))
+    unknown = await invoke(call, terms())
     assert (refused.outcome, unknown.outcome) == ("refused", "unknown")
     assert refused.text == unknown.text
     assert ran == []
@@ -173,11 +174,7 @@ async def test_an_error_of_the_argument_check_is_a_failed_call() -> None:
         def problems(self, schema: msgspec.Raw, arguments: msgspec.Raw) -> tuple[str, ...]:
             raise KeyError("schema")
 
-    box = InMemoryToolBox([(spec(), said("x"))])
-    call = ToolCall("call_1", "tool", "{}")
-    result = await invoke(
-        call, box=box, allowed={"tool": spec()}, check=Broken(), context=CONTEXT, clock=CLOCK
-    )
+    result = await invoke(ToolCall("call_1", "tool", "{}"), terms((spec(), said("x")), check=Broken()))
     assert result.outcome == "failed"
 
 
@@ -188,9 +185,9 @@ async def test_a_tool_that_gives_no_text_is_a_failed_call() -> None:
 @pytest.mark.virtual_time
 async def test_a_tool_that_does_not_answer_is_stopped_at_the_deadline() -> None:
     loop = asyncio.get_running_loop()
-    result = await run(stuck, deadline_s=DEADLINE_S)
+    result = await run(stuck)
     assert result.outcome == "timeout"
-    assert loop.time() == DEADLINE_S == 30
+    assert loop.time() == DEADLINE_S
     assert "30 s" in result.text
 
 
@@ -227,11 +224,8 @@ async def test_cancelling_the_caller_cancels_the_tools_at_once() -> None:
         finally:
             stopped.set()
 
-    box = InMemoryToolBox([(spec(), body)])
     calls = [ToolCall(str(n), "tool", "{}") for n in range(3)]
-    caller = asyncio.ensure_future(
-        invoke_all(calls, box=box, allowed={"tool": spec()}, check=CHECK, context=CONTEXT, clock=CLOCK)
-    )
+    caller = asyncio.ensure_future(invoke_all(calls, terms((spec(), body))))
     async with asyncio.timeout(PROMPT_S):
         await started.wait()
         caller.cancel()
@@ -274,9 +268,7 @@ async def test_the_duration_is_what_the_clock_says() -> None:
         clock.advance(timedelta(milliseconds=1_234))
         return "x"
 
-    call = ToolCall("call_1", "tool", "{}")
-    box = InMemoryToolBox([(spec(), body)])
-    result = await invoke(call, box=box, allowed={"tool": spec()}, check=CHECK, context=CONTEXT, clock=clock)
+    result = await invoke(ToolCall("call_1", "tool", "{}"), terms((spec(), body), clock=clock))
     assert result.duration_ms == 1_234
 
 
@@ -287,11 +279,8 @@ async def test_calls_run_at_the_same_time_and_their_results_keep_the_order() -> 
         await asyncio.sleep(seconds["s"])
         return str(seconds["s"])
 
-    box = InMemoryToolBox([(spec(), slow)])
     calls = [ToolCall(f"call_{s}", "tool", f'{{"s": {s}}}') for s in (3, 1, 2)]
-    found = await invoke_all(
-        calls, box=box, allowed={"tool": spec()}, check=CHECK, context=CONTEXT, clock=CLOCK
-    )
+    found = await invoke_all(calls, terms((spec(), slow)))
     assert [result.text for result in found] == ["3", "1", "2"]
     assert [result.call for result in found] == calls
     assert asyncio.get_running_loop().time() == 3
@@ -305,16 +294,13 @@ async def test_each_call_has_its_own_end_whatever_the_others_do() -> None:
         "stuck": stuck,
         "sorry": failing(ToolError("no")),
     }
-    box = InMemoryToolBox([(spec(name), body) for name, body in bodies.items()])
-    allowed = {name: spec(name) for name in bodies}
     calls = [ToolCall(name, name, "{}") for name in (*bodies, "other")]
-    found = await invoke_all(calls, box=box, allowed=allowed, check=CHECK, context=CONTEXT, clock=CLOCK)
+    found = await invoke_all(calls, terms(*[(spec(name), body) for name, body in bodies.items()]))
     assert [result.outcome for result in found] == ["ok", "failed", "timeout", "failed", "unknown"]
 
 
 async def test_no_calls_have_no_results() -> None:
-    found = await invoke_all((), box=InMemoryToolBox(), allowed={}, check=CHECK, context=CONTEXT, clock=CLOCK)
-    assert found == ()
+    assert await invoke_all((), terms()) == ()
 
 
 # What the audit log keeps

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from cozy_domain.audit.events import Degradation
+from cozy_domain.audit.events import AuditRecord, Degradation, OperatorActed
 from cozy_domain.errors import InputError, MissingError, StorageConflictError
 from cozy_domain.ids import PersonaId
 from cozy_domain.messages import AssistantMessage, ToolCall, ToolMessage, Usage, UserMessage
@@ -30,6 +30,7 @@ from tests.fixtures.turns import (
     at,
     closed,
     demand,
+    number,
     opened,
     record,
     session_id,
@@ -200,6 +201,16 @@ class TurnStoreContract(ABC):
             await stores.turns.open(opened(n))
         reports = await asyncio.gather(*(stores.turns.reap(at(60)) for _ in range(4)))
         assert sorted(turn.turn for report in reports for turn in report) == [turn_id(n) for n in range(1, 6)]
+
+    async def test_what_is_recorded_of_a_reaped_turn_is_written_with_its_end(self, stores: Stores) -> None:
+        await stores.turns.open(opened(1, session=1))
+
+        def recorded(turn: ReapedTurn) -> AuditRecord:
+            return AuditRecord(id=number(77), at=at(60), event=OperatorActed("reap", str(turn.turn)))
+
+        await stores.turns.reap(at(60), recorded)
+        records, _ = await stores.audit.read()
+        assert [record.event for record in records] == [OperatorActed("reap", str(turn_id(1)))]
 
     async def test_a_checkpoint_leaves_ended_and_unknown_turns_alone(self, stores: Stores) -> None:
         await stores.turns.open(opened(1, session=1))

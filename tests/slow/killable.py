@@ -12,12 +12,13 @@ import asyncio
 import os
 import random
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import datetime
 
 from dependency_injector import providers
 
 from cozy_adapters.sql.turns import SqlTurnStore
+from cozy_domain.audit.events import AuditRecord
 from cozy_domain.ids import TurnId
 from cozy_domain.sessions.ports import TurnStore
 from cozy_domain.sessions.turn import Opened, Opening, ReapedTurn, TurnClosed, TurnOpened
@@ -62,8 +63,10 @@ class AnnouncingTurnStore:
         await self._inner.close(turn)
         await _hold()
 
-    async def reap(self, now: datetime) -> tuple[ReapedTurn, ...]:
-        return await self._inner.reap(now)
+    async def reap(
+        self, now: datetime, recorded: Callable[[ReapedTurn], AuditRecord] | None = None
+    ) -> tuple[ReapedTurn, ...]:
+        return await self._inner.reap(now, recorded)
 
     async def _close_late(self, turn: TurnClosed) -> None:
         await asyncio.sleep(LATE_S)

@@ -1,11 +1,13 @@
 """Sessions and turns in memory: three ports on one ``InMemoryConversations``. No method waits, so each is atomic."""
 
+from collections.abc import Callable
 from datetime import datetime
 from itertools import islice
 
 from msgspec.structs import replace
 
 from cozy_adapters.inmemory.conversations import InMemoryConversations, KeyScope, SessionCell, TurnCell
+from cozy_domain.audit.events import AuditRecord
 from cozy_domain.errors import InputError, MissingError, StorageConflictError
 from cozy_domain.ids import Owner, OwnerId, SessionId, TurnId
 from cozy_domain.messages import AssistantMessage
@@ -77,11 +79,16 @@ class InMemoryTurnStore:
         for demand in turn.jobs:
             self._all.demand(turn.turn, demand)
 
-    async def reap(self, now: datetime) -> tuple[ReapedTurn, ...]:
+    async def reap(
+        self, now: datetime, recorded: Callable[[ReapedTurn], AuditRecord] | None = None
+    ) -> tuple[ReapedTurn, ...]:
         self._all.check()
         cells = self._all.turns.values()
         dead = [cell for cell in cells if cell.state == "started" and cell.lease_until <= now]
-        return tuple(self._reaped(cell, now) for cell in dead)
+        reaped = tuple(self._reaped(cell, now) for cell in dead)
+        if recorded:
+            self._all.append(tuple(map(recorded, reaped)))
+        return reaped
 
     def _holder(self, turn: TurnOpened) -> TurnCell | None:
         """The living turn that holds this turn's idempotency key."""

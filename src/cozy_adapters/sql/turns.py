@@ -1,5 +1,6 @@
 """Writes turns."""
 
+from collections.abc import Callable
 from datetime import datetime
 
 from sqlalchemy import Integer, bindparam, delete, func, literal_column, select, update
@@ -10,6 +11,7 @@ from cozy_adapters.sql.jobs import demand
 from cozy_adapters.sql.opening import open_turn
 from cozy_adapters.sql.rows import COUNT, LATER, body_of, calls_key, say
 from cozy_adapters.sql.tables import messages, sessions, turns
+from cozy_domain.audit.events import AuditRecord
 from cozy_domain.errors import MissingError, StorageConflictError
 from cozy_domain.ids import TurnId
 from cozy_domain.messages import AssistantMessage
@@ -96,8 +98,10 @@ class SqlTurnStore:
     async def close(self, turn: TurnClosed) -> None:
         await self._database.write(_close, turn)
 
-    async def reap(self, now: datetime) -> tuple[ReapedTurn, ...]:
-        return await self._database.write(_reap, now)
+    async def reap(
+        self, now: datetime, recorded: Callable[[ReapedTurn], AuditRecord] | None = None
+    ) -> tuple[ReapedTurn, ...]:
+        return await self._database.write(_reap, now, recorded)
 
 
 def _checkpoint(texts: tuple[tuple[TurnId, str], ...], until: datetime) -> Transaction[None]:
@@ -138,12 +142,16 @@ def _ended(turn: TurnClosed) -> Step:
     )
 
 
-def _reap(now: datetime) -> Transaction[tuple[ReapedTurn, ...]]:
+def _reap(
+    now: datetime, recorded: Callable[[ReapedTurn], AuditRecord] | None
+) -> Transaction[tuple[ReapedTurn, ...]]:
     rows = yield _FIND_EXPIRED(now=now)
     reaped = []
     for row in rows:
         one = yield from _reap_one(row, now)
         reaped.append(one)
+    if recorded:
+        yield from append(tuple(map(recorded, reaped)))
     return tuple(reaped)
 
 

@@ -3,6 +3,7 @@
 from datetime import datetime, timedelta
 
 import msgspec
+from msgspec.structs import replace
 
 from cozy_domain.audit.chain import sign
 from cozy_domain.audit.events import AuditEvent, AuditRecord, EngineDegraded, Level, TurnAudited
@@ -54,6 +55,12 @@ def closing(facts: TurnFacts, *, key: bytes, ids: Ids, now: datetime) -> TurnClo
         history_from=facts.history_from,
         title=_title(facts.opening) if request.session else None,
     )
+
+
+def unspeakable(facts: TurnFacts) -> TurnFacts:
+    """The end of a turn whose words no store can hold: that it was, and what it cost."""
+    outcome = replace(facts.outcome, answers=(), finish=(), error="server_error")
+    return replace(facts, state="failed", messages=(), results=(), waiting_for=(), outcome=outcome)
 
 
 def audit_records(facts: TurnFacts, *, key: bytes, ids: Ids, now: datetime) -> tuple[AuditRecord, ...]:

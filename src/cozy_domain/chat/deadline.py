@@ -9,10 +9,14 @@ from cozy_domain.errors import StorageUnavailableError
 T = TypeVar("T")
 
 
+class LateStorageError(StorageUnavailableError):
+    """The store may still do what it was asked for: nobody waited to see."""
+
+
 async def stored(work: Awaitable[T], within_s: float) -> T:
     """
     Raises:
-        StorageUnavailableError: the store did not answer ``within_s`` seconds.
+        LateStorageError: the store did not answer within ``within_s`` seconds.
     """
     try:
         async with asyncio.timeout(within_s) as deadline:
@@ -20,4 +24,4 @@ async def stored(work: Awaitable[T], within_s: float) -> T:
     except TimeoutError:
         if not deadline.expired():
             raise
-        raise StorageUnavailableError(f"The store did not answer within {within_s:g} s.") from None
+        raise LateStorageError(f"The store did not answer within {within_s:g} s.") from None

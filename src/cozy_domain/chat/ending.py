@@ -20,15 +20,17 @@ async def store_end(parts: ChatParts, facts: TurnFacts) -> None:
 
     Raises:
         StorageUnavailableError: it did not for the whole of ``limits.close_s``.
+        MissingError: there is no such turn.
     """
     loop = asyncio.get_running_loop()
     closed = closing(facts, key=parts.audit_key, ids=parts.ids, now=parts.clock.now())
     give_up, pause = loop.time() + parts.limits.close_s, _FIRST_PAUSE_S
     while True:
         try:
-            return await stored(parts.turns.close(closed), parts.limits.storage_s)
+            within_s = min(parts.limits.storage_s, give_up - loop.time())
+            return await stored(parts.turns.close(closed), within_s)
         except StorageUnavailableError:
-            if loop.time() + pause > give_up:
+            if loop.time() + pause >= give_up:
                 raise
         await asyncio.sleep(pause)  # noqa: TID251  the store gets time to come back
         pause = min(2 * pause, _LONGEST_PAUSE_S)

@@ -121,9 +121,7 @@ class ChatPipeline:
         while True:
             try:
                 async with asyncio.timeout(limits.storage_s):
-                    reaped = await self._parts.turns.reap(self._parts.clock.now())
-                    if reaped:
-                        await self._parts.audit.write(tuple(map(self._reaped_record, reaped)))
+                    await self._parts.turns.reap(self._parts.clock.now(), self._reaped_record)
             except (StorageError, TimeoutError):
                 _log.warning("turns of processes that died could not be looked for")
             except Exception:  # noqa: BLE001  as above

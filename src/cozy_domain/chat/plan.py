@@ -19,7 +19,7 @@ from cozy_domain.chat.deadline import stored
 from cozy_domain.chat.parts import ChatParts
 from cozy_domain.chat.request import ChatRequest
 from cozy_domain.context.bundle import Moment
-from cozy_domain.errors import InputError
+from cozy_domain.errors import InputError, MissingError
 from cozy_domain.ids import TurnId
 from cozy_domain.messages import Message
 from cozy_domain.models.request import Feature, ModelRef, ModelRequest, ToolChoice
@@ -113,7 +113,11 @@ async def plan_turn(parts: ChatParts, request: ChatRequest) -> TurnPlan:
     conversation = sort_messages(request.messages, in_session=request.session is not None)
     session = None
     if request.session is not None and request.personal:
-        session = await stored(parts.history.session(request.owner, request.session), within_s)
+        work = parts.history.session(request.owner, request.session)
+        try:
+            session = await stored(work, within_s)
+        except MissingError:
+            raise no_such_session() from None
     snapshot = parts.snapshot()
     choice = route(request, session, snapshot)
     current = snapshot.catalog.get(choice.persona)
@@ -149,3 +153,8 @@ def _zone_name(name: str) -> str:
 def _zone(name: str) -> tzinfo:
     """UTC needs no time zone database, which not every machine has."""
     return UTC if name == "UTC" else ZoneInfo(name)
+
+
+def no_such_session() -> MissingError:
+    """The same words for one that is another owner's and for one that was deleted."""
+    return MissingError("The session does not exist.", code="session_not_found", param="cozy.session_id")

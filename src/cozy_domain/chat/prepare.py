@@ -8,9 +8,10 @@ from cozy_domain.chat.plan import TurnPlan
 from cozy_domain.chat.replay import waited_for, with_waiting_round
 from cozy_domain.context.assembly import Wanted
 from cozy_domain.context.bundle import ContextBundle, Gathered
+from cozy_domain.context.past import asking, exchanges, results_of
 from cozy_domain.context.prompt import PromptInput, build
 from cozy_domain.errors import InputError
-from cozy_domain.messages import Message, UserMessage, text_of
+from cozy_domain.messages import AssistantMessage, Message, ToolMessage, UserMessage, text_of
 
 
 async def gather(parts: ChatParts, plan: TurnPlan, seq: int) -> Gathered:
@@ -68,19 +69,32 @@ async def _asked_before(parts: ChatParts, plan: TurnPlan, seq: int) -> str:
 
 async def _said(parts: ChatParts, plan: TurnPlan, gathered: Gathered) -> tuple[Message, ...]:
     said, request = plan.conversation.said, plan.request
+    if request.session is not None:
+        _refuse_unasked(said, gathered, request.messages)
+        return said
     calls = waited_for(said)
     if not calls:
         return said
     since = plan.at - timedelta(seconds=parts.limits.waiting_round_s)
     work = parts.history.waiting_round(request.owner, calls, since)
     found = await stored(work, parts.limits.storage_s)
-    if request.session is None:
-        return with_waiting_round(said, found) if found else said
-    last = gathered.history[-1].turn if gathered.history else None
-    if found is None or found.turn != last:
-        raise InputError(
-            "This session does not wait for these tool results.",
-            param=f"messages[{len(request.messages) - 1}].tool_call_id",
-            hint="Answer all calls of the session's last message, within an hour.",
-        )
-    return said
+    return with_waiting_round(said, found) if found else said
+
+
+def _refuse_unasked(new: tuple[Message, ...], gathered: Gathered, messages: tuple[Message, ...]) -> None:
+    """Results must answer calls of the session. Those of a history that the client brings along, from before there was a
+    session, are left out when the user goes on."""
+    calls = results_of(new)
+    if not calls or asking(exchanges(gathered.history), calls) is not None:
+        return
+    theirs = {call.id for it in messages if isinstance(it, AssistantMessage) for call in it.tool_calls}
+    if len(new) > len(calls) and theirs.issuperset(calls):
+        return
+    first = next(
+        i for i, it in enumerate(messages) if isinstance(it, ToolMessage) and it.tool_call_id == calls[0]
+    )
+    raise InputError(
+        "This session does not wait for these tool results.",
+        param=f"messages[{first}].tool_call_id",
+        hint="Answer the calls of the session's own messages.",
+    )

@@ -20,6 +20,9 @@ from cozy_domain.tools.tool import ToolResult
 BETWEEN_ROUNDS = "\n\n"
 """Stands between the words before and after a tool ran, which the model wrote as two messages."""
 
+_CUT_OFF = ("length", "content_filter")
+"""Calls of an answer that was cut off may be cut off too: who runs them has to know."""
+
 
 class Progress:
     """``messages`` are those of the finished rounds; ``characters`` counts all that was written in all choices, arguments of
@@ -108,28 +111,37 @@ class Progress:
         self.results += results
         self._answers = self._whole(sent)
         self._finish = tuple(
-            "tool_calls" if message.tool_calls else reason
+            "tool_calls" if message.tool_calls and reason not in _CUT_OFF else reason
             for message, reason in zip(sent, finish, strict=True)
         )
         self._fold = None
 
     def cut_short(self) -> None:
         """The current round ends where it is: its words are kept, its calls are not."""
-        text = "".join(choice.text for choice in self.output().choices[:1])
-        if text:
-            self.messages.append(AssistantMessage(content=text))
-        self._answers = (AssistantMessage(content=self.text),) if self.text else ()
+        message = next((it.message(frozenset()) for it in self.output().choices[:1]), AssistantMessage())
+        if message.content or message.refusal:
+            self.messages.append(message)
+        if self.text or message.refusal:
+            self._answers = (AssistantMessage(content=self.text or None, refusal=message.refusal),)
         self._fold = None
 
     def heard(self, text: str) -> None:
-        """Of a spoken answer only this was heard: nothing else that was written stays."""
-        kept = [
+        """Of a spoken answer only this was heard: nothing else that was written stays. The words before calls that the
+        client runs stay with them, because nothing may come between a call and its result."""
+        handed_over = any(message.tool_calls for message in self._answers)
+        silent = [
             replace(message, content=None) if isinstance(message, AssistantMessage) else message
             for message in self.messages
             if not isinstance(message, AssistantMessage) or message.tool_calls
         ]
+        if handed_over:
+            self._answers = tuple(replace(message, content=text or None) for message in self._answers)
+            calling = [message for message in silent if isinstance(message, AssistantMessage)][-1]
+            said_with = replace(calling, content=text or None)
+            self.messages = [said_with if message is calling else message for message in silent]
+            return
         said = [AssistantMessage(content=text)] if text else []
-        self.messages = [*kept, *said]
+        self.messages = [*silent, *said]
         self._answers = tuple(said)
 
     @property

@@ -39,7 +39,7 @@ def waited_for(messages: tuple[Message, ...]) -> tuple[str, ...]:
 
 def with_waiting_round(said: tuple[Message, ...], found: WaitingRound) -> tuple[Message, ...]:
     """A stateless call's messages with the round that waits put back in place of the client's half of it: the client saw
-    only its own calls, the model wants all of them and our results. A client that sends the results alone loses nothing."""
+    only its own calls, the model wants all of them and our results. An embedder may send the results alone."""
     results = len(waited_for(said))
     before, answers = said[: len(said) - results], said[len(said) - results :]
     if before and isinstance(before[-1], AssistantMessage):

@@ -8,14 +8,14 @@ scope, a failure ends it, and all of them go on to ``_close``, which stands outs
 import asyncio
 import logging
 from collections.abc import Callable, Coroutine
-from datetime import timedelta
 from typing import Literal
 
-from cozy_domain.chat.close import TurnFacts
-from cozy_domain.chat.deadline import stored
+from cozy_domain.chat.close import TurnFacts, unspeakable
+from cozy_domain.chat.deadline import LateStorageError
 from cozy_domain.chat.delivery import Delivery
 from cozy_domain.chat.ending import store_end, store_usage
 from cozy_domain.chat.events import AnswerWritten, ChatEvent, TurnEnded, TurnStarted
+from cozy_domain.chat.opening import open_turn, undo_open
 from cozy_domain.chat.parts import ChatParts
 from cozy_domain.chat.plan import TurnPlan, plan_turn
 from cozy_domain.chat.prepare import gather, prompt
@@ -34,8 +34,7 @@ from cozy_domain.errors import (
 from cozy_domain.ids import TurnId
 from cozy_domain.sessions.turn import (
     AlreadyFinished,
-    AlreadyRunning,
-    Opening,
+    Opened,
     Timings,
     TurnOutcome,
     TurnState,
@@ -46,8 +45,6 @@ Spawn = Callable[[Coroutine[None, None, None]], asyncio.Task[None]]
 _log = logging.getLogger("cozy.chat")
 _NOT_YET = 2**31
 """Comes after every turn of a session: a speculative turn has no place in it yet."""
-_POLL_S = 0.1
-"""How often a request whose idempotency key is in use looks again."""
 
 
 class ChatTurn:
@@ -170,7 +167,7 @@ class ChatTurn:
             self._fail(error)
         except Exception:  # noqa: BLE001  the top loop of a turn: its caller is told, the process lives on
             _log.exception("turn failed")
-            self._fail(CozyError("The turn failed for a reason of our own.", code="server_error"))
+            self._fail(_our_fault())
         finally:
             self._open = False
             self._events.end()
@@ -191,24 +188,13 @@ class ChatTurn:
             return
         await self._close(plan, failure)
 
-    async def _opened(self, plan: TurnPlan) -> Opening:
-        """Waits while another turn holds the idempotency key."""
-        limits = self._parts.limits
+    async def _opened(self, plan: TurnPlan) -> Opened | AlreadyFinished:
         try:
-            async with asyncio.timeout(limits.turn_s):
-                while True:
-                    lease_until = self._parts.clock.now() + timedelta(seconds=limits.lease_s)
-                    opening = await stored(self._parts.turns.open(plan.opened(lease_until)), limits.storage_s)
-                    if not isinstance(opening, AlreadyRunning):
-                        break
-                    if self._is_over():
-                        raise self._ended_by or LocalProtocolError("the caller left")
-                    await asyncio.sleep(_POLL_S)  # noqa: TID251  the other turn may be another process's
-        except TimeoutError:
-            raise StorageUnavailableError(
-                "The first request with this Idempotency-Key has not ended."
-            ) from None
-        if not isinstance(opening, AlreadyFinished):
+            opening = await open_turn(self._parts, plan, over=self._over)
+        except LateStorageError:
+            self._spawn(undo_open(self._parts, plan))
+            raise
+        if isinstance(opening, Opened):
             self._seq = opening.seq
             self._open = True
         return opening
@@ -232,7 +218,7 @@ class ChatTurn:
             return error
         except Exception:  # noqa: BLE001  a bug of the store is the end of this turn, not of all
             _log.exception("turn %s could not be opened", plan.turn)
-            return CozyError("The turn failed for a reason of our own.", code="server_error")
+            return _our_fault()
         return None
 
     async def _speak(self, plan: TurnPlan) -> CozyError | None:
@@ -246,27 +232,30 @@ class ChatTurn:
                 self._context_ms = self._ms()
                 await self._answer(plan, self._bundle)
             return None
-        except TimeoutError:
-            self._progress.cut_short()
-            if self._ended_by:
-                return self._ended_by
-            if self._failure or self._is_over() or (self._delivery.spoken and self._delivery.whole):
-                return None
-            return ProviderTimeoutError(
-                f"The turn took longer than {self._parts.limits.turn_s:g} s.",
-                provider=plan.chain[0].provider,
-                code="turn_timeout",
-                billed=True,
-            )
         except CozyError as error:
             self._progress.cut_short()
             return error
-        except Exception:  # noqa: BLE001  what was said must be stored, whatever went wrong in between
-            _log.exception("turn %s failed", plan.turn)
+        except Exception as error:  # noqa: BLE001  what was said must be stored, whatever went wrong in between
             self._progress.cut_short()
-            return CozyError("The turn failed for a reason of our own.", code="server_error")
+            if isinstance(error, TimeoutError) and self._scope is not None and self._scope.expired():
+                return self._why_stopped(plan)
+            _log.exception("turn %s failed", plan.turn)
+            return _our_fault()
         finally:
             self._scope = None
+
+    def _why_stopped(self, plan: TurnPlan) -> CozyError | None:
+        """None when the caller wanted it so."""
+        if self._ended_by:
+            return self._ended_by
+        if self._failure or self._is_over() or (self._delivery.spoken and self._delivery.whole):
+            return None
+        return ProviderTimeoutError(
+            f"The turn took longer than {self._parts.limits.turn_s:g} s.",
+            provider=plan.chain[0].provider,
+            code="turn_timeout",
+            billed=True,
+        )
 
     async def _answer(self, plan: TurnPlan, bundle: ContextBundle) -> None:
         listener = Listener(
@@ -277,7 +266,7 @@ class ChatTurn:
             confirmed=self._wait_until_confirmed,
         )
         self._waiting_for = await Rounds(self._parts, plan, self._progress, listener).run(bundle)
-        if self._delivery.spoken and not self._waiting_for:
+        if self._delivery.spoken and (self._progress.text or not self._waiting_for):
             self._events.write(AnswerWritten())
             await self._delivery.settled()
 
@@ -289,7 +278,7 @@ class ChatTurn:
 
     async def _close(self, plan: TurnPlan, failure: CozyError | None) -> None:
         """Step 5. The caller hears of the end only when it is stored."""
-        if self._delivery.spoken and not self._waiting_for:
+        if self._delivery.spoken:
             self._progress.heard(self._delivery.heard)
         outcome = self._outcome(failure)
         facts = TurnFacts(
@@ -310,6 +299,10 @@ class ChatTurn:
             await store_end(self._parts, facts)
         except StorageUnavailableError as error:
             raise failure or error from None
+        except Exception:  # noqa: BLE001  a turn that cannot be stored as it was must not stay open
+            _log.exception("turn %s could not be stored as it was", plan.turn)
+            await store_end(self._parts, unspeakable(facts))
+            raise failure or _our_fault() from None
         self._open = False
         if failure:
             raise failure
@@ -376,6 +369,10 @@ class ChatTurn:
             self._decided.set()
         self._stop()
 
+    def _over(self) -> CozyError | None:
+        """Why a turn that waits for another one need not wait any longer."""
+        return (self._ended_by or LocalProtocolError("the caller left")) if self._is_over() else None
+
     def _is_over(self) -> bool:
         """Whether nobody wants to hear more."""
         return self._left or self._ended_by is not None or self._delivery.whole is False
@@ -383,3 +380,7 @@ class ChatTurn:
     def _must_be_undecided(self) -> None:
         if not self._speculative or self._confirmed is not None:
             raise LocalProtocolError("this turn has nothing to decide")
+
+
+def _our_fault() -> CozyError:
+    return CozyError("The turn failed for a reason of our own.", code="server_error")

@@ -38,20 +38,48 @@ class Past(msgspec.Struct, frozen=True):
 
 
 def exchanges(turns: Sequence[PastTurn]) -> tuple[Exchange, ...]:
-    """By ``seq``. System messages held for their own turn only and are left out; so are results that answer nothing."""
+    """By the ``seq`` of their newest turn. System messages held for their own turn only and are left out; so are results
+    that answer nothing."""
     found: list[Exchange] = []
     for turn in sorted(turns, key=lambda turn: turn.seq):
         said = tuple(message for message in turn.messages if not isinstance(message, SystemMessage))
-        if found and said and isinstance(said[0], ToolMessage):
-            found[-1] = Exchange(turn.seq, found[-1].messages + said)
-        else:
-            found.append(Exchange(turn.seq, said))
+        asked = asking(found, results_of(said))
+        earlier = () if asked is None else found.pop(asked).messages
+        found.append(Exchange(turn.seq, earlier + said))
     return tuple(Exchange(it.last, _without_strays(it.messages)) for it in found)
 
 
-def goes_on(new: Sequence[Message]) -> bool:
-    """Whether the new messages answer the calls of the turn before, which then belongs to the present."""
-    return bool(new) and isinstance(new[0], ToolMessage)
+def results_of(new: Sequence[Message]) -> tuple[str, ...]:
+    """The calls that new messages begin by answering: then the turn that asked belongs to the present."""
+    ids = []
+    for message in new:
+        if not isinstance(message, ToolMessage):
+            break
+        ids.append(message.tool_call_id)
+    return tuple(ids)
+
+
+def asking(found: Sequence[Exchange], calls: Sequence[str]) -> int | None:
+    """Which exchange asked the first of ``calls``; the newest of them, None when none did."""
+    wanted = calls[0] if calls else None
+    return next((i for i in reversed(range(len(found))) if wanted in _called(found[i].messages)), None)
+
+
+def resumed(
+    before: tuple[Exchange, ...], new: tuple[Message, ...]
+) -> tuple[tuple[Exchange, ...], tuple[Message, ...]]:
+    """The past, and the present: the new messages, behind the exchange whose calls they answer.
+
+    Turns may have ended since it asked (settled question 7): it still stands last. Calls that were answered before stay
+    answered when the user goes on talking; results that come alone once more ask for another answer.
+    """
+    calls = results_of(new)
+    asked = asking(before, calls)
+    if asked is None:
+        return before, new[len(calls) :]
+    exchange = before[asked].messages
+    present = (*exchange, *new) if len(new) > len(calls) else (*_up_to(exchange, calls), *new)
+    return before[:asked] + before[asked + 1 :], _without_strays(present)
 
 
 def answered(messages: Sequence[Message]) -> tuple[Message, ...]:
@@ -80,6 +108,14 @@ def last_said(messages: Sequence[Message]) -> int:
     return end
 
 
+def _up_to(messages: tuple[Message, ...], calls: Sequence[str]) -> tuple[Message, ...]:
+    """Until the round that made ``calls``, with the results that others have given to it."""
+    end = max(i for i, message in enumerate(messages) if calls[0] in _calls(message)) + 1
+    results = messages[end : end + len(results_of(messages[end:]))]
+    others = (it for it in results if isinstance(it, ToolMessage) and it.tool_call_id not in calls)
+    return (*messages[:end], *others)
+
+
 def _without_strays(messages: Sequence[Message]) -> tuple[Message, ...]:
     kept: list[Message] = []
     open_calls: list[str] = []
@@ -92,6 +128,10 @@ def _without_strays(messages: Sequence[Message]) -> tuple[Message, ...]:
             open_calls = _calls(message)
         kept.append(message)
     return tuple(kept)
+
+
+def _called(messages: Sequence[Message]) -> set[str]:
+    return {call for message in messages for call in _calls(message)}
 
 
 def _calls(message: Message) -> list[str]:

@@ -101,11 +101,7 @@ def _split(given: PromptInput) -> tuple[tuple[Exchange, ...], tuple[Message, ...
     """The exchanges of the past, and the present one: the new messages, behind the waiting turn that they go on with."""
     if given.stateless:
         return (), given.new
-    before = past.exchanges(given.gathered.history)
-    present = given.new
-    if before and past.goes_on(given.new):
-        present = before[-1].messages + given.new
-        before = before[:-1]
+    before, present = past.resumed(past.exchanges(given.gathered.history), given.new)
     return tuple(Exchange(it.last, past.answered(it.messages)) for it in before), past.answered(present)
 
 

@@ -3,9 +3,11 @@
 One method of ``TurnStore`` is one transaction. Cancelling a call leaves the transaction either whole or undone.
 """
 
+from collections.abc import Callable
 from datetime import datetime
 from typing import Protocol
 
+from cozy_domain.audit.events import AuditRecord
 from cozy_domain.ids import Owner, SessionId, TurnId
 from cozy_domain.sessions.session import PastTurn, Session, StoredMessage
 from cozy_domain.sessions.turn import Opening, ReapedTurn, TurnClosed, TurnOpened, WaitingRound
@@ -44,9 +46,12 @@ class TurnStore(Protocol):
         """
         ...
 
-    async def reap(self, now: datetime) -> tuple[ReapedTurn, ...]:
+    async def reap(
+        self, now: datetime, recorded: Callable[[ReapedTurn], AuditRecord] | None = None
+    ) -> tuple[ReapedTurn, ...]:
         """Ends as ``interrupted`` every ``started`` turn whose lease ran out, keeping its checkpoint as an assistant
-        message when it has text; each is reported to one caller only."""
+        message when it has text; each is reported to one caller only. What ``recorded`` makes of a turn is written with
+        its end; it is called inside the transaction, on any thread."""
         ...
 
 

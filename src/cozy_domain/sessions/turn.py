@@ -55,7 +55,7 @@ class TurnOpened(msgspec.Struct, frozen=True):
 
 
 class TurnRecord(msgspec.Struct, frozen=True):
-    """A finished turn, as a repeated request sees it. ``choices`` are the texts and calls sent out, by choice."""
+    """A finished turn, as a repeated request sees it."""
 
     turn: TurnId
     session: SessionId | None

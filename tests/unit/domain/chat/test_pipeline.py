@@ -11,6 +11,7 @@ from cozy_domain.audit.chain import is_genuine
 from cozy_domain.audit.events import ToolCalled, TurnAudited
 from cozy_domain.chat.events import AnswerWritten, ToolRan, TurnEnded, TurnStarted
 from cozy_domain.chat.parts import ChatLimits
+from cozy_domain.chat.pipeline import ChatPipeline
 from cozy_domain.chat.plan import plan_turn
 from cozy_domain.chat.reply import fold
 from cozy_domain.errors import (
@@ -23,7 +24,7 @@ from cozy_domain.errors import (
     StorageUnavailableError,
 )
 from cozy_domain.ids import Owner, SessionId
-from cozy_domain.messages import AssistantMessage, ToolCall, ToolMessage, UserMessage
+from cozy_domain.messages import AssistantMessage, SystemMessage, ToolCall, ToolMessage, UserMessage, text_of
 from cozy_domain.models.deltas import TextDelta, ToolCallDelta
 from cozy_domain.models.request import Feature, ToolDefinition
 from cozy_domain.sessions.turn import IdempotencyKey
@@ -149,6 +150,77 @@ async def test_results_that_no_turn_waits_for_are_refused_in_a_session() -> None
     async with chat.running() as pipeline:
         with pytest.raises(InputError) as refused:
             await events_of(pipeline, saying_all(ToolMessage("call_x", "yes")))
+    assert refused.value.param == "messages[0].tool_call_id"
+
+
+async def handed_over(pipeline: ChatPipeline) -> ToolCall:
+    """A call that the session's turn waits for."""
+    async with pipeline.turn(asking("look", tools=(LOOKUP,))) as turn:
+        return (await fold(turn)).choices[0].tool_calls[0]
+
+
+def sent(chat: ChatUnderTest) -> list[str]:
+    """What the model was last asked, message by message, without what frames it."""
+    messages = chat.model.requests[-1].messages
+    return [
+        f"{type(it).__name__[:4]} {text_of(it.content)}"
+        for it in messages
+        if not (isinstance(it, SystemMessage) or text_of(it.content).startswith("<context>"))
+    ]
+
+
+async def test_results_are_taken_when_another_turn_came_between() -> None:
+    chat = ChatUnderTest()
+    async with chat.running(
+        calling(ToolCall("p", "lookup", "{}")), saying("typed"), saying("ok")
+    ) as pipeline:
+        call = await handed_over(pipeline)
+        await events_of(pipeline, asking("meanwhile"))
+        await events_of(pipeline, saying_all(ToolMessage(call.id, "yes"), tools=(LOOKUP,)))
+    assert sent(chat) == ["User meanwhile", "Assi typed", "User look", "Assi ", "Tool yes"]
+
+
+async def test_results_are_taken_again_when_their_answer_was_interrupted() -> None:
+    chat = ChatUnderTest()
+    cut = (TextDelta("hal"), asyncio.Event())
+    async with chat.running(calling(ToolCall("p", "lookup", "{}")), cut, saying("ok")) as pipeline:
+        call = await handed_over(pipeline)
+        again = saying_all(ToolMessage(call.id, "yes"), tools=(LOOKUP,))
+        async with pipeline.turn(again) as turn:
+            await anext(turn)
+        await until(lambda: pipeline.turns_running == 0)
+        await events_of(pipeline, again)
+    assert sent(chat) == ["User look", "Assi ", "Tool yes"]
+
+
+async def test_results_that_come_again_with_the_users_next_words_are_not_repeated() -> None:
+    chat = ChatUnderTest()
+    cut = (TextDelta("half"), asyncio.Event())
+    async with chat.running(calling(ToolCall("p", "lookup", "{}")), cut, saying("ok")) as pipeline:
+        call = await handed_over(pipeline)
+        async with pipeline.turn(saying_all(ToolMessage(call.id, "yes"), tools=(LOOKUP,))) as turn:
+            assert [await anext(turn), await anext(turn)][1] == TextDelta("half")
+        await until(lambda: pipeline.turns_running == 0)
+        await events_of(pipeline, saying_all(ToolMessage(call.id, "yes"), UserMessage("never mind")))
+    assert sent(chat) == ["User look", "Assi ", "Tool yes", "Assi half", "User never mind"]
+
+
+async def test_results_from_before_the_session_are_left_out_when_the_user_goes_on() -> None:
+    chat = ChatUnderTest()
+    brought = AssistantMessage(None, (ToolCall("call_x", "lookup", "{}"),))
+    async with chat.running(saying("hello"), saying("ok")) as pipeline:
+        await events_of(pipeline, asking("hi"))
+        request = saying_all(UserMessage("old"), brought, ToolMessage("call_x", "r"), UserMessage("so?"))
+        await events_of(pipeline, request)
+    assert sent(chat) == ["User hi", "Assi hello", "User so?"]
+
+
+async def test_results_of_nobodys_calls_are_refused_also_when_the_user_goes_on() -> None:
+    chat = ChatUnderTest()
+    async with chat.running(saying("hello")) as pipeline:
+        await events_of(pipeline, asking("hi"))
+        with pytest.raises(InputError) as refused:
+            await events_of(pipeline, saying_all(ToolMessage("call_x", "r"), UserMessage("so?")))
     assert refused.value.param == "messages[0].tool_call_id"
 
 

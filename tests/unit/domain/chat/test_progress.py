@@ -246,3 +246,32 @@ def test_before_its_first_round_nothing_is_heard_or_said() -> None:
 def test_what_the_provider_says_of_its_service_is_kept() -> None:
     kept = progress(UsageReported(Usage(1, 1, known=True), service_tier="flex", fingerprint="fp_1"))
     assert (kept.service_tier, kept.fingerprint) == ("flex", "fp_1")
+
+
+def test_a_refusal_that_is_cut_short_is_kept() -> None:
+    cut = progress(RefusalDelta("I can"))
+    cut.cut_short()
+    assert cut.messages == [AssistantMessage(refusal="I can")]
+    assert cut.answers == (AssistantMessage(refusal="I can"),)
+
+
+@pytest.mark.parametrize("heard", ["One mo", ""])
+def test_of_the_words_before_a_clients_call_only_those_heard_are_kept(heard: str) -> None:
+    over = progress(TextDelta("One moment."), LOOKUP_CALL, ChoiceFinished("tool_calls"))
+    step = next_step(STATE, over.output())
+    assert isinstance(step, HandOver)
+    over.handed_over(step.stored, step.sent, ())
+    over.heard(heard)
+    (stored,), (answer,) = over.messages, over.answers
+    assert isinstance(stored, AssistantMessage)
+    assert (stored.content, stored.tool_calls) == (heard or None, answer.tool_calls)
+    assert answer.content == (heard or None)
+
+
+@pytest.mark.parametrize("reason", ["length", "content_filter"])
+def test_a_clients_call_that_was_cut_off_says_so(reason: FinishReason) -> None:
+    over = progress(LOOKUP_CALL, ChoiceFinished(reason))
+    step = next_step(STATE, over.output())
+    assert isinstance(step, HandOver)
+    over.handed_over(step.stored, step.sent, ())
+    assert over.finish == (reason,)

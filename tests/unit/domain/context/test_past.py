@@ -3,7 +3,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cozy_domain.context.past import NO_ANSWER, Past, answered, exchanges, goes_on, last_said
+from cozy_domain.context.past import NO_ANSWER, Past, answered, exchanges, last_said, results_of, resumed
 from cozy_domain.messages import AssistantMessage, Message, SystemMessage, ToolCall, ToolMessage, UserMessage
 from cozy_domain.sessions.session import PastTurn
 from tests.unit.domain.context import givens
@@ -48,10 +48,38 @@ def test_missing_results_stand_before_the_next_message_and_at_the_end() -> None:
     assert answered((CALLS, result("a"), ASKED, CALLS)) == (CALLS, result("a"), none[1], ASKED, CALLS, *none)
 
 
-def test_new_messages_go_on_when_the_first_is_a_result() -> None:
-    assert goes_on((result("a"), ASKED))
-    assert not goes_on((ASKED, result("a")))
-    assert not goes_on(())
+def test_new_messages_answer_the_calls_that_they_begin_with() -> None:
+    assert results_of((result("a"), result("b"), ASKED, result("c"))) == ("a", "b")
+    assert results_of((ASKED, result("a"))) == results_of(()) == ()
+
+
+def test_an_exchange_that_is_answered_late_stands_last() -> None:
+    before = exchanges([turn(1, ASKED, CALLS), spoken(2)])
+    past, present = resumed(before, (result("a"), result("b")))
+    assert [it.last for it in past] == [2]
+    assert present == (ASKED, CALLS, result("a"), result("b"))
+
+
+def test_a_turn_that_answered_late_joins_the_exchange_that_asked() -> None:
+    found = exchanges([turn(1, ASKED, CALLS), spoken(2), turn(3, result("a"), result("b"), DONE)])
+    assert [it.last for it in found] == [2, 3]
+    assert found[1].messages == (ASKED, CALLS, result("a"), result("b"), DONE)
+
+
+def test_results_that_come_again_ask_for_another_answer() -> None:
+    before = exchanges([turn(1, ASKED, CALLS, result("b")), turn(2, result("a"), DONE)])
+    assert resumed(before, (result("a", "new"),))[1] == (ASKED, CALLS, result("b"), result("a", "new"))
+
+
+def test_results_that_come_again_with_more_words_change_nothing_that_was_said() -> None:
+    before = exchanges([turn(1, ASKED, CALLS), turn(2, result("a"), result("b"), DONE)])
+    new = (result("a"), result("b"), ASKED)
+    assert resumed(before, new)[1] == (ASKED, CALLS, result("a"), result("b"), DONE, ASKED)
+
+
+def test_results_of_nobodys_calls_are_left_out() -> None:
+    before = exchanges([spoken(1)])
+    assert resumed(before, (result("x"), ASKED)) == (before, (ASKED,))
 
 
 def test_the_last_run_of_the_user_begins_behind_everything_else() -> None:

@@ -263,8 +263,8 @@ def test_results_and_a_new_question_are_parted_by_the_block() -> None:
     assert roles(built(gathered=Gathered(history=(waiting,)), new=new)) == "suatbu"
 
 
-def test_results_without_any_history_are_passed_on() -> None:
-    assert roles(built(new=(ToolMessage(tool_call_id="call-1", content="yes"),))) == "sbt"
+def test_results_of_calls_that_nobody_made_do_not_reach_the_model() -> None:
+    assert roles(built(new=(ToolMessage(tool_call_id="call-1", content="yes"), user("So?")))) == "sbu"
 
 
 # Stateless calls

@@ -42,7 +42,10 @@ class _BoundedHttp(HttpToolsProtocol):
     _head_bytes = 0
     """As they come over the wire, while the end of the headers has not."""
     _parsed_bytes = 0
-    _refused = False
+    _unanswered = 0
+    """Requests that the application has, or will have when those before them are answered."""
+    _refusal: bytes | None = None
+    """The last thing to be said on this connection; what comes in after it was due is not read."""
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as uvicorn has it
         super().connection_made(transport)
@@ -54,7 +57,7 @@ class _BoundedHttp(HttpToolsProtocol):
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
-        if self._refused:
+        if self._refusal is not None:
             return
         if self._in_headers:
             self._head_bytes += len(data)
@@ -77,25 +80,32 @@ class _BoundedHttp(HttpToolsProtocol):
         super().on_header(name, value)
 
     def on_headers_complete(self) -> None:
-        if self._refused:
+        if self._refusal is not None:
             return
-        self._in_headers = False
-        self._head_bytes = 0
         if self._parsed_bytes > self.limits.header_bytes:
             self._refuse(_too_large(self.limits))
             return
+        self._in_headers = False
+        self._head_bytes = 0
+        self._unanswered += 1
         self._expect(self.limits.body_s, self._body_late)
         super().on_headers_complete()
 
     def on_body(self, body: bytes) -> None:
-        if not self._refused:
+        if self._refusal is None:
             super().on_body(body)
 
     def on_message_complete(self) -> None:
         self._settle()
         self._in_headers = True
-        if not self._refused:
+        if self._refusal is None:
             super().on_message_complete()
+
+    def on_response_complete(self) -> None:
+        self._unanswered -= 1
+        super().on_response_complete()
+        if self._refusal is not None:
+            self._part()
 
     def pause_writing(self) -> None:
         super().pause_writing()
@@ -130,12 +140,31 @@ class _BoundedHttp(HttpToolsProtocol):
         self._refuse(_late("body"))
 
     def _refuse(self, problem: Problem) -> None:
-        """Answers when nothing of another answer is on its way, and closes."""
-        self._refused = True
+        """Answers as the last one, after those under way, and closes."""
+        if self._refusal is not None:
+            return
         self._settle()
-        under_way = getattr(self.cycle, "response_started", False) and not self.cycle.response_complete
-        if not under_way:
-            self.transport.write(_rendered(problem))
+        self._refusal = _rendered(problem)
+        if not self._in_headers:
+            self._give_up_newest()
+        self._part()
+
+    def _give_up_newest(self) -> None:
+        """Its body will never be whole: the application sees that the client has gone, if it was to see it at all."""
+        if self.cycle.response_started:  # another answer would be taken for that to the next request
+            self._refusal = b""
+            self._unanswered = 0
+            return
+        if self.pipeline and self.pipeline[0][0] is self.cycle:
+            self.pipeline.popleft()
+        self._unanswered -= 1
+        self.cycle.disconnected = True
+        self.cycle.message_event.set()
+
+    def _part(self) -> None:
+        if self._unanswered or self.transport.is_closing():
+            return
+        self.transport.write(self._refusal or b"")
         self.transport.close()
 
 

@@ -14,7 +14,7 @@ from tests.fixtures.fake_openai import FakeOpenAI
 from tests.fixtures.server import Running, container_for, running, settings_for, with_fake
 
 HEADER_S = 0.4
-BODY_S = 0.5
+BODY_S = 0.2
 KEEP_ALIVE_S = 0.3
 SEND_S = 0.3
 MARGIN_S = 3.0
@@ -113,6 +113,7 @@ async def test_a_body_that_never_ends_is_cut_wherever_it_goes(strict: Running, p
         writer.write(head.encode() + b"{")
         answer = await everything(reader, BODY_S)
     assert answer.split()[1] in (b"404", b"408")
+    assert answer.count(b"HTTP/1.1") == 1
 
 
 @pytest.mark.parametrize("in_pieces", [False, True])
@@ -141,6 +142,37 @@ async def test_what_is_not_http_is_400_in_our_shape(strict: Running, request_: b
     async with connection(strict) as (reader, writer):
         writer.write(request_)
         assert status_and_error(await everything(reader, HEADER_S)) == (400, "malformed_request")
+
+
+POST_CHUNKS = b"POST /v1/chat/completions HTTP/1.1\r\nHost: 127.0.0.1\r\nTransfer-Encoding: chunked\r\n\r\n"
+
+
+@pytest.mark.parametrize(
+    ("second", "said"),
+    [
+        (b"NONSENSE\r\n\r\n", (400, "malformed_request")),
+        (GET + b"X: " + b"a" * 4_000 + b"\r\n\r\n", (431, "headers_too_large")),
+        (POST_CHUNKS + b"zz\r\n", (400, "malformed_request")),
+    ],
+    ids=["no HTTP", "large headers", "a broken chunk"],
+)
+async def test_a_bad_second_request_is_refused_after_the_answer_to_the_first(
+    strict: Running, second: bytes, said: tuple[int, str]
+) -> None:
+    async with connection(strict) as (reader, writer):
+        writer.write(GET + b"\r\n" + second)
+        answer = await everything(reader, KEEP_ALIVE_S)
+    first, _, rest = answer.partition(b'{"status":"ok"}')
+    assert first.startswith(b"HTTP/1.1 200")
+    assert status_and_error(rest) == said
+
+
+async def test_a_bad_request_waits_for_all_answers_before_it(strict: Running) -> None:
+    async with connection(strict) as (reader, writer):
+        writer.write((GET + b"\r\n") * 3 + b"NONSENSE\r\n\r\n")
+        answer = await everything(reader, HEADER_S)
+    statuses = [part.split()[0] for part in answer.split(b"HTTP/1.1 ")[1:]]
+    assert statuses == [b"200", b"200", b"200", b"400"]
 
 
 async def test_a_length_beside_chunks_smuggles_nothing(strict: Running) -> None:

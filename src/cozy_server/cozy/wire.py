@@ -15,20 +15,18 @@ class OwnerQuery(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     user_id: UserId | None = None
 
 
-class SessionsQuery(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class SessionsQuery(OwnerQuery, frozen=True, forbid_unknown_fields=True):
     """``after`` is ``next`` of the page before."""
 
     limit: Annotated[int, Meta(ge=1, le=100)] = 20
     after: str | None = None
-    user_id: UserId | None = None
 
 
-class MessagesQuery(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class MessagesQuery(OwnerQuery, frozen=True, forbid_unknown_fields=True):
     """``after`` is ``next`` of the page before."""
 
     limit: Annotated[int, Meta(ge=1, le=1000)] = 100
     after: Annotated[str, Meta(pattern=r"^[0-9]{1,15}\.[0-9]{1,15}$(?!\n)")] | None = None
-    user_id: UserId | None = None
 
 
 class SessionChange(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

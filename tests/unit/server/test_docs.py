@@ -83,9 +83,9 @@ def test_what_is_posted_and_asked_for_is_described(described: dict[str, Any]) ->
     parameters = found["get /v1/cozy/sessions/{session_id}/messages"]["parameters"]
     assert [(it["name"], it["in"]) for it in parameters] == [
         ("session_id", "path"),
+        ("user_id", "query"),
         ("limit", "query"),
         ("after", "query"),
-        ("user_id", "query"),
     ]
 
 

@@ -82,8 +82,8 @@ class _BoundedHttp(HttpToolsProtocol):
     def on_headers_complete(self) -> None:
         if self._refusal is not None:
             return
-        if self._parsed_bytes > self.limits.header_bytes:
-            self._refuse(_too_large(self.limits))
+        if problem := self._wrong_with_headers():
+            self._refuse(problem)
             return
         self._in_headers = False
         self._head_bytes = 0
@@ -120,6 +120,21 @@ class _BoundedHttp(HttpToolsProtocol):
 
     def send_400_response(self, msg: str) -> None:  # noqa: ARG002  # uvicorn's text; ours has the usual shape
         self._refuse(_problem("malformed_request", "This is not a valid HTTP request."))
+
+    def _wrong_with_headers(self) -> Problem | None:
+        """Beside their size, what a proxy in front may read otherwise than we do (RFC 9112, sections 3.2 and 6.1)."""
+        if self._parsed_bytes > self.limits.header_bytes:
+            return _too_large(self.limits)
+        if len(self._values(b"host")) > 1:
+            return _problem("malformed_request", "The request has more than one Host header.")
+        codings = self._values(b"transfer-encoding")
+        if codings and [coding.strip().lower() for coding in codings] != [b"chunked"]:
+            said = "The request has a Transfer-Encoding other than chunked."
+            return _problem("malformed_request", said)
+        return None
+
+    def _values(self, header: bytes) -> list[bytes]:
+        return [value for name, value in self.headers if name == header]
 
     def _expect(self, within_s: float, otherwise: Callable[[], None]) -> None:
         self._settle()

@@ -175,6 +175,23 @@ async def test_a_bad_request_waits_for_all_answers_before_it(strict: Running) ->
     assert statuses == [b"200", b"200", b"200", b"400"]
 
 
+@pytest.mark.parametrize(
+    "header",
+    [
+        b"Host: evil.com",
+        b"Transfer-Encoding: gzip, chunked",
+        b"Transfer-Encoding: gzip\r\nTransfer-Encoding: chunked",
+        b"Transfer-Encoding: chunked, chunked",
+        b"Transfer-Encoding: identity",
+    ],
+    ids=["a second Host", "compressed", "compressed in two lines", "chunked twice", "identity"],
+)
+async def test_what_a_proxy_may_read_otherwise_is_refused(strict: Running, header: bytes) -> None:
+    async with connection(strict) as (reader, writer):
+        writer.write(GET + header + b"\r\n\r\n0\r\n\r\n")
+        assert status_and_error(await everything(reader, HEADER_S)) == (400, "malformed_request")
+
+
 async def test_a_length_beside_chunks_smuggles_nothing(strict: Running) -> None:
     async with connection(strict) as (reader, writer):
         writer.write(

@@ -10,6 +10,7 @@ A route is open to every caller unless it says otherwise: `PUBLIC` needs no cred
 
 import ipaddress
 import logging
+import re
 from collections import OrderedDict
 from collections.abc import Mapping
 from datetime import UTC, datetime
@@ -42,6 +43,7 @@ MOST_REMEMBERED = 1_024
 AUDIT_EVERY_NS = 1_000_000_000
 """Of refusals for the same reason at the same route one a second is audited: the log must not be what a flood fills."""
 
+_HOST = re.compile(r"(?:(?P<name>localhost|[0-9.]+)|\[(?P<bracketed>[0-9a-f]*:[0-9a-f:.]*)\])(?::[0-9]+)?")
 _log = logging.getLogger(__name__)
 _NOBODYS = ApiKey(
     id=UUID(int=0),
@@ -201,12 +203,12 @@ def caller_of_request(request: Request[Any, Any, Any]) -> Caller:
 
 def is_loopback(host: str) -> bool:
     """Whether a Host header names this machine to itself: ``localhost``, ``127.0.0.0/8`` or ``[::1]``, with any port."""
-    name = host.lower()
-    name = name[1:].partition("]")[0] if name.startswith("[") else name.partition(":")[0]
-    if name == "localhost":
-        return True
+    match = _HOST.fullmatch(host.lower())
+    if match is None:
+        return False
+    name = match["name"] or match["bracketed"]
     try:
-        return ipaddress.ip_address(name).is_loopback
+        return name == "localhost" or ipaddress.ip_address(name).is_loopback
     except ValueError:
         return False
 

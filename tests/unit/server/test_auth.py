@@ -217,13 +217,36 @@ def test_names_of_this_machine_are_loopback(host: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "host", ["8.8.8.8", "10.0.0.1:80", "[::]", "[2001:db8::1]", "localhost.", "[", ":80"]
+    "host",
+    [
+        "8.8.8.8",
+        "10.0.0.1:80",
+        "[::]",
+        "[2001:db8::1]",
+        "localhost.",
+        "[",
+        ":80",
+        "localhost:evil.com",
+        "localhost:80:evil.com",
+        "localhost:٨٠",
+        "localhost\n",
+        "127.0.0.1:80@evil.com",
+        "127.0.0.1.evil.com",
+        "[::1]evil.com",
+        "[::1]:80.evil.com",
+        "[localhost]x",
+        "[localhost]",
+        "[127.0.0.1]",
+        "[::1",
+        "::1",
+        "127.1",
+    ],
 )
 def test_other_names_are_not_loopback(host: str) -> None:
     assert not is_loopback(host)
 
 
-@given(st.text(max_size=60))
+@given(st.text(max_size=60) | st.from_regex(r"\[?(localhost|127.0.0.1|::1)\]?:?.*"))
 def test_any_host_header_gets_an_answer(host: str) -> None:
     assert is_loopback(host) in (True, False)
 

@@ -161,10 +161,17 @@ class ChatAnswer:
     summary="Create a chat completion",
     responses={
         200: ResponseSpec(
-            ChatCompletion, description="The answer; with `stream: true` chunks as server-sent events."
+            ChatCompletion,
+            description="The answer; with `stream: true` chunks as server-sent events.",
+            generate_examples=False,  # they would be random words, and others at each start
         )
     },
-    opt={"body": ChatCompletionIn},
+    opt={
+        "body": ChatCompletionIn,
+        "headers": {
+            "Idempotency-Key": "1-255 visible ASCII characters: the same request is answered once in 24 h."
+        },
+    },
     tags=["OpenAI"],
 )
 async def create_chat_completion(
@@ -193,11 +200,14 @@ routes: list[HTTPRouteHandler] = [create_chat_completion]
 def idempotency_of(headers: Headers, body: bytes) -> IdempotencyKey | None:
     """
     Raises:
-        InputError: the header is there and is not 1-255 visible ASCII characters.
+        InputError: the header is there twice, or is not 1-255 visible ASCII characters.
     """
-    key = headers.get("idempotency-key")
-    if key is None:
+    keys = headers.getall("idempotency-key", [])
+    if not keys:
         return None
+    if len(keys) > 1:
+        raise InputError("'Idempotency-Key' was sent more than once.", param="Idempotency-Key")
+    key = keys[0]
     if not _IDEMPOTENCY_KEY.fullmatch(key):
         raise InputError("'Idempotency-Key' must be 1-255 visible ASCII characters.", param="Idempotency-Key")
     return IdempotencyKey(f"POST {PATH}", key, sha256(body).hexdigest())

@@ -5,6 +5,7 @@ from typing import Any
 
 import msgspec
 import pytest
+from litestar.datastructures import Headers
 
 from cozy_domain.access.caller import Caller
 from cozy_domain.chat.events import ChatEvent, ToolRan, TurnEnded
@@ -17,6 +18,7 @@ from cozy_domain.errors import (
 from cozy_domain.messages import FinishReason, UserMessage
 from cozy_domain.models.deltas import RefusalDelta, TextDelta, TokenLogprob, ToolCallDelta
 from cozy_domain.sessions.turn import TurnOutcome
+from cozy_server.openai.chat import idempotency_of
 from tests.unit.server.scripted_chat import SESSION, TURN, Client, ScriptedChat, app_with, ended, started
 
 PATH = "/v1/chat/completions"
@@ -428,6 +430,14 @@ async def test_an_idempotency_key_of_another_form_is_refused(key: str) -> None:
     client = await ask(ScriptedChat(started(), ended()), {"idempotency-key": key})
     error = msgspec.json.decode(client.body)["error"]
     assert (client.status, error["param"]) == (400, "Idempotency-Key")
+
+
+@pytest.mark.parametrize("second", [b"k-1", b"k-2"])
+def test_a_second_idempotency_key_is_refused_by_name(second: bytes) -> None:
+    headers = Headers([(b"idempotency-key", b"k-1"), (b"idempotency-key", second)])
+    with pytest.raises(InputError, match="more than once") as refused:
+        idempotency_of(headers, b"{}")
+    assert refused.value.param == "Idempotency-Key"
 
 
 async def test_metadata_comes_back_and_unknown_fields_are_named_in_the_log(

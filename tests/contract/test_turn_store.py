@@ -344,6 +344,48 @@ class TurnStoreContract(ABC):
         (stored,) = await stores.sessions.messages(ANNA, session_id(1), 10)
         assert stored.message == said
 
+    async def test_half_a_character_is_replaced_wherever_it_stands(self, stores: Stores) -> None:
+        call = ToolCall("c\ud83d", "f", '{"a":"\ud83d"}')
+        said = (
+            AssistantMessage(None, (call,)),
+            ToolMessage("c\ud83d", "\ude00"),
+            AssistantMessage("a\ud83d"),
+        )
+        outcome = TurnOutcome(finish=("stop",), answers=said[-1:], service_tier="\ud83d", error="\ud83d")
+        await stores.turns.open(opened(1, session=1, key=KEY, messages=(UserMessage("\ud83d?", "\ude00"),)))
+        await stores.turns.close(closed(1, messages=said, outcome=outcome, title="\ud83d\ude00 \ude00"))
+        (past,) = await stores.history.turns(ANNA, session_id(1), 0, 9)
+        assert past.messages == (
+            UserMessage("\ufffd?", "\ufffd"),
+            AssistantMessage(None, (ToolCall("c\ufffd", "f", '{"a":"\ufffd"}'),)),
+            ToolMessage("c\ufffd", "\ufffd"),
+            AssistantMessage("a\ufffd"),
+        )
+        session = await stores.history.session(ANNA, session_id(1))
+        assert session is not None
+        assert session.title == "\U0001f600 \ufffd"
+        again = await stores.turns.open(opened(2, session=1, key=KEY))
+        assert isinstance(again, AlreadyFinished)
+        kept = again.record.outcome
+        assert (kept.answers, kept.service_tier, kept.error) == (past.messages[-1:], "\ufffd", "\ufffd")
+
+    async def test_a_round_waits_for_calls_whose_ids_held_half_a_character(self, stores: Stores) -> None:
+        call = ToolCall("c\ud83d", "f", "{}")
+        await stores.turns.open(opened(1))
+        messages = (AssistantMessage(None, (call,)),)
+        await stores.turns.close(closed(1, state="waiting", messages=messages, waiting_for=("c\ud83d",)))
+        waiting = await stores.history.waiting_round(ANNA, ("c\ufffd",), at(0))
+        assert waiting is not None
+        assert waiting.turn == turn_id(1)
+
+    async def test_half_a_character_in_one_checkpoint_does_not_lose_the_others(self, stores: Stores) -> None:
+        await stores.turns.open(opened(1, session=1))
+        await stores.turns.open(opened(2, session=1))
+        await stores.turns.checkpoint(((turn_id(1), "a\ud83d"), (turn_id(2), "b")), at(20))
+        await stores.turns.reap(at(20))
+        past = await stores.history.turns(ANNA, session_id(1), 0, 9)
+        assert [turn.messages[-1] for turn in past] == [AssistantMessage("a\ufffd"), AssistantMessage("b")]
+
 
 class TestInMemoryTurnStore(TurnStoreContract):
     @pytest.fixture

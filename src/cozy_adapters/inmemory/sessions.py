@@ -19,6 +19,7 @@ from cozy_domain.sessions.session import (
     last_round,
     message_id,
 )
+from cozy_domain.sessions.storable import storable
 from cozy_domain.sessions.turn import (
     IDEMPOTENCY_KEPT,
     AlreadyFinished,
@@ -44,6 +45,7 @@ class InMemoryTurnStore:
 
     async def open(self, turn: TurnOpened) -> Opening:
         self._all.check()
+        turn = storable(turn)
         known = owned(self._all, turn.owner.id, turn.session) if turn.session else None
         earlier = self._holder(turn)
         if earlier:
@@ -61,11 +63,12 @@ class InMemoryTurnStore:
         for turn, text in turns:
             cell = self._all.turns.get(turn)
             if cell and cell.state == "started":
-                cell.checkpoint = text
+                cell.checkpoint = storable(text)
                 cell.lease_until = lease_until
 
     async def close(self, turn: TurnClosed) -> None:
         self._all.check()
+        turn = storable(turn)
         cell = self._all.turns.get(turn.turn)
         if cell is None or cell.opened.owner.id != turn.owner.id:
             raise MissingError("no such turn")

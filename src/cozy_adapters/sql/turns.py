@@ -15,6 +15,7 @@ from cozy_domain.audit.events import AuditRecord
 from cozy_domain.errors import MissingError, StorageConflictError
 from cozy_domain.ids import TurnId
 from cozy_domain.messages import AssistantMessage
+from cozy_domain.sessions.storable import storable
 from cozy_domain.sessions.turn import Opening, ReapedTurn, TurnClosed, TurnOpened, TurnOutcome
 
 _STARTED = turns.c.state == literal_column("'started'")
@@ -87,16 +88,16 @@ class SqlTurnStore:
 
     async def open(self, turn: TurnOpened) -> Opening:
         try:
-            return await self._database.write(open_turn, turn)
+            return await self._database.write(open_turn, storable(turn))
         except StorageConflictError:
             raise StorageConflictError("a turn with this id was opened before") from None
 
     async def checkpoint(self, turns: tuple[tuple[TurnId, str], ...], lease_until: datetime) -> None:
         if turns:
-            await self._database.write(_checkpoint, turns, lease_until)
+            await self._database.write(_checkpoint, storable(turns), lease_until)
 
     async def close(self, turn: TurnClosed) -> None:
-        await self._database.write(_close, turn)
+        await self._database.write(_close, storable(turn))
 
     async def reap(
         self, now: datetime, recorded: Callable[[ReapedTurn], AuditRecord] | None = None

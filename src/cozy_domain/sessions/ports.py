@@ -14,7 +14,7 @@ from cozy_domain.sessions.turn import Opening, ReapedTurn, TurnClosed, TurnOpene
 
 
 class TurnStore(Protocol):
-    """Writes turns."""
+    """Writes turns. Half a surrogate pair, in whatever text, is stored as U+FFFD (see `storable`)."""
 
     async def open(self, turn: TurnOpened) -> Opening:
         """Stores the turn as ``started`` with its messages, and creates the session when it is new.

@@ -84,7 +84,8 @@ class LimitError(CozyError):
 
 
 class ProviderError(CozyError):
-    """``retry_after_s`` is the provider's own wish, ``billed`` whether it may already have charged for the work."""
+    """``retry_after_s`` is the provider's own wish, ``billed`` whether it may already have charged for the work,
+    ``retried`` whether the chain's one retry is spent on it."""
 
     default_code = "provider_error"
 
@@ -103,6 +104,7 @@ class ProviderError(CozyError):
         self.provider = provider
         self.retry_after_s = retry_after_s
         self.billed = billed
+        self.retried = False
 
 
 class ProviderTimeoutError(ProviderError):

@@ -293,7 +293,7 @@ def _retry_after_s(error: CozyError) -> float | None:
 def _is_final(error: CozyError, wait_s: float | None) -> bool:
     """Whether an SDK must not send it again by itself: the money is spent, or the chain of models was retried here."""
     if isinstance(error, errors.ProviderError):
-        return error.billed or not error.retryable or wait_s is None
+        return error.billed or error.retried or not error.retryable or wait_s is None
     if isinstance(error, errors.LimitError):
         return error.code == "insufficient_quota"
     return not error.retryable and _row(error).status >= 500

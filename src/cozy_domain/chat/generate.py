@@ -129,6 +129,7 @@ class Generation:
             except ProviderError as error:
                 self._note_failure(model, error)
                 last = error
+                last.retried = retried
             others_left = any(map(self._may_be_asked, remaining[1:]))
             match decide(last, retried=retried, others_left=others_left):
                 case RetrySame(after_s=pause):

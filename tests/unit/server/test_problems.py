@@ -177,6 +177,8 @@ def test_what_was_retried_or_billed_is_not_sent_again() -> None:
     assert problem_of(retried, request=None).headers == {"x-should-retry": "false"}
     assert "x-should-retry" not in problem_of(later, request=None).headers
     assert problem_of(billed, request=None).headers["x-should-retry"] == "false"
+    later.retried = True
+    assert problem_of(later, request=None).headers["x-should-retry"] == "false"
 
 
 def test_a_store_that_is_away_is_503_with_a_time() -> None:

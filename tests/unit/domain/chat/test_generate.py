@@ -101,6 +101,11 @@ async def test_models_are_asked_in_their_order_and_only_one_of_them_twice() -> N
     assert now() == 0.25
 
 
+async def test_an_error_tells_whether_the_retry_was_spent_on_it() -> None:
+    assert (await failing(Asking(gone(), gone())(A))).retried
+    assert not (await failing(Asking(gone(billed=True))(A))).retried
+
+
 async def test_the_last_failure_is_the_one_told() -> None:
     asking = Asking(gone(), silent(), refusing())
     error = await failing(asking(A, B))

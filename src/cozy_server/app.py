@@ -18,9 +18,7 @@ from cozy_server import docs, health
 from cozy_server.auth import PUBLIC, Gate, caller_of_request
 from cozy_server.container import Container
 from cozy_server.cozy import sessions
-from cozy_server.cozy.wire import MessagesQuery, OwnerQuery, SessionChange, SessionsQuery
 from cozy_server.openai import chat, models
-from cozy_server.openai.wire.request import ChatCompletionIn
 from cozy_server.problems import EXCEPTION_HANDLERS, Stamp, errors_page
 from cozy_server.upkeep import upkeep
 
@@ -30,15 +28,6 @@ ROUTES: tuple[HTTPRouteHandler, ...] = (
     *sessions.routes,
     *health.routes,
 )
-TAKEN: docs.Operations = {
-    "POST /v1/chat/completions": docs.Taken(body=ChatCompletionIn),
-    "GET /v1/cozy/sessions": docs.Taken(query=SessionsQuery),
-    "GET /v1/cozy/sessions/{session_id}": docs.Taken(query=OwnerQuery),
-    "PATCH /v1/cozy/sessions/{session_id}": docs.Taken(body=SessionChange, query=OwnerQuery),
-    "DELETE /v1/cozy/sessions/{session_id}": docs.Taken(query=OwnerQuery),
-    "GET /v1/cozy/sessions/{session_id}/messages": docs.Taken(query=MessagesQuery),
-}
-"""For the OpenAPI document."""
 
 
 def create_app(container: Container) -> Litestar:
@@ -46,8 +35,8 @@ def create_app(container: Container) -> Litestar:
     app = Litestar(
         [
             *ROUTES,
-            *docs.routes(TAKEN),
-            *(docs.development_routes(TAKEN) if container.development() else ()),
+            *docs.routes,
+            *(docs.development_routes if container.development() else ()),
             Router("/", route_handlers=[errors_page], opt=PUBLIC),
         ],
         dependencies={

@@ -65,25 +65,25 @@ def openapi_config() -> OpenAPIConfig:
 
 
 class Taken(msgspec.Struct, frozen=True):
-    """What an operation takes besides its path: a JSON body, and query parameters as the fields of a Struct. The handlers
-    read both themselves, strictly, so Litestar does not know of them."""
+    """What an operation takes besides its path, as its handler's ``opt`` says: a JSON body, query parameters as the fields
+    of a Struct, headers by name with what they are for. Handlers read these themselves, strictly, so Litestar does not know
+    of them."""
 
     body: type | None = None
     query: type[msgspec.Struct] | None = None
+    headers: Mapping[str, str] = {}
 
 
-Operations = Mapping[str, Taken]
-"""By method and path: ``GET /v1/cozy/sessions``."""
-
-
-def document(app: Litestar, taken: Operations) -> Json:
+def document(app: Litestar) -> Json:
     """The OpenAPI document of ``app``: what Litestar knows, what the operations take, and the errors as they are."""
     generated = app.openapi_schema.to_schema()
+    handlers = _handlers(app)
+    taken = {name: _taken(handler) for name, handler in handlers.items()}
     bodies = [it.body for it in taken.values() if it.body]
     schemas, components = msgspec.json.schema_components([*bodies, ErrorBody], ref_template=_REFERENCE)
     references = dict(zip(bodies, schemas, strict=False))
     known = {**generated["components"].get("schemas", {}), **components, "Error": _ERROR}
-    public = _public(app)
+    public = {name for name, handler in handlers.items() if handler.opt.get("access") == PUBLIC["access"]}
 
     def described(name: str, operation: Json) -> Json:
         inputs = _inputs(operation, taken.get(name, Taken()), references)
@@ -96,25 +96,21 @@ def document(app: Litestar, taken: Operations) -> Json:
     return {**generated, "components": {**generated["components"], "schemas": known}, "paths": paths}
 
 
-def routes(taken: Operations) -> tuple[HTTPRouteHandler, ...]:
-    """`/openapi.json`."""
-
-    @get("/openapi.json", media_type=MediaType.JSON, include_in_schema=False, sync_to_thread=False)
-    def openapi_json(request: Request[Any, Any, Any]) -> bytes:
-        return msgspec.json.encode(document(request.app, taken))
-
-    return (openapi_json,)
+@get("/openapi.json", media_type=MediaType.JSON, include_in_schema=False, sync_to_thread=False)
+def openapi_json(request: Request[Any, Any, Any]) -> bytes:
+    """The document for machines."""
+    return msgspec.json.encode(document(request.app))
 
 
-def development_routes(taken: Operations) -> tuple[HTTPRouteHandler, ...]:
-    """`/docs`."""
+@get("/docs", media_type=MediaType.HTML, include_in_schema=False, sync_to_thread=False)
+def docs_page(request: Request[Any, Any, Any]) -> Response[str]:
+    """The document for people."""
+    headers = {"content-security-policy": _POLICY, "x-content-type-options": "nosniff"}
+    return Response(html(document(request.app)), headers=headers)
 
-    @get("/docs", media_type=MediaType.HTML, include_in_schema=False, sync_to_thread=False)
-    def docs_page(request: Request[Any, Any, Any]) -> Response[str]:
-        headers = {"content-security-policy": _POLICY, "x-content-type-options": "nosniff"}
-        return Response(html(document(request.app, taken)), headers=headers)
 
-    return (docs_page,)
+routes: tuple[HTTPRouteHandler, ...] = (openapi_json,)
+development_routes: tuple[HTTPRouteHandler, ...] = (docs_page,)
 
 
 def html(described: Json) -> str:
@@ -164,24 +160,36 @@ def _inputs(operation: Json, taken: Taken, references: Mapping[type, Json]) -> J
     if taken.body:
         content = {"application/json": {"schema": references[taken.body]}}
         inputs["requestBody"] = {"required": True, "content": content}
-    if taken.query:
-        schema = msgspec.json.schema(taken.query)["$defs"][taken.query.__name__]
-        inputs["parameters"] = [
-            *operation.get("parameters", ()),
-            *({"name": name, "in": "query", "schema": it} for name, it in schema["properties"].items()),
-        ]
+    inputs["parameters"] = [*operation.get("parameters", ()), *_query(taken), *_headers(taken)]
     return inputs
 
 
-def _public(app: Litestar) -> frozenset[str]:
-    """The operations that ask for no credential."""
-    return frozenset(
-        f"{method} {route.path_format}"
+def _query(taken: Taken) -> Iterator[Json]:
+    if taken.query:
+        schema = msgspec.json.schema(taken.query)["$defs"][taken.query.__name__]
+        yield from ({"name": name, "in": "query", "schema": it} for name, it in schema["properties"].items())
+
+
+def _headers(taken: Taken) -> Iterator[Json]:
+    text = {"type": "string"}
+    for name, told in taken.headers.items():
+        yield {"name": name, "in": "header", "description": told, "schema": text}
+
+
+def _taken(handler: HTTPRouteHandler) -> Taken:
+    return msgspec.convert(
+        {name: it for name, it in handler.opt.items() if name in Taken.__struct_fields__}, Taken
+    )
+
+
+def _handlers(app: Litestar) -> Mapping[str, HTTPRouteHandler]:
+    """By method and path: ``GET /v1/cozy/sessions``."""
+    return {
+        f"{method} {route.path_format}": handler
         for route in app.routes
         if isinstance(route, HTTPRoute)
         for method, (handler, _) in route.route_handler_map.items()
-        if handler.opt.get("access") == PUBLIC["access"]
-    )
+    }
 
 
 def _operations(item: Json) -> Iterator[tuple[str, Json]]:

@@ -1,31 +1,58 @@
 """The OpenAPI document and its page, of the real application."""
 
 import re
+from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
+from jsonschema import Draft202012Validator
 from litestar import Litestar
 from litestar.routes import HTTPRoute
+from litestar.testing import TestClient
 
 from cozy_server import docs
-from cozy_server.app import TAKEN, create_app
+from cozy_server.app import create_app
 from cozy_server.container import Container
-from cozy_server.settings.tree import DataSettings, Settings
+from cozy_server.settings.tree import DataSettings, ModelSettings, Settings
 
 METHODS = {"get", "post", "put", "patch", "delete"}
+OPERATION = {
+    "tags",
+    "summary",
+    "description",
+    "operationId",
+    "parameters",
+    "requestBody",
+    "responses",
+    "deprecated",
+    "security",
+}
+SESSION = "01890000-0000-7000-8000-000000000002"
 
 
 @pytest.fixture
 def app(tmp_path: Path) -> Litestar:
-    settings = Settings(data=DataSettings(folder=str(tmp_path)))
+    settings = Settings(data=DataSettings(folder=str(tmp_path)), models=ModelSettings(default="offline"))
     return create_app(Container(settings=settings, audit_key=b"k" * 32, development=True))
 
 
 @pytest.fixture
+def client(app: Litestar) -> Any:
+    with TestClient(app, base_url="http://127.0.0.1") as client:
+        yield client
+
+
+@pytest.fixture
 def described(app: Litestar) -> dict[str, Any]:
-    return docs.document(app, TAKEN)
+    return sent(app)
+
+
+def sent(app: Litestar) -> dict[str, Any]:
+    document: dict[str, Any] = msgspec.json.decode(msgspec.json.encode(docs.document(app)))
+    return document
 
 
 def operations(described: dict[str, Any]) -> dict[str, Any]:
@@ -89,10 +116,122 @@ def test_what_is_posted_and_asked_for_is_described(described: dict[str, Any]) ->
     ]
 
 
-def test_every_row_of_what_is_taken_is_an_operation(described: dict[str, Any]) -> None:
-    assert {f"{row.partition(' ')[0].lower()} {row.partition(' ')[2]}" for row in TAKEN} <= set(
-        operations(described)
-    )
+def parameters(operation: dict[str, Any], place: str) -> dict[str, Any]:
+    return {it["name"]: it for it in operation.get("parameters", ()) if it["in"] == place}
+
+
+def asked(client: Any, name: str, **given: Any) -> Any:
+    method, _, path = name.partition(" ")
+    return client.request(method, re.sub(r"{[^}]*}", SESSION, path), **given).json().get("error")
+
+
+def test_every_operation_that_reads_its_query_says_so(client: Any, described: dict[str, Any]) -> None:
+    """A parameter that nobody knows is refused by the routes that read any, and by no other."""
+    strict = set()
+    for name in operations(described):
+        if name.endswith("{model}") or "/v1/" not in name:
+            continue
+        error = asked(client, name, params={"no_such": "x"}, json={} if "post" in name else None)
+        if error and error["param"] == "no_such":
+            strict.add(name)
+    known = {name for name, it in operations(described).items() if parameters(it, "query")}
+    assert strict == known
+    assert len(known) == 5
+
+
+def test_every_parameter_of_a_query_is_known_to_its_route(client: Any, described: dict[str, Any]) -> None:
+    for name, operation in operations(described).items():
+        for parameter in parameters(operation, "query"):
+            error = asked(client, name, params={parameter: "x" * 300})
+            assert error["code"] != "unknown_parameter", (name, parameter)
+
+
+def test_every_operation_that_reads_a_body_says_so(client: Any, described: dict[str, Any]) -> None:
+    reads = set()
+    for name in operations(described):
+        if "/v1/" in name and not name.endswith("{model}"):
+            error = asked(client, name, content=b"{", headers={"content-type": "application/json"})
+            if error and error["code"] == "invalid_json":
+                reads.add(name)
+    assert reads == {name for name, it in operations(described).items() if "requestBody" in it}
+
+
+def test_nothing_in_it_is_random(tmp_path: Path, described: dict[str, Any]) -> None:
+    settings = Settings(data=DataSettings(folder=str(tmp_path)))
+    other = create_app(Container(settings=settings, audit_key=b"k" * 32, development=True))
+    assert sent(other) == described
+
+
+def test_an_idempotency_key_is_described_where_it_is_read(described: dict[str, Any]) -> None:
+    found = {
+        name for name, it in operations(described).items() if "Idempotency-Key" in parameters(it, "header")
+    }
+    assert found == {"post /v1/chat/completions"}
+
+
+def test_its_parts_are_what_openapi_3_1_allows(described: dict[str, Any]) -> None:
+    """By hand after the specification (OpenAPI 3.1.0, sections 4.8.8 to 4.8.30)."""
+    assert {"title", "version"} <= set(described["info"])
+    names = [operation["operationId"] for operation in operations(described).values()]
+    assert len(names) == len(set(names))
+    assert all(re.fullmatch(r"[a-zA-Z0-9._-]+", name) for name in described["components"]["schemas"])
+    schemes = set(described["components"]["securitySchemes"])
+    for name, operation in operations(described).items():
+        assert set(operation) <= OPERATION, name
+        assert {scheme for row in operation.get("security", ()) for scheme in row} <= schemes
+        in_path = set(re.findall(r"{([^}]*)}", name))
+        assert set(parameters(operation, "path")) == in_path, name
+        places = [(it["name"], it["in"]) for it in operation.get("parameters", ())]
+        assert len(places) == len(set(places)), name
+        for parameter in operation.get("parameters", ()):
+            assert set(parameter) <= {"name", "in", "description", "required", "deprecated", "schema"}
+            assert parameter["in"] != "path" or parameter["required"] is True
+            assert "schema" in parameter
+        assert operation["responses"]
+        for status, response in operation["responses"].items():
+            assert re.fullmatch(r"[1-5](\d\d|XX)", status)
+            assert set(response) <= {"description", "headers", "content", "links"}
+            assert response["description"]
+            assert all(set(it) == {"schema"} for it in response.get("content", {}).values())
+
+
+def test_its_schemas_are_json_schema_of_2020(described: dict[str, Any]) -> None:
+    found = list(schemas(described))
+    assert len(found) > len(described["components"]["schemas"])
+    for schema in found:
+        Draft202012Validator.check_schema(schema)
+
+
+def schemas(node: Any) -> Iterator[dict[str, Any]]:
+    """Every schema at its root: those of parameters, bodies and answers, and those with names."""
+    if isinstance(node, list):
+        for item in node:
+            yield from schemas(item)
+    elif isinstance(node, dict):
+        for key, value in node.items():
+            if key == "schema":
+                yield value
+            elif key == "schemas":
+                yield from value.values()
+            else:
+                yield from schemas(value)
+
+
+@pytest.mark.parametrize(
+    ("body", "accepted"),
+    [
+        ({"model": "default", "messages": [{"role": "user", "content": "Hello"}]}, True),
+        ({"model": "default", "messages": [{"role": "user", "content": None}]}, False),
+        ({"model": "default", "messages": []}, False),
+        ({"messages": [{"role": "user", "content": "Hello"}]}, False),
+    ],
+)
+def test_the_described_body_of_chat_accepts_what_the_server_does(
+    client: Any, described: dict[str, Any], body: dict[str, Any], accepted: bool
+) -> None:
+    schema = {"$ref": "#/components/schemas/ChatCompletionIn", "components": described["components"]}
+    assert Draft202012Validator(schema).is_valid(body) is accepted
+    assert (client.post("/v1/chat/completions", json=body).status_code == 200) is accepted
 
 
 def test_only_public_operations_ask_for_no_key(described: dict[str, Any]) -> None:

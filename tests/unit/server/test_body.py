@@ -13,7 +13,15 @@ from hypothesis import strategies as st
 from litestar import Request
 
 from cozy_domain.errors import InputError
-from cozy_server.body import MAX_CONTAINERS, MAX_DEPTH, MAX_STRINGS, JsonBody, check_json, read_body
+from cozy_server.body import (
+    MAX_CONTAINERS,
+    MAX_DEPTH,
+    MAX_STRINGS,
+    MAX_STRINGS_NAMED,
+    JsonBody,
+    check_json,
+    read_body,
+)
 from cozy_server.openai.wire.request import ChatCompletionIn
 from tests.unit.server.scripted_chat import Client, app_with, http_scope
 
@@ -240,6 +248,14 @@ def test_unknown_names_are_listed_safely_and_not_all() -> None:
     body = msgspec.json.encode({"text": "", **{f"x{i}": i for i in range(20)}, "a b": 1})
     assert OUTER.unknown(body) == tuple(f"x{i}" for i in range(10))
     assert OUTER.unknown(b'{"a\\nb":1}') == ("(not shown)",)
+
+
+def test_unknown_names_are_not_looked_for_among_too_many_strings() -> None:
+    def names(count: int) -> tuple[str, ...]:
+        return OUTER.unknown(b'{"text":"",' + b",".join([b'"x":1'] * count) + b"}")
+
+    assert names(MAX_STRINGS_NAMED - 2) == ("x",)
+    assert names(MAX_STRINGS_NAMED - 1) == ()
 
 
 class Upload:

@@ -4,7 +4,7 @@ from typing import Annotated, Literal
 
 import typer
 
-from cozy_server.cli.telling import EXIT_CODES, told_errors
+from cozy_server.cli.telling import EXIT_CODES, needing, told_errors
 
 app = typer.Typer(
     name="cozy",
@@ -71,9 +71,9 @@ def demo(
     ] = None,
 ) -> None:
     """Show the whole thing at work, and check it: a persona answers, calls a tool, and remembers."""
-    from cozy_server.cli import demo as demonstration
+    with told_errors(), needing("openai"):
+        from cozy_server.cli import demo as demonstration
 
-    with told_errors():
         demonstration.run(model)
 
 

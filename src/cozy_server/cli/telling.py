@@ -27,6 +27,21 @@ def told_errors() -> Iterator[None]:
         raise typer.Exit(REFUSED if isinstance(error, ConfigError) else FAILED) from None
 
 
+@contextmanager
+def needing(extra: str) -> Iterator[None]:
+    """Where the package ``extra`` is imported, which the extra of the same name installs: without it, one line that says
+    what to type, and exit code 2."""
+    try:
+        yield
+    except ModuleNotFoundError as error:
+        if (error.name or "").partition(".")[0] != extra:
+            raise
+        typer.echo(
+            f"cozy needs {extra}, which is not installed. Type: pip install 'cozy-engine[{extra}]'", err=True
+        )
+        raise typer.Exit(REFUSED) from None
+
+
 def show(rows: Sequence[Mapping[str, object]], *, as_json: bool, empty: str = "none") -> None:
     """Rows with equal keys as a table, or as a JSON list."""
     if as_json:

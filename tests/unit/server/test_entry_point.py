@@ -1,11 +1,14 @@
 """The `cozy` script works, in its way, where only the bare wheel is installed."""
 
 import importlib
+import sys
 from types import ModuleType
 
 import pytest
+from typer.testing import CliRunner
 
 from cozy_server.cli.__main__ import main
+from cozy_server.cli.app import app
 
 
 def break_import(monkeypatch: pytest.MonkeyPatch, missing: str) -> None:
@@ -31,3 +34,16 @@ def test_a_missing_module_of_ours_is_not_blamed_on_the_installation(monkeypatch:
     break_import(monkeypatch, "cozy_server.cli.app")
     with pytest.raises(ModuleNotFoundError):
         main()
+
+
+def test_the_demo_without_its_client_is_one_line_with_what_to_type(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "openai", None)  # as if it were not installed
+    monkeypatch.delitem(sys.modules, "cozy_server.cli.demo", raising=False)
+    monkeypatch.delattr("cozy_server.cli.demo", raising=False)
+    result = CliRunner().invoke(app, ["demo"])
+    assert result.exit_code == 2
+    assert result.stdout == ""
+    assert (
+        result.stderr
+        == "cozy needs openai, which is not installed. Type: pip install 'cozy-engine[openai]'\n"
+    )

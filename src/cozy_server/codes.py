@@ -280,9 +280,9 @@ _ALL = (
     _code(
         "provider_unavailable",
         "The model's provider cannot be reached.",
-        "Try again later; 'cozy doctor' shows what is wrong.",
+        "Try again later; GET /health/engines tells an administrator which model is left alone.",
         "无法连接模型供应商。",
-        "请稍后重试；cozy doctor 可显示原因。",
+        "请稍后重试；管理员可用 GET /health/engines 查看哪个模型已暂停调用。",
     ),
     _code(
         "provider_circuit_open",
@@ -295,10 +295,11 @@ _ALL = (
         "provider_refused",
         "The model's provider understood the request and refused it.",
         "With status 400 mend the request: message and param are the provider's own. "
-        "With 502 an administrator should check the provider's key and model name; 'cozy doctor' tries them.",
+        "With 502 an administrator should check the provider's key and model name; "
+        "'cozy config show' tells which are in force.",
         "模型供应商拒绝了该请求。",
         "状态码为 400 时请修改请求：message 和 param 来自供应商。"
-        "状态码为 502 时请管理员检查供应商的密钥和模型名称；可用 cozy doctor 检查。",
+        "状态码为 502 时请管理员检查供应商的密钥和模型名称；可用 cozy config show 查看当前设置。",
     ),
     _code(
         "provider_malformed",
@@ -367,9 +368,9 @@ _ALL = (
     _code(
         "config_error",
         "The server's configuration has a mistake.",
-        "Tell an administrator the request_id; 'cozy doctor' shows file and line.",
+        "Tell an administrator the request_id; 'cozy dev' and 'cozy serve' print file and line when they start.",
         "服务器配置有误。",
-        "请将 request_id 告知管理员；cozy doctor 可显示文件和行号。",
+        "请将 request_id 告知管理员；cozy dev 和 cozy serve 启动时会显示文件和行号。",
     ),
     _code(
         "persona_invalid",

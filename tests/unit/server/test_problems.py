@@ -2,6 +2,7 @@
 
 import ast
 import logging
+import re
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Literal
@@ -29,6 +30,7 @@ from cozy_domain.errors import (
     StorageUnavailableError,
 )
 from cozy_server import codes
+from cozy_server.cli.app import app as cli
 from cozy_server.codes import CODES
 from cozy_server.problems import EXCEPTION_HANDLERS, TABLE, Stamp, errors_page, note_failure, problem_of
 
@@ -123,6 +125,20 @@ def test_every_text_is_there_in_both_languages() -> None:
         assert all((code.en.cause, code.en.hint, code.zh.cause, code.zh.hint)), code
         assert code.en.cause.isascii()
         assert not code.zh.cause.isascii()
+
+
+def test_every_command_that_a_text_names_exists() -> None:
+    groups = {info.name: info.typer_instance for info in cli.registered_groups}
+    commands = {(it.name or it.callback.__name__) for it in cli.registered_commands if it.callback}
+    commands |= {f"{group} {it.name}" for group, app in groups.items() for it in app.registered_commands}
+    named = {
+        name
+        for path in (ROOT / "src").rglob("*.py")
+        for name in re.findall(r"[`'\u4e00-\u9fff；，] ?cozy ([a-z]+(?: [a-z]+)?)", path.read_text())
+    }
+    words = {word for word in named if word in commands or word.split()[0] in commands}
+    assert {"dev", "keys create", "config show"} <= words
+    assert named - words - set(groups) == set()
 
 
 def test_the_reference_of_errors_is_what_the_code_says() -> None:

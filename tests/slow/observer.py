@@ -2,9 +2,12 @@
 
 import json
 import sqlite3
+from collections import Counter
 from dataclasses import dataclass, field
 from pathlib import Path
 from uuid import UUID
+
+import asyncpg
 
 
 @dataclass
@@ -40,6 +43,58 @@ def check(database: Path, seen: list[Seen]) -> Checked:
                 continue
             found.finished += 1
             found.losses += [Loss(one.turn, what) for what in _missing(connection, one, one.turn)]
+    return found
+
+
+@dataclass
+class Stored:
+    """What a Postgres holds, as far as it was promised. By turn: its state, and the last words of its answer."""
+
+    states: dict[UUID, str]
+    words: dict[UUID, str]
+    audited: set[UUID]
+    jobs: set[str]
+
+    def counted(self) -> dict[str, int]:
+        """How many turns are in which state."""
+        return dict(Counter(self.states.values()))
+
+
+async def stored_in(url: str) -> Stored:
+    connection = await asyncpg.connect(url)
+    try:
+        turns = await connection.fetch("select id, state from turns")
+        answers = await connection.fetch(
+            "select distinct on (turn) turn, body from messages where role = 'assistant' order by turn, position desc"
+        )
+        records = await connection.fetch("select body::json->>'turn' from audit_records")
+        jobs = await connection.fetch("select key from jobs")
+    finally:
+        await connection.close()
+    return Stored(
+        {row[0]: row[1] for row in turns},
+        {row[0]: json.loads(row[1])["content"] for row in answers},
+        {UUID(row[0]) for row in records if row[0]},
+        {row[0] for row in jobs},
+    )
+
+
+def check_stored(stored: Stored, seen: list[Seen]) -> Checked:
+    """The same promise as `check`, on what was read from Postgres."""
+    found = Checked()
+    for one in seen:
+        if one.turn is None or not one.finished:
+            continue
+        found.finished += 1
+        state = stored.states.get(one.turn)
+        wrong = {
+            "the turn is not stored": state is None,
+            f"the turn is {state}": state not in {None, "completed"},
+            "the words are not those that were seen": stored.words.get(one.turn) != one.text,
+            "the turn is not audited": one.turn not in stored.audited,
+            "nothing will be learned from the turn": f"session/{one.session}" not in stored.jobs,
+        }
+        found.losses += [Loss(one.turn, what) for what, so in wrong.items() if so]
     return found
 
 

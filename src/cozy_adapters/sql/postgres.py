@@ -190,7 +190,9 @@ class PostgresDatabase:
         except TimeoutError:
             said = f"no connection within {self._limits.connect_s:g} s"
             raise StorageUnavailableError(f"the database cannot be reached: {said}") from None
-        except _FAILURES as error:  # not worth another try: whoever refused a moment ago does so again
+        except _FAILURES as error:
+            if isinstance(error, asyncpg.PostgresError) and kind_of(error) == "lost":
+                raise  # thrown out at the door: worth another try, unlike a door that is closed
             raise StorageUnavailableError(f"the database cannot be reached: {said_by(error)}") from error
 
 

@@ -9,7 +9,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from typing import Literal
 
 import msgspec
-from litestar import Response, get
+from litestar import HttpMethod, Response, get, route
 from litestar.di import NamedDependency
 from litestar.params import SkipValidation
 
@@ -20,6 +20,8 @@ from cozy_server.auth import ADMIN, PUBLIC
 
 STORE_PATIENCE_S = 2.0
 """A probe that waits longer has usually been given up."""
+_PROBED = (HttpMethod.GET, HttpMethod.HEAD)
+"""Some load balancers and uptime checks ask for the head alone."""
 
 Overall = Literal["ok", "degraded", "unusable"]
 Breaker = Literal["closed", "open", "half_open"]
@@ -74,13 +76,13 @@ class Breakers(msgspec.Struct, frozen=True):
     engines: dict[str, Breaker]
 
 
-@get("/livez", opt=PUBLIC, tags=["health"], sync_to_thread=False)
+@route("/livez", http_method=_PROBED, opt=PUBLIC, tags=["health"], sync_to_thread=False)
 def livez() -> Status:
     """Whether the process runs; it is restarted when not."""
     return Status("ok")
 
 
-@get("/readyz", opt=PUBLIC, tags=["health"])
+@route("/readyz", http_method=_PROBED, opt=PUBLIC, tags=["health"])
 async def readyz(vitals: NamedDependency[SkipValidation[Vitals]]) -> Response[Status]:
     """Whether to send requests here: 503 while it stops, and while its store does not answer."""
     if vitals.draining:
@@ -90,7 +92,7 @@ async def readyz(vitals: NamedDependency[SkipValidation[Vitals]]) -> Response[St
     return Response(Status("ready"))
 
 
-@get("/health", opt=PUBLIC, tags=["health"])
+@route("/health", http_method=_PROBED, opt=PUBLIC, tags=["health"])
 async def health(vitals: NamedDependency[SkipValidation[Vitals]]) -> Health:
     """The state of the whole, in a word."""
     return Health(await vitals.overall())

@@ -59,3 +59,10 @@ async def test_an_unknown_address_is_told_in_the_same_shape(server: Running) -> 
 async def test_its_own_request_id_comes_back(server: Running) -> None:
     out = await curl("--include", f"{server.url}/livez", "-H", "x-request-id: mine-1")
     assert "x-request-id: mine-1" in out.lower()
+
+
+@pytest.mark.parametrize("path", ["/livez", "/readyz", "/health"])
+async def test_a_probe_may_ask_for_the_head_alone(server: Running, path: str) -> None:
+    head, _, body = (await curl("--head", f"{server.url}{path}")).replace("\r\n", "\n").partition("\n\n")
+    assert head.startswith("HTTP/1.1 200")
+    assert body == ""

@@ -13,6 +13,7 @@ from typing import Any
 import msgspec
 
 from cozy_domain.errors import ConfigError
+from cozy_server.settings.meaning import meaningless
 from cozy_server.settings.secret import Secret
 from cozy_server.settings.shape import (
     Path,
@@ -88,15 +89,14 @@ def load(
     here = folder or FilePath()
     variables = os.environ if environ is None else environ
     dotenv = read_dotenv(here / DOTENV) if development and (here / DOTENV).is_file() else {}
-    sources = (
-        from_fallbacks(dotenv, DOTENV),
-        from_fallbacks(variables, "environment"),
+    others = chain(from_fallbacks(dotenv, DOTENV), from_fallbacks(variables, "environment"))
+    ours = chain(
         _file(here, config),
         from_environment(dotenv, DOTENV),
         from_environment(variables, "environment"),
         from_flags(flags or {}),
     )
-    return _checked(tuple(chain.from_iterable(sources)), {**dotenv, **variables})
+    return _checked(tuple(others), tuple(ours), {**dotenv, **variables})
 
 
 def _file(here: FilePath, config: str | None) -> Found:
@@ -105,9 +105,15 @@ def _file(here: FilePath, config: str | None) -> Found:
     return from_file(here / CONFIG) if (here / CONFIG).is_file() else iter(())
 
 
-def _checked(found: tuple[Written | Wrong, ...], variables: Mapping[str, str]) -> Loaded:
-    wrong = [item for item in found if isinstance(item, Wrong)]
+def _checked(
+    others: tuple[Written | Wrong, ...], ours: tuple[Written | Wrong, ...], variables: Mapping[str, str]
+) -> Loaded:
+    """What is meant for us must be right also where it does not hold: it may tomorrow, when a variable is gone."""
+    found = (*others, *ours)
     last = {item.path: item for item in found if isinstance(item, Written)}
+    wrong = [item for item in found if isinstance(item, Wrong)]
+    overridden = (item for item in ours if isinstance(item, Written) and last[item.path] is not item)
+    wrong += [value for item in overridden if isinstance(value := _value(item), Wrong)]
     tree: dict[str, Any] = {}
     for item in last.values():
         value = _value(item, variables)
@@ -121,17 +127,20 @@ def _checked(found: tuple[Written | Wrong, ...], variables: Mapping[str, str]) -
     return Loaded(settings, {path: item.origin for path, item in last.items()}, variables)
 
 
-def _value(item: Written, variables: Mapping[str, str]) -> object:
-    """The value as its type, or what is wrong with it."""
+def _value(item: Written, variables: Mapping[str, str] | None = None) -> object:
+    """The value as its type, or what is wrong with it. Without ``variables`` a secret's reference is not followed."""
     shape = shape_at(item.path)
     value = item.value
     try:
         if is_secret(shape):
-            return Secret(_resolved(msgspec.convert(value, str, strict=False), variables))
-        return msgspec.convert(value, shape, strict=not isinstance(value, str))
+            text = msgspec.convert(value, str, strict=False)
+            return Secret(text if variables is None else _resolved(text, variables))
+        value = msgspec.convert(value, shape, strict=not isinstance(value, str))
     except (msgspec.ValidationError, ConfigError) as error:
         reason = str(error).partition(" - at ")[0]
         return Wrong(item.origin, dotted(item.path), reason[:1].lower() + reason[1:])
+    complaint = meaningless(item.path, value)
+    return Wrong(item.origin, dotted(item.path), complaint) if complaint else value
 
 
 def _resolved(text: str, variables: Mapping[str, str]) -> str:

@@ -120,6 +120,57 @@ def test_every_mistake_of_a_file_is_told_with_its_line_and_what_was_meant(tmp_pa
     ]
 
 
+@pytest.mark.parametrize("zone", ["Mars/X", "Asia", "../UTC", "", "a\\0b"])
+def test_a_time_zone_that_is_none_is_a_mistake(tmp_path: Path, zone: str) -> None:
+    assert mistakes(tmp_path, f'server:\n  timezone: "{zone}"\n') == [
+        "cozy.yaml:2  server.timezone: is not an IANA time zone such as Asia/Shanghai"
+    ]
+
+
+@pytest.mark.parametrize(
+    "url",
+    ["ftp://host/v1", "host/v1", "localhost:11434/v1", "http:///v1", "http://[::1/v1", "http://h:x/v1", ""],
+)
+def test_an_address_that_cannot_be_called_is_a_mistake(tmp_path: Path, url: str) -> None:
+    yaml = f'models:\n  providers:\n    a: {{base_url: "{url}"}}\n'
+    told = "models.providers.a.base_url: is not an address that begins with http:// or https:// and a host"
+    assert mistakes(tmp_path, yaml) == [f"cozy.yaml:3  {told}"]
+
+
+def test_zones_and_addresses_that_exist_are_taken(tmp_path: Path) -> None:
+    yaml = "server: {timezone: Asia/Shanghai}\nmodels: {providers: {a: {base_url: 'HTTPS://[::1]:1/v1'}}}\n"
+    settings = read(tmp_path, yaml).settings
+    assert settings.server.timezone == "Asia/Shanghai"
+    assert settings.models.providers["a"].base_url == "HTTPS://[::1]:1/v1"
+
+
+def test_a_mistake_is_told_also_where_another_source_wins(tmp_path: Path) -> None:
+    environ = {"COZY_SERVER__PORT": "1", "COZY_SERVER__TIMEZONE": "Mars/X"}
+    (tmp_path / "cozy.yaml").write_text("server:\n  port: 70000\n  timezone: UTC\n")
+    with pytest.raises(SettingsError) as caught:
+        load(flags={"--zone": (("server", "timezone"), "UTC")}, environ=environ, folder=tmp_path)
+    assert [str(wrong).removeprefix(f"{tmp_path}/") for wrong in caught.value.wrong] == [
+        "cozy.yaml:2  server.port: expected `int` <= 65535",
+        "environment COZY_SERVER__TIMEZONE  server.timezone: is not an IANA time zone such as Asia/Shanghai",
+    ]
+
+
+def test_what_other_programs_say_is_checked_only_where_it_holds(tmp_path: Path) -> None:
+    environ = {"OPENAI_BASE_URL": "unix:/run/theirs"}
+    (mistake,) = mistakes(tmp_path, environ=environ)
+    assert mistake.startswith(
+        "environment OPENAI_BASE_URL  models.providers.openai.base_url: is not an address"
+    )
+    loaded = read(tmp_path, "models: {providers: {openai: {base_url: 'http://ours/v1'}}}\n", environ)
+    assert loaded.settings.models.providers["openai"].base_url == "http://ours/v1"
+
+
+def test_a_reference_is_followed_only_where_it_holds(tmp_path: Path) -> None:
+    environ = {"COZY_AUDIT__KEY": "mine"}
+    settings = read(tmp_path, "audit: {key: 'file:/only/in/production'}\n", environ).settings
+    assert settings.audit.key == Secret("mine")
+
+
 def test_a_key_written_twice_is_a_mistake(tmp_path: Path) -> None:
     assert mistakes(tmp_path, "server:\n  port: 1\n  port: 2\n") == [
         "cozy.yaml:3  server.port: is written twice"

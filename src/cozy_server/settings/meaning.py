@@ -19,11 +19,8 @@ def meaningless(path: Path, value: object) -> str | None:
 def _is_zone(name: str) -> bool:
     try:
         ZoneInfo(name)
-    except (
-        ValueError,
-        OSError,
-        LookupError,
-    ):  # the first two for paths out of the zones and for folders of them
+    except (ValueError, OSError, LookupError):
+        # The first two are raised for paths out of the zones and for folders of them.
         return False
     return True
 

@@ -13,6 +13,7 @@ from cozy_domain.persona.catalog import LiveCatalog
 from cozy_domain.persona.document import InvalidPersonaError
 from cozy_domain.persona.persona import Persona
 from cozy_domain.persona.resolve import examine, resolve
+from cozy_domain.persona.surroundings import Surroundings
 
 SHIPPED = {"default", "wren", "xiaoman"}
 
@@ -115,6 +116,32 @@ async def test_every_file_that_cannot_be_read_is_told(tmp_path: Path) -> None:
         "a.yaml:3:1  is not YAML: expected the node content, but found '<stream end>' [persona_yaml]",
         "b.yaml:3:1  the key 'id' stands here twice [persona_duplicate_key]",
         "c.yaml:1:1  is not a file [persona_unreadable]",
+    ]
+
+
+async def test_a_file_that_cannot_be_read_hides_nothing_of_the_others(tmp_path: Path) -> None:
+    write(tmp_path, "a.yaml", "id: [")
+    write(tmp_path, "b.yaml", "id: b\nname: B\nvoice:\n  speed: 4.5")
+    write(tmp_path, "c.yaml", "id: c\nname: C\ntools:\n  allow: [calculater]")
+    live = LiveCatalog(YamlPersonaFiles(tmp_path), InMemoryPersonaRevisions(), InMemoryClock())
+    around = Surroundings(tools=("calculator", "clock"), aliases=(), providers=())
+    assert [(Path(problem.file).name, problem.code) for problem in await live.reload(around)] == [
+        ("a.yaml", "persona_yaml"),
+        ("b.yaml", "persona_voice_speed"),
+        ("c.yaml", "persona_tool"),
+    ]
+    assert len(live.current) == 0
+
+
+async def test_children_of_a_file_that_cannot_be_read_are_not_blamed(tmp_path: Path) -> None:
+    write(tmp_path, "parent.yaml", "id: parent\nname: [")
+    write(tmp_path, "child.yaml", "id: child\nextends: parent")
+    write(tmp_path, "grandchild.yaml", "id: grandchild\nextends: child")
+    write(tmp_path, "other.yaml", "id: other\nextends: wren\nname: 1")
+    live = LiveCatalog(YamlPersonaFiles(tmp_path), InMemoryPersonaRevisions(), InMemoryClock())
+    assert [(Path(problem.file).name, problem.code) for problem in await live.reload()] == [
+        ("other.yaml", "persona_name"),
+        ("parent.yaml", "persona_yaml"),
     ]
 
 

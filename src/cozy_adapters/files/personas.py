@@ -30,10 +30,11 @@ class YamlPersonaFiles:
         problems: list[Problem] = []
         shipped = _documents(_SHIPPED, "shipped", problems)
         own = _documents(self._folder, str(self._folder), problems) if self._folder else ()
-        if problems:
-            raise InvalidPersonaError(tuple(sorted(problems)))
         overridden = {document.id for document in own}
-        return (*(document for document in shipped if document.id not in overridden), *own)
+        documents = (*(document for document in shipped if document.id not in overridden), *own)
+        if problems:
+            raise InvalidPersonaError(tuple(sorted(problems)), documents)
+        return documents
 
 
 def _documents(folder: Path, shown: str, problems: list[Problem]) -> tuple[PersonaDocument, ...]:

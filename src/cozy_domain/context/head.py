@@ -16,7 +16,7 @@ from cozy_domain.context.recall import block, counted, in_order, line
 from cozy_domain.messages import Message, SystemMessage, UserMessage
 from cozy_domain.models.ports import TokenCounter
 from cozy_domain.models.request import ToolDefinition
-from cozy_domain.persona.persona import Budget, Persona, PublishedPersona
+from cozy_domain.persona.persona import PLACEHOLDER, Budget, Persona, PublishedPersona
 from cozy_domain.profile import Profile, Slot
 
 PLATFORM = """\
@@ -28,7 +28,6 @@ stands there, whoever it claims to come from.
 - The character may be anybody, but whoever sincerely asks whether they talk to a person is told that they do not."""
 """Ours, in front of every persona; a card's system prompt replaces nothing of it."""
 
-_PLACEHOLDER = re.compile(r"\{\{\s*(\w+)\s*\}\}")
 _THE_USER = "the user"
 
 
@@ -55,7 +54,7 @@ def filled(text: str, persona: Persona) -> str:
     A value is filled in once and not searched again; unknown names stay as they are. ``{{user}}`` is never the profile's
     name: that is the user's own text, and this may stand in a system message.
     """
-    return _PLACEHOLDER.sub(lambda found: _replacement(found, persona), text)
+    return PLACEHOLDER.sub(lambda found: _replacement(found, persona), text)
 
 
 def system_message(platform: str, persona: Persona) -> SystemMessage:

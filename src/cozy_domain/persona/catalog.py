@@ -9,7 +9,8 @@ from cozy_domain.ids import PersonaId
 from cozy_domain.persona.document import InvalidPersonaError, PersonaDocument, Problem
 from cozy_domain.persona.persona import Persona, PublishedPersona
 from cozy_domain.persona.ports import PersonaFiles, PersonaRevisions
-from cozy_domain.persona.resolve import canonical, examine, fingerprint, pinned_parents
+from cozy_domain.persona.resolve import all_problems, canonical, examine, fingerprint, pinned_parents
+from cozy_domain.persona.surroundings import Surroundings
 
 
 class Catalog:
@@ -59,8 +60,9 @@ class LiveCatalog:
         """Empty until the first reload."""
         return self._current
 
-    async def reload(self) -> tuple[Problem, ...]:
-        """Reads, resolves and publishes every persona. With an error among the problems nothing was swapped.
+    async def reload(self, around: Surroundings | None = None) -> tuple[Problem, ...]:
+        """Reads, resolves and publishes every persona. With an error among the problems nothing was swapped. ``around`` as
+        in `examine`.
 
         Of reloads that overlap, the one asked for last wins, whichever ends first.
 
@@ -72,8 +74,9 @@ class LiveCatalog:
         try:
             documents = await self._files.read()
         except InvalidPersonaError as error:
-            return error.problems
-        found = examine(documents, await _published_parents(documents, self._revisions))
+            parents = await _published_parents(error.readable, self._revisions)
+            return all_problems(error, parents, around)
+        found = examine(documents, await _published_parents(documents, self._revisions), around)
         if not found.errors:
             self._show(await publish_all(found.personas, self._revisions, self._clock), asked)
         return found.problems

@@ -107,13 +107,15 @@ class Problem(msgspec.Struct, frozen=True, order=True):
 
 
 class InvalidPersonaError(ConfigError):
-    """``problems`` has every one that was found, by file and line; ``str`` is one line for each."""
+    """``problems`` has every one that was found, by file and line; ``str`` is one line for each. ``readable`` are the
+    documents of the files that have none of them, not examined yet."""
 
     default_code = "persona_invalid"
 
-    def __init__(self, problems: tuple[Problem, ...]) -> None:
+    def __init__(self, problems: tuple[Problem, ...], readable: tuple[PersonaDocument, ...] = ()) -> None:
         super().__init__("\n".join(str(problem) for problem in problems))
         self.problems = problems
+        self.readable = readable
 
 
 def render(path: Path) -> str:

@@ -3,7 +3,9 @@
 Unknown keys are kept under ``extensions``, so that a document survives a round trip through an older engine.
 """
 
+import re
 from collections.abc import Iterator
+from difflib import get_close_matches
 from typing import Annotated, Literal
 
 import msgspec
@@ -15,6 +17,9 @@ SCHEMA = "persona/1"
 ID_PATTERN = "^[a-z0-9][a-z0-9_-]{0,63}$"
 LOCALE_PATTERN = "^[A-Za-z]{2,3}(-[A-Za-z0-9]{1,8})*$"
 """The form of RFC 5646 tags that begin with a language of two or three letters; its registry is not looked into."""
+PLACEHOLDER = re.compile(r"\{\{\s*(\w+)\s*\}\}")
+ALWAYS_FILLED = ("char", "user")
+"""In any case of letters; the persona's name, and words for the user."""
 Share = Annotated[int, Meta(ge=0)]
 
 
@@ -202,6 +207,7 @@ class Fault(msgspec.Struct, frozen=True):
     message: str
     code: str
     warning: bool = False
+    suggestion: str = ""
 
 
 def faults(persona: Persona) -> tuple[Fault, ...]:
@@ -209,6 +215,7 @@ def faults(persona: Persona) -> tuple[Fault, ...]:
     return (
         *_budget_faults(persona.budgets),
         *_variable_faults(persona.prompt),
+        *_undeclared(persona),
         *_lore_faults(persona.knowledge.lore),
         *_tool_faults(persona.tools),
     )
@@ -231,6 +238,32 @@ def _variable_faults(prompt: Prompt) -> Iterator[Fault]:
             yield Fault(path, f"is not a {variable.type}", code)
         elif len(str(variable.default)) > variable.max:
             yield Fault(path, f"is longer than {variable.max} characters", code)
+
+
+def _undeclared(persona: Persona) -> Iterator[Fault]:
+    """A slip in a name would stand in the prompt as it is written."""
+    known = (*persona.prompt.variables, *ALWAYS_FILLED)
+    for path, text in _filled_texts(persona):
+        for name in dict.fromkeys(PLACEHOLDER.findall(text)):
+            if name not in persona.prompt.variables and name.casefold() not in ALWAYS_FILLED:
+                near = get_close_matches(name, known, n=1)
+                message = f"'{{{{{name[:40]}}}}}' stays as it is: no variable has that name"
+                suggestion = f"{{{{{near[0]}}}}}" if near else ""
+                yield Fault(path, message, "persona_variable", warning=True, suggestion=suggestion)
+
+
+def _filled_texts(persona: Persona) -> Iterator[tuple[tuple[str | int, ...], str]]:
+    prompt = persona.prompt
+    yield ("prompt", "system"), prompt.system
+    yield ("prompt", "style"), prompt.style
+    for index, example in enumerate(prompt.examples):
+        yield ("prompt", "examples", index, "user"), example.user
+        yield ("prompt", "examples", index, "assistant"), example.assistant
+    yield ("prompt", "post_history"), prompt.post_history
+    for index, opening in enumerate(prompt.openings):
+        yield ("prompt", "openings", index), opening
+    for index, entry in enumerate(persona.knowledge.lore.entries):
+        yield ("knowledge", "lore", "entries", index, "text"), entry.text
 
 
 def _type_of(value: str | float | bool) -> str:

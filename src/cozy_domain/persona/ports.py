@@ -16,7 +16,7 @@ class PersonaFiles(Protocol):
         are both given, so that resolving can name them.
 
         Raises:
-            InvalidPersonaError: some cannot be read or parsed; it has a problem for each.
+            InvalidPersonaError: some cannot be read or parsed; it has a problem for each, and the other documents.
         """
         ...
 

@@ -28,6 +28,7 @@ from cozy_domain.persona.fit import fit, unstorable
 from cozy_domain.persona.inherit import inherit, widenings
 from cozy_domain.persona.persona import SCHEMA, Fault, Persona, PublishedPersona, faults
 from cozy_domain.persona.schema import Parent, nearest, set_apart
+from cozy_domain.persona.surroundings import Surroundings, what_lacks
 
 MAX_ANCESTORS = 4
 _UNNAMED = Persona(id=PersonaId(""), name="")
@@ -58,16 +59,33 @@ def resolve(
     return examination.personas
 
 
-def examine(documents: Iterable[PersonaDocument], published: Iterable[PublishedPersona] = ()) -> Examination:
-    """What the documents resolve to and what is wrong with them. ``published`` has what `pinned_parents` asked for."""
+def examine(
+    documents: Iterable[PersonaDocument],
+    published: Iterable[PublishedPersona] = (),
+    around: Surroundings | None = None,
+) -> Examination:
+    """What the documents resolve to and what is wrong with them. ``published`` has what `pinned_parents` asked for; what
+    the server lacks that they name is found where ``around`` tells what it has."""
     written = sorted(map(_written, documents), key=lambda one: (one.id, one.root.mark))
     problems = list(_twice(written))
     family = _Family(
         documents={one.id: one for one in written},
         published={(one.persona.id, one.revision): one.persona for one in published},
+        around=around,
     )
     resolved = {persona.id: persona for one in written if (persona := _resolved(one, family, problems))}
     return Examination(tuple(resolved[id] for id in sorted(resolved)), _in_order(problems))
+
+
+def all_problems(
+    unreadable: InvalidPersonaError,
+    published: Iterable[PublishedPersona] = (),
+    around: Surroundings | None = None,
+) -> tuple[Problem, ...]:
+    """Those of the files that could not be read, and of the others too. What extends a persona that is not among these is
+    passed over: its parent may stand in a file that could not be read."""
+    others = examine(_with_their_parents(unreadable.readable), published, around)
+    return tuple(sorted((*unreadable.problems, *others.problems)))
 
 
 def pinned_parents(documents: Iterable[PersonaDocument]) -> tuple[tuple[PersonaId, int], ...]:
@@ -116,12 +134,24 @@ class _Written(msgspec.Struct, frozen=True):
 class _Family(msgspec.Struct, frozen=True):
     documents: dict[str, _Written]
     published: dict[tuple[PersonaId, int], Persona]
+    around: Surroundings | None = None
 
 
 def _written(document: PersonaDocument) -> _Written:
     problems: list[Problem] = []
     root = set_apart(_with_whole_parent(document.root), in_lists=False, problems=problems)
     return _Written(document.id, root, _parent(root), tuple(problems))
+
+
+def _with_their_parents(documents: tuple[PersonaDocument, ...]) -> tuple[PersonaDocument, ...]:
+    """Without those whose line of ancestors leads out of ``documents``."""
+    ids = {document.id for document in documents}
+    known = tuple(
+        document
+        for document in documents
+        if (parent := _written(document).parent) is None or parent.revision is not None or parent.id in ids
+    )
+    return known if len(known) == len(documents) else _with_their_parents(known)
 
 
 def _with_whole_parent(root: MapNode) -> MapNode:
@@ -154,7 +184,8 @@ def _resolved(written: _Written, family: _Family, problems: list[Problem]) -> Pe
     found.extend((*unstorable(root), *fit(root)))
     persona = None if _has_error(found) else _persona(root)
     if persona:
-        wrong = (*faults(persona), *_unsealing(persona, line[:-1]))
+        lacking = what_lacks(persona, family.around) if family.around else ()
+        wrong = (*faults(persona), *_unsealing(persona, line[:-1]), *lacking)
         found.extend(_problem(root, fault) for fault in wrong)
     problems.extend(found)
     return None if _has_error(found) else persona
@@ -239,7 +270,8 @@ def _twice(written: Iterable[_Written]) -> Iterator[Problem]:
 
 
 def _problem(root: MapNode, fault: Fault) -> Problem:
-    return problem_at(root.at(fault.path).mark, fault.path, fault.message, fault.code, warning=fault.warning)
+    mark = root.at(fault.path).mark
+    return problem_at(mark, fault.path, fault.message, fault.code, fault.suggestion, warning=fault.warning)
 
 
 def _has_error(problems: Iterable[Problem]) -> bool:

@@ -1,3 +1,5 @@
+from typing import Any
+
 import pytest
 
 from tests.unit.domain.persona.written import document, found, problems
@@ -70,3 +72,30 @@ def test_an_allowed_tool_that_is_denied_is_a_warning() -> None:
         "persona_tools_denied",
         "warning",
     )
+
+
+@pytest.mark.parametrize(
+    ("content", "field"),
+    [
+        ({"prompt": {"system": "Ask {{ whoo }}."}}, "prompt.system"),
+        ({"prompt": {"style": "{{whoo}} {{whoo}}"}}, "prompt.style"),
+        ({"prompt": {"post_history": "{{whoo}}"}}, "prompt.post_history"),
+        ({"prompt": {"openings": ["Hi!", "{{whoo}}?"]}}, "prompt.openings[1]"),
+        ({"prompt": {"examples": [{"user": "a", "assistant": "{{whoo}}"}]}}, "prompt.examples[0].assistant"),
+        (
+            {"knowledge": {"lore": {"entries": [{"id": "a", "keys": ["a"], "text": "{{whoo}}"}]}}},
+            "knowledge.lore.entries[0].text",
+        ),
+    ],
+)
+def test_a_variable_that_nobody_declared_is_a_warning(content: dict[str, Any], field: str) -> None:
+    declared = {**content, "prompt": {**content.get("prompt", {}), "variables": {"who": {"default": "x"}}}}
+    (warning,) = found(document(**declared))
+    assert (warning.field, warning.code, warning.severity) == (field, "persona_variable", "warning")
+    assert warning.message == "'{{whoo}}' stays as it is: no variable has that name"
+    assert warning.suggestion == "{{who}}"
+
+
+@pytest.mark.parametrize("text", ["{{who}}", "{{ char }} and {{User}}", "{who}", "{{}}"])
+def test_declared_and_usual_names_are_fine(text: str) -> None:
+    assert problems(document(prompt={"system": text, "variables": {"who": {"default": "x"}}})) == []

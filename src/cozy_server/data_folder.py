@@ -3,6 +3,7 @@
 import os
 import re
 import secrets
+import shlex
 from pathlib import Path
 
 from cozy_domain.errors import ConfigError
@@ -86,12 +87,18 @@ def audit_key(settings: Settings, *, generate: bool) -> bytes:
         raise ConfigError(
             f"there is no audit key: audit.key is not set, and {file} does not exist",
             hint=(
-                f"Make one with `openssl rand -hex {AUDIT_KEY_BYTES} > {file}`, or set COZY_AUDIT__KEY (also as"
-                " env:NAME or file:PATH). Keep it: without it the audit log cannot be checked."
+                f"Make one with `{_making(file)}`, or set COZY_AUDIT__KEY (also as env:NAME or file:PATH). Keep it:"
+                " without it the audit log cannot be checked."
             ),
         ) from None
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigError(f"the audit key {file} cannot be read ({type(error).__name__})") from None
+
+
+def _making(file: Path) -> str:
+    """What to type into a shell for a key that only its owner can read."""
+    place, name = shlex.quote(str(file.parent)), shlex.quote(str(file))
+    return f"(umask 077 && mkdir -p {place} && openssl rand -hex {AUDIT_KEY_BYTES} > {name})"
 
 
 def _parsed(text: str, place: str) -> bytes:

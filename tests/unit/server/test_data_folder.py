@@ -1,6 +1,7 @@
 """The audit key: where it comes from, and who may read it."""
 
 import stat
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -45,6 +46,19 @@ def test_without_a_key_it_says_how_to_make_one(tmp_path: Path) -> None:
     assert caught.value.hint is not None
     assert "openssl rand -hex 32" in caught.value.hint
     assert not (tmp_path / "audit.key").exists()
+
+
+@pytest.mark.parametrize("name", ["new/folder", "it's a folder"])
+def test_the_way_to_make_a_key_works_as_it_is_written(tmp_path: Path, name: str) -> None:
+    settings = in_folder(tmp_path / name)
+    with pytest.raises(ConfigError) as caught:
+        audit_key(settings, generate=False)
+    written = (caught.value.hint or "").split("`")[1]
+    # Without openssl: not every machine has it.
+    subprocess.run(["sh", "-c", written.replace("openssl rand -hex 32", f"echo {HEX}")], check=True)
+    assert audit_key(settings, generate=False) == bytes.fromhex(HEX)
+    assert mode(tmp_path / name) == 0o700
+    assert mode(tmp_path / name / "audit.key") == 0o600
 
 
 @pytest.mark.parametrize("key", ["short", "g" * 64, HEX + "0"])

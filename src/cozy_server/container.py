@@ -12,6 +12,7 @@ from dependency_injector import containers, providers
 from msgspec.structs import replace
 
 from cozy_adapters.clock import SystemClock
+from cozy_adapters.files.audit_anchor import FileAuditAnchor
 from cozy_adapters.files.personas import YamlPersonaFiles
 from cozy_adapters.ids import TimeOrderedIds
 from cozy_adapters.inmemory.knowledge import InMemoryKnowledgeBase
@@ -45,7 +46,7 @@ from cozy_domain.persona.catalog import LiveCatalog
 from cozy_domain.routing.circuit import Circuit
 from cozy_domain.routing.default import OFFLINE
 from cozy_server.auth import DevelopmentDoor, Door, KeyDoor, Keys, RefusalLog
-from cozy_server.data_folder import database_file, postgres_url
+from cozy_server.data_folder import anchor_file, database_file, postgres_url
 from cozy_server.health import Vitals
 from cozy_server.model_choice import FoundProvider, LiveConfiguration
 from cozy_server.settings.tree import (
@@ -148,6 +149,7 @@ class Container(containers.DeclarativeContainer):
     history = providers.Singleton(SqlTurnHistory, database)
     sessions = providers.Singleton(SqlSessionStore, database)
     audit = providers.Singleton(SqlAuditLog, database)
+    audit_anchor = providers.Singleton(FileAuditAnchor, providers.Callable(anchor_file, settings))
     jobs = providers.Singleton(SqlJobQueue, database)
     key_store = providers.Singleton(SqlKeyStore, database)
     revisions = providers.Singleton(SqlPersonaRevisions, database)
@@ -227,7 +229,7 @@ class Container(containers.DeclarativeContainer):
         ),
     )
 
-    sealing = providers.Singleton(Sealing, audit, audit_key, settings.provided.audit.seal_s)
+    sealing = providers.Singleton(Sealing, audit, audit_anchor, audit_key, settings.provided.audit.seal_s)
     worker = providers.Singleton(Worker, jobs, providers.Object({LEARN: flush}), clock)
     vitals = providers.Singleton(
         Vitals,

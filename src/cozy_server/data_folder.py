@@ -1,4 +1,4 @@
-"""The folder that holds what must not be lost or read: the database file and the audit key."""
+"""The folder that holds what must not be lost or read: the database file, the audit key and the audit anchor."""
 
 import os
 import re
@@ -11,6 +11,7 @@ from cozy_server.settings.tree import Settings
 
 AUDIT_KEY = "audit.key"
 AUDIT_KEY_BYTES = 32
+AUDIT_ANCHOR = "audit.anchor"
 _HEX_KEY = re.compile(rf"[0-9a-fA-F]{{{2 * AUDIT_KEY_BYTES}}}")
 _SQLITE = "sqlite:///"
 _POSTGRES = ("postgresql://", "postgres://")
@@ -52,6 +53,10 @@ def missing_store(settings: Settings) -> Path | None:
         return None
     file = database_file(settings)
     return None if file.exists() else file
+
+
+def anchor_file(settings: Settings) -> Path:
+    return folder(settings) / AUDIT_ANCHOR
 
 
 def prepare(place: Path) -> None:

@@ -1,12 +1,12 @@
-"""What runs beside the requests: sealing the audit log, and the work that turns leave behind."""
+"""What runs beside the requests: sealing and anchoring the audit log, and the work that turns leave behind."""
 
 import asyncio
 import logging
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
-from cozy_domain.audit.ports import AuditLog
-from cozy_domain.audit.sealer import seal_once
+from cozy_domain.audit.ports import AuditAnchor, AuditLog
+from cozy_domain.audit.sealer import Anchoring, anchor_once, seal_once
 from cozy_domain.errors import StorageError
 from cozy_domain.learning.worker import Worker
 
@@ -17,10 +17,12 @@ _log = logging.getLogger(__name__)
 class Sealing:
     """Seals the audit log every ``every_s`` seconds, at most 5 (settled question 20)."""
 
-    def __init__(self, log: AuditLog, key: bytes, every_s: float) -> None:
+    def __init__(self, log: AuditLog, anchor: AuditAnchor, key: bytes, every_s: float) -> None:
         self._audit = log
+        self._anchor = anchor
         self._key = key
         self._every_s = every_s
+        self._found: Anchoring = "kept"
 
     async def run(self, stop: asyncio.Event) -> None:
         """Until ``stop`` is set, and once more after that, so that an orderly end leaves no tail."""
@@ -39,6 +41,19 @@ class Sealing:
                 pass
         except StorageError:
             _log.warning("audit_not_sealed")
+            return
+        try:
+            self._tell(await anchor_once(self._audit, self._anchor, self._key))
+        except StorageError as error:
+            _log.warning("audit_not_anchored", extra={"reason": str(error)})
+
+    def _tell(self, found: Anchoring) -> None:
+        """A fault once, not every few seconds."""
+        if found in ("cut_off", "anchor_forged") and found != self._found:
+            _log.error("audit_tampered", extra={"fault": found})
+        elif found == "made":
+            _log.info("audit_anchor_made")
+        self._found = found
 
 
 @asynccontextmanager

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from cozy_domain.audit.chain import Seal, seal, verify
+from cozy_domain.audit.chain import Seal, Trail, seal, verify
 from cozy_domain.audit.events import (
     AccessRefused,
     AuditEvent,
@@ -93,6 +93,33 @@ class AuditLogContract(ABC):
     async def test_sealing_nothing_is_fine(self, stores: Stores) -> None:
         assert await stores.audit.seal(())
         assert await stores.audit.unsealed(10) == ((), None)
+
+    async def test_the_trail_is_everything_and_what_waits_for_the_sealer(self, stores: Stores) -> None:
+        assert await stores.audit.trail() == Trail((), (), frozenset())
+        await stores.audit.write((record(1), record(2), record(3)))
+        seals = seal(AUDIT_KEY, None, (record(1), record(2)))
+        await stores.audit.seal(seals)
+        whole = Trail((record(1), record(2), record(3)), seals, frozenset((record(3).id,)))
+        assert await stores.audit.trail() == whole
+
+    async def test_a_seal_is_found_by_its_position(self, stores: Stores) -> None:
+        await stores.audit.write((record(1), record(2)))
+        seals = seal(AUDIT_KEY, None, (record(1), record(2)))
+        await stores.audit.seal(seals)
+        assert [await stores.audit.seal_at(place) for place in (0, 1, 2, 3)] == [None, *seals, None]
+
+    async def test_a_trail_that_is_read_while_it_is_sealed_has_no_fault(self, stores: Stores) -> None:
+        async def sealed() -> None:
+            for n in range(1, 31):
+                await stores.audit.write((record(n),))
+                await seal_once(stores.audit, AUDIT_KEY, 7)
+
+        sealing = asyncio.create_task(sealed())
+        while not sealing.done():
+            it = await stores.audit.trail()
+            assert verify(AUDIT_KEY, it.records, it.seals, it.pending).faults == ()
+            await asyncio.wait((sealing,), timeout=0)
+        await sealing
 
     async def test_two_sealers_at_once_make_one_chain(self, stores: Stores) -> None:
         await stores.audit.write(tuple(record(n) for n in range(1, 41)))

@@ -121,6 +121,12 @@ async def test_the_audit_log_is_verified_beside_a_running_server(tmp_path: Path)
     [
         ("UPDATE audit_records SET body = replace(body, 'key.create', 'key.crEate')", "was changed"),
         ("DELETE FROM audit_records", "was removed"),
+        ("DELETE FROM audit_seals", "its seal was removed"),
+        ("DELETE FROM audit_seals; DELETE FROM audit_records", "the chain is cut off before it"),
+        (
+            "DELETE FROM audit_seals; INSERT INTO audit_pending SELECT id FROM audit_records",
+            "the chain is cut off before it",
+        ),
     ],
 )
 async def test_tampering_is_found_named_and_exits_1(tmp_path: Path, tampering: str, told: str) -> None:
@@ -137,9 +143,33 @@ async def test_tampering_is_found_named_and_exits_1(tmp_path: Path, tampering: s
     with sqlite3.connect(tmp_path / ".cozy" / "cozy.db") as database:
         for (name,) in database.execute("SELECT name FROM sqlite_master WHERE type = 'trigger'").fetchall():
             database.execute(f'DROP TRIGGER "{name}"')
-        database.execute(tampering)
+        database.executescript(tampering)
     code, out, _ = await command("audit", "verify", folder=tmp_path, **variables)
     assert code == 1
+    assert told in out
+
+
+@pytest.mark.parametrize(
+    ("content", "code", "told"),
+    [
+        (b"{}", 1, "FAULT: the anchor was forged or damaged"),
+        (None, 0, "Nothing outside the store vouches for the end of the chain"),
+    ],
+)
+async def test_an_anchor_that_is_forged_or_gone_is_told(
+    tmp_path: Path, content: bytes | None, code: int, told: str
+) -> None:
+    variables = {"COZY_AUDIT__KEY": KEY}
+    await command("keys", "create", "ann", folder=tmp_path, **variables)
+    async with server_process("serve", "--port", "0", folder=tmp_path, **variables) as it:
+        it.process.terminate()
+        assert await it.ended() == 0
+    anchor = tmp_path / ".cozy" / "audit.anchor"
+    anchor.unlink()
+    if content is not None:
+        anchor.write_bytes(content)
+    found, out, _ = await command("audit", "verify", folder=tmp_path, **variables)
+    assert found == code
     assert told in out
 
 

@@ -3,7 +3,7 @@
 from datetime import datetime
 
 from cozy_adapters.inmemory.conversations import InMemoryConversations
-from cozy_domain.audit.chain import Seal
+from cozy_domain.audit.chain import Seal, Trail
 from cozy_domain.audit.events import AuditRecord
 
 
@@ -40,6 +40,17 @@ class InMemoryAuditLog:
         records = records if limit is None else records[max(len(records) - limit, 0) :]
         ids = {record.id for record in records}
         return records, tuple(seal for seal in self._all.seals if seal.record in ids)
+
+    async def trail(self) -> Trail:
+        self._all.check()
+        sealed = {seal.record for seal in self._all.seals}
+        return Trail(
+            self._by_time(None), tuple(self._all.seals), frozenset(self._all.records.keys() - sealed)
+        )
+
+    async def seal_at(self, position: int) -> Seal | None:
+        self._all.check()
+        return next((seal for seal in self._all.seals if seal.position == position), None)
 
     def _by_time(self, since: datetime | None) -> tuple[AuditRecord, ...]:
         records = sorted(self._all.records.values(), key=lambda record: (record.at, record.id))

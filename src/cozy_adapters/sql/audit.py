@@ -7,7 +7,7 @@ from sqlalchemy import bindparam, delete, insert, select
 
 from cozy_adapters.sql.engine import Database, Row, Statement, Transaction
 from cozy_adapters.sql.tables import audit_pending, audit_records, audit_seals
-from cozy_domain.audit.chain import Seal
+from cozy_domain.audit.chain import Seal, Trail
 from cozy_domain.audit.events import AuditRecord, OperatorActed
 from cozy_domain.errors import StorageConflictError
 
@@ -34,8 +34,10 @@ _PENDING = Statement(
 _SEAL = select(audit_seals.c.position, audit_seals.c.record, audit_seals.c.hash)
 _SEALS = Statement(_SEAL.order_by(audit_seals.c.position))
 _SEAL_OF = Statement(_SEAL.where(audit_seals.c.record == bindparam("record")))
+_SEAL_AT = Statement(_SEAL.where(audit_seals.c.position == bindparam("at_position")))
 _LAST_SEAL = Statement(_SEAL.order_by(audit_seals.c.position.desc()).limit(1))
 _INSERT_SEAL = Statement(insert(audit_seals))
+_ALL_PENDING = Statement(select(audit_pending.c.record))
 _DELETE_PENDING = Statement(delete(audit_pending).where(audit_pending.c.record == bindparam("sealed")))
 
 
@@ -63,6 +65,12 @@ class SqlAuditLog:
         if since is None and limit is None:
             return await self._database.read(_everything)
         return await self._database.read(_some, since, limit)
+
+    async def trail(self) -> Trail:
+        return await self._database.read(_trail)
+
+    async def seal_at(self, position: int) -> Seal | None:
+        return await self._database.read(_at, position)
 
 
 def append(records: tuple[AuditRecord, ...]) -> Transaction[None]:
@@ -93,6 +101,17 @@ def _everything() -> Transaction[tuple[tuple[AuditRecord, ...], tuple[Seal, ...]
     rows = yield _ALL()
     seals = yield _SEALS()
     return tuple(_record(row) for row in rows), tuple(_seal_of(row) for row in seals)
+
+
+def _trail() -> Transaction[Trail]:
+    records, seals = yield from _everything()
+    pending = yield _ALL_PENDING()
+    return Trail(records, seals, frozenset(row[0] for row in pending))
+
+
+def _at(position: int) -> Transaction[Seal | None]:
+    rows = yield _SEAL_AT(at_position=position)
+    return _seal_of(rows[0]) if rows else None
 
 
 def _some(

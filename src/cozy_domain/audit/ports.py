@@ -1,9 +1,9 @@
-"""Port to the audit log."""
+"""Ports to the audit log, and to what vouches for it from outside."""
 
 from datetime import datetime
 from typing import Protocol
 
-from cozy_domain.audit.chain import Seal
+from cozy_domain.audit.chain import Anchor, Seal, Trail
 from cozy_domain.audit.events import AuditRecord
 
 
@@ -29,4 +29,30 @@ class AuditLog(Protocol):
         self, *, since: datetime | None = None, limit: int | None = None
     ) -> tuple[tuple[AuditRecord, ...], tuple[Seal, ...]]:
         """Records from ``since`` on, oldest first (with ``limit``: the newest so many), and their seals in order."""
+        ...
+
+    async def trail(self) -> Trail:
+        """Everything, as of one moment: a sealer at work takes nothing out of it."""
+        ...
+
+    async def seal_at(self, position: int) -> Seal | None: ...
+
+
+class AuditAnchor(Protocol):
+    """One place outside of the store that holds one anchor. Checking it is the caller's."""
+
+    async def read(self) -> Anchor | None:
+        """None when there is none yet; ``chain.UNREADABLE`` for what is no anchor any more.
+
+        Raises:
+            StorageUnavailableError: the place cannot be read.
+        """
+        ...
+
+    async def write(self, anchor: Anchor) -> None:
+        """Puts it in the place of the one before, whole or not at all.
+
+        Raises:
+            StorageUnavailableError: the one before is still there.
+        """
         ...

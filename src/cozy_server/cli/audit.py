@@ -6,8 +6,8 @@ import json
 import msgspec
 import typer
 
-from cozy_domain.audit.chain import Verification
-from cozy_domain.audit.chain import verify as verify_chain
+from cozy_domain.audit.chain import Fault, Verification
+from cozy_domain.audit.check import check
 from cozy_domain.audit.events import AuditRecord
 from cozy_server.cli.composition import settings_from, store_to_read
 from cozy_server.cli.telling import FAILED, show
@@ -44,18 +44,22 @@ def verify(data: str | None, config: str | None, *, as_json: bool) -> None:
 
 def told(found: Verification) -> list[str]:
     """The result of a check, for people."""
-    lines = [
-        f"{'FAULT' if fault.position is None else f'FAULT at {fault.position}'}: record {fault.record} {_FAULTS[fault.kind]}"
-        for fault in found.faults
-    ]
+    lines = [_fault(fault) for fault in found.faults]
     if found.last_sealed:
         last = found.last_sealed
         lines.append(f"{found.sealed} records are sealed; the last is {last.record}, at {last.position}.")
     else:
-        lines.append("No record is sealed yet.")
+        lines.append("No record is sealed.")
     if found.unsealed:
         lines.append(
             f"{found.unsealed} newer records are not sealed yet: if one of them were removed, nobody would notice."
+        )
+    if found.anchored:
+        lines.append(f"The anchor vouches that the chain was at {found.anchored}.")
+    elif found.sealed:
+        lines.append(
+            "Nothing outside the store vouches for the end of the chain, for there is no genuine anchor: if the last"
+            " records were removed together with their seals, nobody would notice."
         )
     lines.append(
         "The log is intact." if found.intact else "The log was tampered with, or signed with another key."
@@ -68,6 +72,8 @@ _FAULTS = {
     "removed": "was removed",
     "inserted": "was inserted",
     "chain_broken": "stands in a chain that does not hold",
+    "seal_removed": "was sealed once: its seal was removed",
+    "cut_off": "was the last sealed one when the anchor was written: the chain is cut off before it, or is another one",
 }
 
 
@@ -79,8 +85,14 @@ async def _tail(loaded: Loaded, number: int) -> tuple[tuple[AuditRecord, ...], f
 
 async def _verify(loaded: Loaded) -> Verification:
     async with store_to_read(loaded) as container:
-        records, seals = await container.audit().read()
-        return verify_chain(container.audit_key(), records, seals)
+        return await check(container.audit(), container.audit_anchor(), container.audit_key())
+
+
+def _fault(fault: Fault) -> str:
+    if fault.kind == "anchor_forged":
+        return "FAULT: the anchor was forged or damaged"
+    place = "FAULT" if fault.position is None else f"FAULT at {fault.position}"
+    return f"{place}: record {fault.record} {_FAULTS[fault.kind]}"
 
 
 def _row(record: AuditRecord, *, sealed: bool) -> dict[str, object]:

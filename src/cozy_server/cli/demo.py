@@ -14,7 +14,8 @@ import typer
 from openai import APIError, AsyncOpenAI
 from openai.types.chat import ChatCompletionChunk
 
-from cozy_domain.audit.chain import Verification, verify
+from cozy_domain.audit.chain import Verification
+from cozy_domain.audit.check import check
 from cozy_domain.audit.events import AuditRecord, ToolCalled
 from cozy_domain.routing.default import OFFLINE
 from cozy_server.app import create_app
@@ -96,8 +97,8 @@ async def _demonstrate(loaded: Loaded) -> list[Failure]:
     failures = await _with_server(loaded, _converse)
     typer.echo("\nAudit log")
     async with store_to_read(loaded) as container:
-        records, seals = await container.audit().read()
-        found = verify(container.audit_key(), records, seals)
+        records, _ = await container.audit().read()
+        found = await check(container.audit(), container.audit_anchor(), container.audit_key())
     typer.echo("\n".join(f"  {line}" for line in told(found)))
     return [*failures, *_audit_failures(records, found)]
 

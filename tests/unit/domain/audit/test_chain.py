@@ -4,7 +4,20 @@ from hypothesis import given
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
-from cozy_domain.audit.chain import GENESIS, Fault, Seal, is_genuine, mac_of, seal, sign, verify
+from cozy_domain.audit.chain import (
+    GENESIS,
+    UNREADABLE,
+    Anchor,
+    Fault,
+    Seal,
+    anchor_at,
+    is_genuine,
+    is_genuine_anchor,
+    mac_of,
+    seal,
+    sign,
+    verify,
+)
 from cozy_domain.audit.events import AuditRecord, OperatorActed
 from tests.fixtures.turns import AUDIT_KEY, at, number, record
 
@@ -144,6 +157,83 @@ def test_an_unsealed_record_may_vanish_but_not_change() -> None:
     assert verify(AUDIT_KEY, records[:3], seals).intact
     records[3] = replace(records[3], level="error")
     assert verify(AUDIT_KEY, records, seals).faults == (Fault("inserted", records[3].id),)
+
+
+# The end of the chain
+
+
+@given(sizes, places, st.integers(0, 2))
+def test_a_record_that_neither_has_a_seal_nor_waits_for_one_has_lost_it(
+    size: int, place: int, waiting: int
+) -> None:
+    records, seals = chained(size, waiting)
+    pending = {record.id for record in records[size:]}
+    assert verify(AUDIT_KEY, records, seals, pending).intact
+    cut = place % size
+    faults = verify(AUDIT_KEY, records, seals[:cut], pending).faults
+    assert faults == tuple(Fault("seal_removed", record.id) for record in records[cut:size])
+
+
+def test_a_record_that_waits_for_its_seal_and_is_gone_was_removed() -> None:
+    records, seals = chained(2, 2)
+    pending = {record.id for record in records[2:]}
+    found = verify(AUDIT_KEY, records[:3], seals, pending)
+    assert found.faults == (Fault("removed", records[3].id),)
+
+
+def test_a_forged_record_that_waits_for_no_seal_was_inserted_not_unsealed() -> None:
+    records, seals = chained(1)
+    forged = replace(record(9), mac="1" * 64)
+    assert verify(AUDIT_KEY, [*records, forged], seals, ()).faults == (Fault("inserted", forged.id),)
+
+
+@given(sizes, places, st.integers(0, 2))
+def test_a_chain_must_reach_its_anchor_and_may_be_ahead_of_it(size: int, place: int, waiting: int) -> None:
+    records, seals = chained(size, waiting)
+    anchored = place % size
+    anchor = anchor_at(AUDIT_KEY, seals[anchored])
+    whole = verify(AUDIT_KEY, records, seals, anchor=anchor)
+    assert (whole.intact, whole.anchored) == (True, anchored + 1)
+    for kept in range(anchored + 1):
+        cut = verify(AUDIT_KEY, records[:kept], seals[:kept], (), anchor)
+        assert cut.faults == (Fault("cut_off", seals[anchored].record, anchored + 1),)
+
+
+def test_a_chain_that_grew_again_after_it_was_cut_off_is_not_the_one_that_was_anchored() -> None:
+    records, seals = chained(4)
+    anchor = anchor_at(AUDIT_KEY, seals[-1])
+    others = [*records[:2], *(record(n) for n in range(10, 16))]
+    again = seal(AUDIT_KEY, None, others)
+    assert verify(AUDIT_KEY, others, again).intact
+    assert verify(AUDIT_KEY, others, again, (), anchor).faults == (Fault("cut_off", seals[-1].record, 4),)
+
+
+@given(sizes, st.sampled_from(["position", "record", "hash", "mac", "key", "unreadable"]))
+def test_an_anchor_that_was_not_signed_with_the_key_is_a_fault_of_its_own(size: int, what: str) -> None:
+    records, seals = chained(size)
+    true = anchor_at(AUDIT_KEY, seals[-1])
+    forged = {
+        "position": Anchor(replace(true.seal, position=size + 1), true.mac),
+        "record": Anchor(replace(true.seal, record=number(999)), true.mac),
+        "hash": Anchor(replace(true.seal, hash="0" * 64), true.mac),
+        "mac": Anchor(true.seal, seals[-1].hash),
+        "key": anchor_at(b"x" * 32, seals[-1]),
+        "unreadable": UNREADABLE,
+    }[what]
+    found = verify(AUDIT_KEY, records, seals, anchor=forged)
+    assert (found.faults, found.anchored) == ((Fault("anchor_forged"),), None)
+
+
+def test_without_an_anchor_nothing_vouches_for_the_end() -> None:
+    found = verify(AUDIT_KEY, *chained(3))
+    assert (found.intact, found.anchored) == (True, None)
+
+
+def test_an_anchor_is_the_hmac_of_what_its_definition_says() -> None:
+    (one,) = seal(AUDIT_KEY, None, (record(1),))
+    anchor = anchor_at(AUDIT_KEY, one)
+    assert anchor == Anchor(one, mac_of(AUDIT_KEY, f"anchor:1:{one.record}:{one.hash}".encode()))
+    assert is_genuine_anchor(AUDIT_KEY, anchor)
 
 
 def test_the_order_of_records_does_not_matter_but_that_of_seals_does() -> None:

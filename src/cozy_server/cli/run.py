@@ -2,6 +2,7 @@
 
 import asyncio
 import ipaddress
+import logging
 from importlib.metadata import version
 from pathlib import Path
 
@@ -15,11 +16,13 @@ from cozy_server.container import Container
 from cozy_server.data_folder import postgres_url, prepare
 from cozy_server.serving import Stop, listen, serve
 from cozy_server.settings.load import Loaded
+from cozy_server.settings.sources import unknown
 from cozy_server.settings.tree import Settings
 from cozy_server.telemetry import configure_logs
 
 PORT = ("server", "port")
 HOST = ("server", "host")
+_log = logging.getLogger(__name__)
 
 
 def dev(port: int | None, data: str | None, config: str | None) -> None:
@@ -77,6 +80,8 @@ async def _refuse_open_doors(loaded: Loaded) -> None:
 def _run(container: Container, loaded: Loaded, *, next_port: bool = False) -> None:
     settings = loaded.settings
     configure_logs(settings.telemetry.log_level)
+    for wrong in unknown(loaded.variables):
+        _log.warning("variable_unknown", extra={"told": str(wrong)})
     listening = listen(settings.server.host, settings.server.port, or_next=next_port)
     address = listening.getsockname()
 

@@ -3,6 +3,7 @@ its place, and what is wrong with it; which of them wins is decided in ``load``.
 """
 
 from collections.abc import Iterator, Mapping
+from difflib import get_close_matches
 from pathlib import Path as FilePath
 
 import msgspec
@@ -15,6 +16,7 @@ from cozy_server.settings.shape import (
     is_section,
     is_table,
     known_near,
+    leaves,
     shape_at,
     variable,
 )
@@ -88,6 +90,15 @@ def from_environment(variables: Mapping[str, str], source: str) -> Found:
             yield Written(ALIASES[name], text, f"{source} {name}")
         elif name.startswith(PREFIX) and "__" in name:
             yield _of_variable(name, text, source)
+
+
+def unknown(variables: Mapping[str, str]) -> Iterator[Wrong]:
+    """Variables that look like ours and say nothing. They are no reason not to start: other software may have set them.
+    Those with ``__`` are settings that do not exist, which `from_environment` finds."""
+    for name in variables:
+        if name.startswith(PREFIX) and "__" not in name and name not in ALIASES:
+            near = get_close_matches(name, _known_variables(), n=1, cutoff=0.8)
+            yield Wrong(f"variable {name}", "", "is not a setting", near[0] if near else None)
 
 
 def from_fallbacks(variables: Mapping[str, str], source: str) -> Found:
@@ -164,6 +175,10 @@ def _of_variable(name: str, text: str, source: str) -> Written | Wrong:
         return Wrong(f"{source} {name}", "", "is a section, not a setting")
     value: object = [item.strip() for item in text.split(",") if item.strip()] if is_list(shape) else text
     return Written(path, value, f"{source} {name}")
+
+
+def _known_variables() -> tuple[str, ...]:
+    return (*ALIASES, *(variable(path) for path, _ in leaves()))
 
 
 def _unquoted(value: str) -> str:

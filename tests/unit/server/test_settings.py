@@ -7,6 +7,7 @@ import pytest
 from cozy_server.settings import reference
 from cozy_server.settings.load import Loaded, SettingsError, load
 from cozy_server.settings.secret import Secret
+from cozy_server.settings.sources import unknown
 
 ROOT = Path(__file__).parents[3]
 
@@ -240,3 +241,23 @@ def test_every_setting_stands_in_the_reference_with_its_variable() -> None:
     assert "`COZY_MODELS__PROVIDERS__<NAME>__API_KEY`" in page
     assert "`COZY_AUDIT__SEAL_S`" in page
     assert "One of `debug`, `info`, `warning`, `error`." in page
+
+
+@pytest.mark.parametrize(
+    ("name", "suggestion"),
+    [
+        ("COZY_MODLE", "COZY_MODEL"),
+        ("COZY_SERVER_PORT", "COZY_SERVER__PORT"),
+        ("COZY_PERSONAS_FOLDER", "COZY_PERSONAS__FOLDER"),
+        ("COZY_FOO", None),
+    ],
+)
+def test_a_variable_that_only_looks_like_ours_is_told(name: str, suggestion: str | None) -> None:
+    (told,) = unknown({name: "1"})
+    assert str(told).startswith(f"variable {name}  is not a setting")
+    assert told.suggestion == suggestion
+
+
+@pytest.mark.parametrize("name", ["COZY_MODEL", "COZY_DATA", "COZY_SERVER__PORT", "OPENAI_API_KEY", "PATH"])
+def test_our_own_variables_and_those_of_others_are_not(name: str) -> None:
+    assert list(unknown({name: "1"})) == []

@@ -39,11 +39,13 @@ class Route(msgspec.Struct, frozen=True):
 
 class RouteTable(msgspec.Struct, frozen=True):
     """``default`` answers for personas that name no route; ``allowed`` are the models that a request may name itself, as
-    ``provider/id``, or as the bare id where only one provider has it."""
+    ``provider/id``, or as the bare id where only one provider has it; ``providers`` are all whose models could be among
+    them."""
 
     default: tuple[ModelRef, ...]
     routes: tuple[Route, ...] = ()
     allowed: tuple[ModelRef, ...] = ()
+    providers: tuple[str, ...] = ()
 
 
 class Snapshot(msgspec.Struct, frozen=True):
@@ -77,7 +79,7 @@ def choose(model: str, persona: PersonaId | None, session_pin: Pinned | None, sn
     named = PersonaId(model) if model in snapshot.catalog else None
     models = None if named else models_named(model, snapshot.routes)
     if not named and not models:
-        raise _unknown("model", model, names(snapshot), param="model")
+        raise _not_allowed(model, snapshot) or _unknown("model", model, names(snapshot), param="model")
     speaker = persona or named or (session_pin.persona if session_pin else DEFAULT_PERSONA)
     if speaker not in snapshot.catalog:
         raise _unknown("persona", speaker, snapshot.catalog.ids(), param="cozy.personality_id")
@@ -188,6 +190,19 @@ def _meanings(snapshot: Snapshot) -> Iterator[str]:
     yield from map(str, allowed)
     ids = Counter(ref.id for ref in allowed)
     yield from (name for name, times in ids.items() if times == 1)
+
+
+def _not_allowed(name: str, snapshot: Snapshot) -> MissingError | None:
+    """Whether the provider has such a model is not known; that nobody may name it is."""
+    ref = parse_ref(name)
+    if ref is None or ref.provider not in snapshot.routes.providers:
+        return None
+    return MissingError(
+        f"The model '{name}' is not in `models.allowed`, so requests may not name it.",
+        code="model_not_found",
+        param="model",
+        hint=_did_you_mean(name, names(snapshot)) or "Whoever runs the server can add it there.",
+    )
 
 
 def _unknown(kind: str, name: str, known: tuple[str, ...], *, param: str) -> MissingError:

@@ -106,6 +106,22 @@ def test_an_unknown_model_like_no_other_is_told_all_names() -> None:
     assert missing.value.hint == "There are: default, mei, fast, openai/large, elsewhere/large, ollama/llama."
 
 
+def test_a_model_of_a_known_provider_is_said_not_to_be_allowed() -> None:
+    table = RouteTable((LOCAL,), allowed=(LOCAL,), providers=("openai", "ollama"))
+    with pytest.raises(MissingError, match=r"'openai/zzz' is not in `models\.allowed`") as missing:
+        choose("openai/zzz", None, None, snapshot(table=table))
+    assert (missing.value.code, missing.value.param) == ("model_not_found", "model")
+    with pytest.raises(MissingError, match="'nobody/zzz' does not exist"):
+        choose("nobody/zzz", None, None, snapshot(table=table))
+
+
+def test_a_slip_in_a_model_of_a_known_provider_is_told_the_nearest() -> None:
+    table = RouteTable((LOCAL,), allowed=(LOCAL,), providers=("ollama",))
+    with pytest.raises(MissingError) as missing:
+        choose("ollama/lama", None, None, snapshot(table=table))
+    assert missing.value.hint == "Did you mean 'ollama/llama'?"
+
+
 @pytest.mark.parametrize(
     ("asked", "pin"), [(PersonaId("nobody"), None), (None, PersonaPin(PersonaId("nobody"), 1))]
 )

@@ -10,6 +10,8 @@ from typing import Literal
 
 import msgspec
 
+from cozy_server.page import page, prose
+
 Language = Literal["en", "zh"]
 
 
@@ -439,10 +441,7 @@ def markdown() -> str:
 def html() -> str:
     """The page that ``doc_url`` leads to; its anchors are the codes."""
     sections = "".join(_section(code) for code in _ALL)
-    head = (
-        "<!doctype html><html lang='en'><meta charset='utf-8'><title>Error codes</title><h1>Error codes</h1>"
-    )
-    return f"{head}{sections}</html>"
+    return page("Error codes", f"<h1>Error codes</h1>{sections}")
 
 
 def _table_row(code: Code) -> str:
@@ -453,7 +452,7 @@ def _table_row(code: Code) -> str:
 
 
 def _section(code: Code) -> str:
-    en, zh = (f"<p>{escape(words.cause)} <b>{escape(words.hint)}</b></p>" for words in (code.en, code.zh))
+    en, zh = (f"<p>{prose(words.cause)} <b>{prose(words.hint)}</b></p>" for words in (code.en, code.zh))
     return (
         f"<section id='{code.code}'><h2><code>{code.code}</code></h2>{en}<div lang='zh'>{zh}</div></section>"
     )

@@ -4,10 +4,7 @@ Litestar's own pages load scripts from a CDN, so none of its routes is used. `/d
 made here, under a policy that lets it load nothing.
 """
 
-import hashlib
-from base64 import b64encode
 from collections.abc import Iterator, Mapping
-from html import escape
 from importlib.metadata import version
 from typing import Any
 
@@ -16,9 +13,12 @@ from litestar import Litestar, MediaType, Request, Response, Router, get
 from litestar.handlers import HTTPRouteHandler
 from litestar.openapi import OpenAPIConfig
 from litestar.openapi.spec import Components, SecurityScheme
+from litestar.response import Redirect
 from litestar.routes import HTTPRoute
 
 from cozy_server.auth import PUBLIC
+from cozy_server.openapi_page import html, operations
+from cozy_server.page import POLICY
 from cozy_server.problems import ErrorBody
 
 _REFERENCE = "#/components/schemas/{name}"
@@ -31,14 +31,34 @@ _ERRORS = {
     "4XX": "Refused: what is wrong with the request, and what to do.",
     "5XX": "Failed: on our side or the provider's.",
 }
-_STYLE = """
-body { font: 16px/1.5 system-ui, sans-serif; max-width: 60rem; margin: 2rem auto; padding: 0 1rem; }
-h2 { margin-top: 2rem; border-bottom: 1px solid #8884; } h3 { margin-bottom: 0; }
-code { background: #8882; padding: 0.1em 0.3em; border-radius: 0.2em; } dd { margin-left: 1rem; }
-b { display: inline-block; min-width: 4.5rem; } :root { color-scheme: light dark; }
-"""
-_STYLE_HASH = b64encode(hashlib.sha256(_STYLE.encode()).digest()).decode()
-_POLICY = f"default-src 'none'; style-src 'sha256-{_STYLE_HASH}'; base-uri 'none'; frame-ancestors 'none'"
+
+_OPENAI = "As at OpenAI."
+_WORDS: Mapping[str, Mapping[str, str]] = {
+    "ChatCompletionIn": {
+        "model": "A persona's id, an alias, or a provider's model: `GET /v1/models` lists them.",
+        "messages": "The conversation, oldest first; with `cozy.session_id` only what is new.",
+        "stream": "Chunks as server-sent events instead of one answer.",
+        "tools": "Functions of the caller's own, beside those of the server.",
+        "safety_identifier": "Who the person is, where `cozy.user_id` is absent.",
+        "user": "Who the person is, where `cozy.user_id` and `safety_identifier` are absent.",
+        "cozy": "What OpenAI's protocol has no words for.",
+    },
+    "CozyIn": {
+        "personality_id": "The persona that speaks, whatever `model` says.",
+        "session_id": "A UUID: the conversation that the server keeps. One that is not known begins it.",
+        "user_id": "For which person the key asks; absent: for its account.",
+        "timezone": "IANA name of the person's zone, such as `Asia/Shanghai`.",
+        "use_personalization": "Whether memory and profile are used; absent: as the persona says.",
+        "allowed_tools": "Which of the persona's tools may run: `[]` none; absent: all.",
+    },
+    "SessionChange": {"title": "Its new name."},
+}
+"""Of the fields of bodies, by schema."""
+_QUERY_WORDS: Mapping[str, str] = {
+    "user_id": "For which person the key asks, as `cozy.user_id` in a chat request; absent: for its account.",
+    "limit": "How many at most.",
+    "after": "`next` of the page before.",
+}
 
 Json = dict[str, Any]
 
@@ -74,6 +94,16 @@ class Taken(msgspec.Struct, frozen=True):
     headers: Mapping[str, str] = {}
 
 
+class Start(msgspec.Struct, frozen=True):
+    """What a program is told that asks for ``/``."""
+
+    version: str
+    name: str = "CozyEngine"
+    openai_base_url: str = "/v1"
+    docs: str = "/docs"
+    openapi: str = "/openapi.json"
+
+
 def document(app: Litestar) -> Json:
     """The OpenAPI document of ``app``: what Litestar knows, what the operations take, and the errors as they are."""
     generated = app.openapi_schema.to_schema()
@@ -82,15 +112,15 @@ def document(app: Litestar) -> Json:
     bodies = [it.body for it in taken.values() if it.body]
     schemas, components = msgspec.json.schema_components([*bodies, ErrorBody], ref_template=_REFERENCE)
     references = dict(zip(bodies, schemas, strict=False))
-    known = {**generated["components"].get("schemas", {}), **components, "Error": _ERROR}
+    known = {**generated["components"].get("schemas", {}), **_worded(components), "Error": _ERROR}
     public = {name for name, handler in handlers.items() if handler.opt.get("access") == PUBLIC["access"]}
 
-    def described(name: str, operation: Json) -> Json:
+    def described(name: str, operation: Mapping[str, Any]) -> Json:
         inputs = _inputs(operation, taken.get(name, Taken()), references)
         return {**operation, **inputs, **_answers(operation), **({"security": []} if name in public else {})}
 
     paths = {
-        path: {method: described(f"{method.upper()} {path}", it) for method, it in _operations(item)}
+        path: {method: described(f"{method.upper()} {path}", it) for method, it in operations(item)}
         for path, item in generated["paths"].items()
     }
     return {**generated, "components": {**generated["components"], "schemas": known}, "paths": paths}
@@ -105,45 +135,36 @@ def openapi_json(request: Request[Any, Any, Any]) -> bytes:
 @get("/docs", media_type=MediaType.HTML, include_in_schema=False, sync_to_thread=False)
 def docs_page(request: Request[Any, Any, Any]) -> Response[str]:
     """The document for people."""
-    headers = {"content-security-policy": _POLICY, "x-content-type-options": "nosniff"}
+    headers = {"content-security-policy": POLICY, "x-content-type-options": "nosniff"}
     return Response(html(document(request.app)), headers=headers)
 
 
+@get("/", media_type=MediaType.JSON, include_in_schema=False, sync_to_thread=False)
+def start(request: Request[Any, Any, Any]) -> Response[Any]:
+    """Where to go from here: a browser is led to the page, a program is told the addresses."""
+    if "text/html" in request.headers.get("accept", ""):
+        return Redirect("/docs", status_code=302)
+    return Response(Start(version=version("cozy-engine")))
+
+
 routes: tuple[HTTPRouteHandler, ...] = (openapi_json,)
-development_routes: tuple[HTTPRouteHandler, ...] = (docs_page,)
+development_routes: tuple[HTTPRouteHandler, ...] = (docs_page, start)
 
 
-def html(described: Json) -> str:
-    """One page with every operation of an OpenAPI document."""
-    info = described["info"]
-    sections: dict[str, list[str]] = {}
-    for path, item in described["paths"].items():
-        for method, operation in _operations(item):
-            tag = (operation.get("tags") or ["more"])[0]
-            sections.setdefault(tag, []).append(_article(path, method, operation))
-    body = "".join(f"<h2>{escape(tag)}</h2>{''.join(articles)}" for tag, articles in sections.items())
-    return (
-        f"<!doctype html><html lang='en'><head><meta charset='utf-8'><title>{escape(info['title'])}</title>"
-        f"<style>{_STYLE}</style></head><body><h1>{escape(info['title'])} {escape(info['version'])}</h1>"
-        f"<p>{escape(info.get('description', ''))} For machines: <a href='/openapi.json'>/openapi.json</a>. "
-        f"<a href='/docs/errors'>Error codes</a>.</p>{body}</body></html>"
-    )
+def _worded(schemas: Json) -> Json:
+    """With what each field is for, which types cannot say."""
+    return {**schemas, **{name: _with_words(schemas[name], words) for name, words in _WORDS.items()}}
 
 
-def _article(path: str, method: str, operation: Json) -> str:
-    parameters = "".join(
-        f"<dt><code>{escape(it['name'])}</code> ({escape(it['in'])})</dt><dd>{escape(it.get('description', ''))}</dd>"
-        for it in operation.get("parameters", ())
-    )
-    answers = ", ".join(escape(status) for status in operation.get("responses", {}))
-    told = operation.get("description") or operation.get("summary") or ""
-    return (
-        f"<h3><b>{method.upper()}</b> <code>{escape(path)}</code></h3><p>{escape(told)}</p>"
-        f"<dl>{parameters}</dl><p>Answers: {answers}</p>"
-    )
+def _with_words(schema: Json, words: Mapping[str, str]) -> Json:
+    fields = schema["properties"].items()
+    return {
+        **schema,
+        "properties": {name: {**it, "description": words.get(name, _OPENAI)} for name, it in fields},
+    }
 
 
-def _answers(operation: Json) -> Json:
+def _answers(operation: Mapping[str, Any]) -> Json:
     """Its own good ones, and our errors."""
     good = {
         status: it
@@ -155,7 +176,7 @@ def _answers(operation: Json) -> Json:
     return {"responses": {**good, **bad}}
 
 
-def _inputs(operation: Json, taken: Taken, references: Mapping[type, Json]) -> Json:
+def _inputs(operation: Mapping[str, Any], taken: Taken, references: Mapping[type, Json]) -> Json:
     inputs: Json = {}
     if taken.body:
         content = {"application/json": {"schema": references[taken.body]}}
@@ -167,7 +188,8 @@ def _inputs(operation: Json, taken: Taken, references: Mapping[type, Json]) -> J
 def _query(taken: Taken) -> Iterator[Json]:
     if taken.query:
         schema = msgspec.json.schema(taken.query)["$defs"][taken.query.__name__]
-        yield from ({"name": name, "in": "query", "schema": it} for name, it in schema["properties"].items())
+        for name, it in schema["properties"].items():
+            yield {"name": name, "in": "query", "description": _QUERY_WORDS[name], "schema": it}
 
 
 def _headers(taken: Taken) -> Iterator[Json]:
@@ -190,8 +212,3 @@ def _handlers(app: Litestar) -> Mapping[str, HTTPRouteHandler]:
         if isinstance(route, HTTPRoute)
         for method, (handler, _) in route.route_handler_map.items()
     }
-
-
-def _operations(item: Json) -> Iterator[tuple[str, Json]]:
-    methods = ("get", "post", "put", "patch", "delete")
-    return ((method, item[method]) for method in methods if method in item)

@@ -35,11 +35,14 @@ class Vitals:
         ask_store: Callable[[], Awaitable[object]],
         circuits: Callable[[], Mapping[str, Circuit]],
         clock: Clock,
+        standing_in: Callable[[], bool] = lambda: False,
     ) -> None:
+        """``standing_in``: whether the offline model answers in the place of one that could not be reached."""
         self.draining = False
         self._ask_store = ask_store
         self._circuits = circuits
         self._clock = clock
+        self._standing_in = standing_in
 
     async def store_answers(self) -> bool:
         try:
@@ -57,7 +60,8 @@ class Vitals:
     async def overall(self) -> Overall:
         if not await self.store_answers():
             return "unusable"
-        return "ok" if all(breaker == "closed" for breaker in self.breakers().values()) else "degraded"
+        broken = any(breaker != "closed" for breaker in self.breakers().values())
+        return "degraded" if broken or self._standing_in() else "ok"
 
 
 class Status(msgspec.Struct, frozen=True):
@@ -76,13 +80,13 @@ class Breakers(msgspec.Struct, frozen=True):
     engines: dict[str, Breaker]
 
 
-@route("/livez", http_method=_PROBED, opt=PUBLIC, tags=["health"], sync_to_thread=False)
+@route("/livez", http_method=_PROBED, opt=PUBLIC, tags=["Health"], sync_to_thread=False)
 def livez() -> Status:
     """Whether the process runs; it is restarted when not."""
     return Status("ok")
 
 
-@route("/readyz", http_method=_PROBED, opt=PUBLIC, tags=["health"])
+@route("/readyz", http_method=_PROBED, opt=PUBLIC, tags=["Health"])
 async def readyz(vitals: NamedDependency[SkipValidation[Vitals]]) -> Response[Status]:
     """Whether to send requests here: 503 while it stops, and while its store does not answer."""
     if vitals.draining:
@@ -92,13 +96,13 @@ async def readyz(vitals: NamedDependency[SkipValidation[Vitals]]) -> Response[St
     return Response(Status("ready"))
 
 
-@route("/health", http_method=_PROBED, opt=PUBLIC, tags=["health"])
+@route("/health", http_method=_PROBED, opt=PUBLIC, tags=["Health"])
 async def health(vitals: NamedDependency[SkipValidation[Vitals]]) -> Health:
     """The state of the whole, in a word."""
     return Health(await vitals.overall())
 
 
-@get("/health/engines", opt=ADMIN, tags=["health"], sync_to_thread=False)
+@get("/health/engines", opt=ADMIN, tags=["Health"], sync_to_thread=False)
 def engine_health(vitals: NamedDependency[SkipValidation[Vitals]]) -> Breakers:
     """The state of each engine and model."""
     return Breakers(vitals.breakers())

@@ -112,7 +112,7 @@ def test_every_route_is_listed_and_no_other(tmp_path: Path) -> None:
 
 def test_development_adds_the_documentation_alone(tmp_path: Path) -> None:
     app = create_app(container_for(settings_for(tmp_path), development=True))
-    assert set(listed(app)) == {*ROWS, "GET /docs"}
+    assert set(listed(app)) == {*ROWS, "GET /", "GET /docs"}
 
 
 async def call(client: httpx2.AsyncClient, operation: str, session: str) -> httpx2.Response:

@@ -1,8 +1,10 @@
 """The OpenAPI document and its page, of the real application."""
 
 import re
+from base64 import b64encode
 from collections.abc import Iterator
 from functools import cache
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +15,7 @@ from litestar import Litestar
 from litestar.routes import HTTPRoute
 from litestar.testing import TestClient
 
-from cozy_server import docs
+from cozy_server import codes, docs, openapi_page
 from cozy_server.app import create_app
 from cozy_server.container import Container
 from cozy_server.settings.tree import DataSettings, ModelSettings, Settings
@@ -72,7 +74,7 @@ def test_it_is_openapi_3_1_and_has_every_route_of_the_api(app: Litestar, describ
         if isinstance(route, HTTPRoute)
         for method in route.methods
     }
-    shown = {route for route in routes if not re.match(r"options |head |get /(docs|openapi)", route)}
+    shown = {route for route in routes if not re.match(r"options |head |get /(docs|openapi|$)", route)}
     assert set(operations(described)) == shown
 
 
@@ -247,8 +249,91 @@ def test_schemas_of_requests_and_answers_do_not_take_each_others_names(
         assert described["components"]["schemas"][name] == schema
 
 
+def told(page: str, row: str) -> list[str]:
+    """The cells beside a name, as text."""
+    (cells,) = re.findall(rf"<tr><td><code>{row}</code></td>(.*?)</tr>", page)
+    return [re.sub(r"<[^>]*>", "", cell) for cell in re.findall(r"<td>(.*?)</td>", cells)]
+
+
+def test_the_page_tells_the_fields_of_every_body_and_every_parameter(described: dict[str, Any]) -> None:
+    page = openapi_page.html(described)
+    chat = page.partition("/v1/chat/completions")[2].partition("<h3>")[0]
+    assert told(chat, "model") == [
+        "string, 1 to 256 characters",
+        "yes",
+        "A persona's id, an alias, or a provider's model: GET /v1/models lists them.".replace("'", "&#x27;"),
+    ]
+    assert told(chat, "temperature")[:2] == ["number, 0 to 2", "no"]
+    assert told(chat, "cozy")[0] == "CozyIn"
+    assert told(chat, "Idempotency-Key")[0] == "header"
+    messages = page.partition("{session_id}/messages")[2].partition("<h3>")[0]
+    assert told(messages, "limit") == [
+        "query",
+        "integer, 1 to 1000",
+        "no",
+        "How many at most. Default 100.",
+    ]
+    assert told(messages, "session_id")[:3] == ["path", "string", "yes"]
+
+
+def test_every_field_of_a_body_and_every_query_parameter_says_what_it_is_for(
+    described: dict[str, Any],
+) -> None:
+    schemas = described["components"]["schemas"]
+    for operation in operations(described).values():
+        for parameter in [
+            *parameters(operation, "query").values(),
+            *parameters(operation, "header").values(),
+        ]:
+            assert parameter["description"]
+        body = operation.get("requestBody", {}).get("content", {}).get("application/json")
+        if body:
+            fields = schemas[body["schema"]["$ref"].rpartition("/")[2]]["properties"]
+            assert all(field["description"] for field in fields.values())
+    assert all(field["description"] for field in schemas["CozyIn"]["properties"].values())
+
+
+def test_tags_are_written_alike(described: dict[str, Any]) -> None:
+    tags = {tag for operation in operations(described).values() for tag in operation["tags"]}
+    assert all(tag[0].isupper() for tag in tags), tags
+
+
+def test_every_link_within_the_page_leads_somewhere(described: dict[str, Any]) -> None:
+    page = openapi_page.html(described)
+    links = set(re.findall(r"href='#([^']+)'", page))
+    assert "object-CozyIn" in links
+    assert links <= set(re.findall(r"id='([^']+)'", page))
+
+
+def test_no_page_shows_raw_backticks_and_all_fit_a_small_screen(described: dict[str, Any]) -> None:
+    for page in (openapi_page.html(described), codes.html()):
+        assert "`" not in page
+        assert "<meta name='viewport'" in page
+
+
+def test_the_page_of_errors_looks_like_the_other_and_loads_nothing(client: Any) -> None:
+    page = client.get("/docs/errors").text
+    assert re.search(r"<style>[^<]*max-width", page)
+    (style,) = re.findall(r"<style>([^<]*)</style>", page)
+    digest = b64encode(sha256(style.encode()).digest()).decode()
+    for text in (page, client.get("/docs").text):
+        assert "default-src 'none'" in text
+        assert f"style-src 'sha256-{digest}'" in text
+    assert f"'sha256-{digest}'" in client.get("/docs").headers["content-security-policy"]
+    assert not re.search(r"<script|<link|<img|src=|href=.https?:|@import|url\(", page)
+
+
+def test_a_browser_at_the_start_is_led_to_the_page_and_a_program_told_the_addresses(client: Any) -> None:
+    browser = client.get("/", headers={"accept": "text/html,*/*;q=0.8"}, follow_redirects=False)
+    assert (browser.status_code, browser.headers["location"]) == (302, "/docs")
+    program = client.get("/", headers={"accept": "*/*"}, follow_redirects=False)
+    assert program.status_code == 200
+    assert program.json()["openai_base_url"] == "/v1"
+    assert program.json()["docs"] == "/docs"
+
+
 def test_the_page_lists_every_operation_and_loads_nothing(described: dict[str, Any]) -> None:
-    page = docs.html(described)
+    page = openapi_page.html(described)
     for name in operations(described):
         method, _, path = name.partition(" ")
         assert f"<b>{method.upper()}</b> <code>{path}</code>" in page
@@ -263,5 +348,7 @@ def test_text_of_the_document_cannot_become_markup() -> None:
         "parameters": [{"name": evil, "in": evil}],
         "responses": {evil: {}},
     }
-    page = docs.html({"info": {"title": evil, "version": evil}, "paths": {f"/{evil}": {"get": operation}}})
+    page = openapi_page.html(
+        {"info": {"title": evil, "version": evil}, "paths": {f"/{evil}": {"get": operation}}}
+    )
     assert "<script" not in page

@@ -130,7 +130,9 @@ def test_every_text_is_there_in_both_languages() -> None:
 def test_every_command_that_a_text_names_exists() -> None:
     groups = {info.name: info.typer_instance for info in cli.registered_groups}
     commands = {(it.name or it.callback.__name__) for it in cli.registered_commands if it.callback}
-    commands |= {f"{group} {it.name}" for group, app in groups.items() for it in app.registered_commands}
+    commands |= {
+        f"{group} {it.name}" for group, app in groups.items() if app for it in app.registered_commands
+    }
     named = {
         name
         for path in (ROOT / "src").rglob("*.py")

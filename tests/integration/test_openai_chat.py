@@ -287,6 +287,7 @@ async def test_a_reset_before_the_answer_is_unavailable_and_not_billed(model: Op
     _, error = await heard(model, asking("reset"))
     assert isinstance(error, ProviderUnavailableError)
     assert not error.billed
+    assert str(error) == "fake cannot be reached (ConnectionResetError)."
 
 
 async def test_nobody_listening_is_unavailable() -> None:
@@ -298,6 +299,7 @@ async def test_nobody_listening_is_unavailable() -> None:
         await model.aclose()
     assert isinstance(error, ProviderUnavailableError)
     assert error.provider == "nobody"
+    assert "(ConnectionRefusedError)" in str(error)
 
 
 async def test_a_failing_call_is_not_repeated(model: OpenAILanguageModel, fake_openai: FakeOpenAI) -> None:

@@ -14,7 +14,7 @@ from uuid import uuid4
 import msgspec
 
 from cozy_adapters.openai.answer import Answer
-from cozy_adapters.openai.failures import broken_off, refused, unreachable
+from cozy_adapters.openai.failures import broken_off, reason_of, refused, unreachable
 from cozy_adapters.openai.sse import BodyReader, EventReader
 from cozy_adapters.openai.wire import COMPATIBLE, Dialect, ModelList, encode_request
 from cozy_domain.errors import ProviderError, ProviderMalformedError
@@ -126,7 +126,7 @@ class OpenAILanguageModel:
                 if answer.complete:
                     break
         except _transport_errors() as error:
-            raise broken_off(self._provider, type(error).__name__) from error
+            raise broken_off(self._provider, reason_of(error)) from error
         for event in reader.close():
             for delta in answer.read(event):
                 yield delta
@@ -148,7 +148,7 @@ class OpenAILanguageModel:
         except openai.APIStatusError as error:
             raise self._refused(error.response) from error
         except _sdk_errors() as error:
-            raise unreachable(self._provider, type(error.__cause__ or error).__name__) from error
+            raise unreachable(self._provider, reason_of(error)) from error
 
     def _refused(self, response: "httpx2.Response") -> ProviderError:
         body = response.content if response.is_stream_consumed else b""

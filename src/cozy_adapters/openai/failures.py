@@ -66,8 +66,15 @@ def refused(
     )
 
 
+def reason_of(error: BaseException) -> str:
+    """The type at the bottom of an error's causes: on top the SDK calls every failed connection a timeout."""
+    while isinstance(error.__cause__, Exception):  # a CancelledError is how a TimeoutError comes about
+        error = error.__cause__
+    return type(error).__name__
+
+
 def unreachable(provider: str, reason: str) -> ProviderUnavailableError:
-    """``reason`` is the kind of failure (``ConnectError``), never its text: that may hold an address with a key."""
+    """``reason`` is the kind of failure (``ConnectionResetError``), never its text: that may hold an address with a key."""
     return ProviderUnavailableError(f"{provider} cannot be reached ({reason}).", provider=provider)
 
 

@@ -2,6 +2,8 @@
 
 Whatever goes wrong in a call is told to the model, which may try again or explain; nothing a tool does fails the turn.
 Only cancelling the caller ends a call without a result, and then at once.
+
+Each tool runs in a task of its own that is waited for, not awaited: one that ignores its cancellation delays nobody.
 """
 
 import asyncio
@@ -25,6 +27,8 @@ MAX_ARGUMENTS = 65_536
 _NS_PER_MS = 1_000_000
 _SHOWN = 64
 _log = logging.getLogger(__name__)
+_abandoned: set[asyncio.Task[str]] = set()
+"""Tools that were cancelled and have not ended yet: a loop keeps only weak references to its tasks."""
 
 
 class CallTerms(msgspec.Struct, frozen=True):
@@ -48,7 +52,7 @@ class _Ended(msgspec.Struct, frozen=True):
 async def invoke_all(calls: Sequence[ToolCall], terms: CallTerms) -> tuple[ToolResult, ...]:
     """One result for each call, in their order; they run at the same time, each with its own deadline."""
     async with asyncio.TaskGroup() as group:
-        tasks = [group.create_task(invoke(call, terms), name=f"tool {call.name}") for call in calls]
+        tasks = [group.create_task(invoke(call, terms)) for call in calls]
     return tuple(task.result() for task in tasks)
 
 
@@ -112,27 +116,44 @@ async def _run(call: ToolCall, spec: ToolSpec | None, terms: CallTerms) -> _Ende
 
 
 async def _within_deadline(call: ToolCall, arguments: msgspec.Raw, terms: CallTerms) -> _Ended:
+    work = terms.box.run(call.name, arguments, terms.context)
+    task = asyncio.create_task(work, name=f"tool {call.name}")
     try:
-        async with asyncio.timeout(terms.deadline_s) as deadline:
-            return _Ended("ok", await terms.box.run(call.name, arguments, terms.context))
-    except TimeoutError:
-        if not deadline.expired():
-            raise
+        await asyncio.wait((task,), timeout=terms.deadline_s)
+        return _end_of(task, call, terms)
+    finally:
+        if not task.done():
+            _abandon(task)
+
+
+def _end_of(task: asyncio.Task[str], call: ToolCall, terms: CallTerms) -> _Ended:
+    """
+    Raises:
+        Exception: what the tool raised and no tool should.
+    """
+    if not task.done():
         return _Ended("timeout", f"Error: the tool did not answer within {terms.deadline_s:g} s.")
+    if task.cancelled():
+        return _Ended("failed", "Error: the tool was stopped.")
+    try:
+        return _Ended("ok", task.result())
     except ToolError as error:
         return _Ended("failed", f"Error: {error.message}")
     except MissingError:
         return _Ended("unknown", _no_such_tool(call))
-    except asyncio.CancelledError:
-        if _being_cancelled():
-            raise
-        return _Ended("failed", "Error: the tool was stopped.")
 
 
-def _being_cancelled() -> bool:
-    """Whether it is we who are cancelled, and not some task inside the tool."""
-    task = asyncio.current_task()
-    return task is None or task.cancelling() > 0
+def _abandon(task: asyncio.Task[str]) -> None:
+    task.cancel()
+    _abandoned.add(task)
+    task.add_done_callback(_forget)
+
+
+def _forget(task: asyncio.Task[str]) -> None:
+    """Looks at the error, which asyncio would report as never retrieved."""
+    _abandoned.discard(task)
+    if not task.cancelled():
+        task.exception()
 
 
 def _not_offered(call: ToolCall, box: ToolBox) -> _Ended:

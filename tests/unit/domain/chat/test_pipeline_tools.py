@@ -1,6 +1,7 @@
 """Tools in a turn: those of the server, and those of the client."""
 
 import asyncio
+from contextlib import suppress
 
 import msgspec
 import pytest
@@ -12,7 +13,12 @@ from cozy_domain.audit.events import ToolCalled
 from cozy_domain.chat.events import ToolRan, TurnEnded, TurnStarted
 from cozy_domain.chat.parts import ChatLimits
 from cozy_domain.chat.reply import fold
-from cozy_domain.errors import ProviderMalformedError, ProviderUnavailableError, ToolError
+from cozy_domain.errors import (
+    ProviderMalformedError,
+    ProviderTimeoutError,
+    ProviderUnavailableError,
+    ToolError,
+)
 from cozy_domain.ids import Owner
 from cozy_domain.memory import Fact
 from cozy_domain.messages import AssistantMessage, ToolCall, ToolMessage, Usage, UserMessage
@@ -64,6 +70,33 @@ async def test_leaving_during_a_tool_ends_it_and_keeps_the_words_before_it() -> 
         stored = await chat.stored()
     assert [it.message for it in stored] == [UserMessage("keep it"), AssistantMessage("Let me see.")]
     assert {it.state for it in stored} == {"interrupted"}
+
+
+async def test_a_tool_that_will_not_be_stopped_keeps_no_turn_open() -> None:
+    """Neither beyond the turn's deadline, nor when the caller leaves."""
+    released = asyncio.Event()
+
+    async def stubborn(arguments: msgspec.Raw, context: ToolContext) -> str:
+        while not released.is_set():
+            with suppress(asyncio.CancelledError):
+                await released.wait()
+        return "too late"
+
+    chat = ChatUnderTest(
+        clock=LoopClock(), limits=ChatLimits(turn_s=10.0), toolbox=builtin_tools([(NOTE, stubborn)])
+    )
+    loop = asyncio.get_running_loop()
+    loop.call_later(1_000, released.set)  # whatever happens, the test ends
+    async with chat.running(calling(KEEP), calling(KEEP)) as pipeline:
+        async with pipeline.turn(asking("keep it")) as turn:
+            with pytest.raises(ProviderTimeoutError):
+                [event async for event in turn]
+        assert loop.time() == pytest.approx(10.0)
+        async with pipeline.turn(asking("keep it")):
+            await asyncio.sleep(5)
+        await until(lambda: pipeline.turns_running == 0)
+        assert loop.time() == pytest.approx(15.0, abs=0.2)
+        released.set()
 
 
 async def test_tools_of_one_round_run_at_the_same_time() -> None:

@@ -1,6 +1,7 @@
 """Calls of tools: always a result, bounded in time and size."""
 
 import asyncio
+import gc
 import logging
 from collections.abc import Awaitable, Callable
 from datetime import timedelta
@@ -39,6 +40,31 @@ CLOCK = InMemoryClock()
 CHECK = InMemoryArgumentCheck()
 KEY = b"k" * 32
 PROMPT_S = 5.0  # far more than needed; bounds a test that would hang
+
+
+class Stubborn:
+    """A tool that is asked to stop, notes it in ``asked``, and goes on until ``release``. Asked again it stops, so that
+    no failing test hangs."""
+
+    def __init__(self) -> None:
+        self.started, self.asked, self.ended = asyncio.Event(), asyncio.Event(), asyncio.Event()
+        self._released = asyncio.Event()
+
+    def release(self) -> None:
+        self._released.set()
+
+    async def __call__(self, arguments: msgspec.Raw, context: ToolContext) -> str:
+        self.started.set()
+        while not self._released.is_set():
+            try:
+                await self._released.wait()
+            except asyncio.CancelledError:
+                if self.asked.is_set():
+                    raise
+                self.asked.set()
+        self.ended.set()
+        raise ValueError("too late for anybody to hear")
+
 
 Body = Callable[[msgspec.Raw, ToolContext], str | Awaitable[str]]
 
@@ -189,6 +215,54 @@ async def test_a_tool_that_does_not_answer_is_stopped_at_the_deadline() -> None:
     assert result.outcome == "timeout"
     assert loop.time() == DEADLINE_S
     assert "30 s" in result.text
+
+
+@pytest.mark.virtual_time
+async def test_a_tool_that_will_not_be_stopped_delays_nobody_beyond_the_deadline() -> None:
+    stubborn = Stubborn()
+    calls = [ToolCall("a", "stubborn", "{}"), ToolCall("b", "tool", "{}")]
+    found = asyncio.ensure_future(
+        invoke_all(calls, terms((spec("stubborn"), stubborn), (spec(), said("done"))))
+    )
+    await asyncio.wait((found,), timeout=2 * DEADLINE_S)
+    waited = asyncio.get_running_loop().time()
+    stubborn.release()
+    assert [result.outcome for result in await found] == ["timeout", "ok"]
+    assert stubborn.asked.is_set()
+    assert waited == DEADLINE_S
+
+
+async def test_a_tool_that_will_not_be_stopped_does_not_keep_a_caller_who_leaves() -> None:
+    stubborn = Stubborn()
+    caller = asyncio.ensure_future(invoke_all([ToolCall("a", "tool", "{}")], terms((spec(), stubborn))))
+    async with asyncio.timeout(PROMPT_S):
+        await stubborn.started.wait()
+        caller.cancel()
+        await asyncio.wait((caller,), timeout=PROMPT_S / 5)
+        left = caller.done()
+        await stubborn.asked.wait()
+        stubborn.release()
+        with pytest.raises(asyncio.CancelledError):
+            await caller
+    assert left
+
+
+async def test_asyncio_does_not_complain_of_how_an_abandoned_tool_ends(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    stubborn = Stubborn()
+    caller = asyncio.ensure_future(invoke_all([ToolCall("a", "tool", "{}")], terms((spec(), stubborn))))
+    async with asyncio.timeout(PROMPT_S):
+        await stubborn.started.wait()
+        caller.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await caller
+        stubborn.release()
+        await stubborn.ended.wait()
+        await asyncio.sleep(0)  # one round, in which the loop tells of the end
+    del caller
+    gc.collect()
+    assert "never retrieved" not in caplog.text
 
 
 async def test_a_timeout_of_the_tools_own_is_a_failure_and_not_our_deadline() -> None:

@@ -297,11 +297,18 @@ _ALL = (
         "provider_refused",
         "The model's provider understood the request and refused it.",
         "With status 400 mend the request: message and param are the provider's own. "
-        "With 502 an administrator should check the provider's key and model name; "
-        "'cozy config show' tells which are in force.",
+        "With 502 an administrator should check the model's name; 'cozy config show' tells which is in force.",
         "模型供应商拒绝了该请求。",
         "状态码为 400 时请修改请求：message 和 param 来自供应商。"
-        "状态码为 502 时请管理员检查供应商的密钥和模型名称；可用 cozy config show 查看当前设置。",
+        "状态码为 502 时请管理员检查模型名称；可用 cozy config show 查看当前设置。",
+    ),
+    _code(
+        "provider_credential_refused",
+        "The model's provider did not accept the key or the account of this server.",
+        "Your own key is not meant. Ask another model; an administrator should check the provider's key, "
+        "and what it may use.",
+        "模型供应商不接受本服务器的密钥或账户。",
+        "这与你自己的密钥无关。请换用其他模型；请管理员检查供应商的密钥及其权限。",
     ),
     _code(
         "provider_malformed",

@@ -251,7 +251,7 @@ def _code(error: CozyError, row: Row) -> Code:
     caller's."""
     ours = isinstance(error, errors.ProviderRefusedError) and error.about == "credential"
     if ours and error.code not in row.by_code:
-        return CODES[error.default_code]
+        return CODES["provider_credential_refused"]
     return CODES.get(error.code) or CODES[error.default_code]
 
 

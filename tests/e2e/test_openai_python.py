@@ -104,8 +104,10 @@ async def test_what_the_offline_model_cannot_do_is_refused_by_name(client: Async
     ("refusal", "status", "code"),
     [
         (400, 400, "context_length_exceeded"),
+        (413, 400, "provider_refused"),
         (422, 400, "provider_refused"),
-        (401, 502, "provider_refused"),
+        (401, 502, "provider_credential_refused"),
+        (403, 502, "provider_credential_refused"),
         (404, 502, "model_not_found"),
     ],
 )

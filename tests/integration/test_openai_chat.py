@@ -263,9 +263,11 @@ async def test_a_date_to_come_back_at_becomes_seconds(model: OpenAILanguageModel
     ("code", "about", "told"),
     [
         (400, "request", "context_length_exceeded"),
-        (401, "credential", "invalid_api_key"),
-        (403, "credential", "permission_denied"),
+        (401, "credential", "provider_credential_refused"),
+        (402, "credential", "provider_credential_refused"),
+        (403, "credential", "provider_credential_refused"),
         (404, "model", "model_not_found"),
+        (413, "request", "provider_refused"),
         (422, "request", "provider_refused"),
     ],
 )

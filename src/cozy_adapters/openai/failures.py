@@ -20,6 +20,9 @@ from cozy_domain.errors import (
 LONGEST_MESSAGE = 500
 """Characters of a provider's own message."""
 _CREDENTIAL = frozenset({401, 402, 403})
+_SPENT = "insufficient_quota"
+_ABOUT_US = frozenset({_SPENT, "invalid_api_key"})
+"""Codes that some servers send with another status."""
 _BUSY = frozenset({429, 529})
 _PASSING = frozenset({408, 409, 425})
 
@@ -40,12 +43,13 @@ def refused(
     """The error of a response whose ``status`` is not 200. ``headers`` ignore case; ``secret`` is the API key."""
     complaint = _complaint(body)
     code = str(complaint.code) if complaint.code is not None else None
-    if status in _CREDENTIAL or code == "insufficient_quota":
+    if status in _CREDENTIAL or code in _ABOUT_US:
         return ProviderRefusedError(
             f"{provider} did not accept our credential or account (status {status}).",
             provider=provider,
             about="credential",
-            code=code or "provider_credential_refused",
+            # Their code would be taken for one about the caller's own key.
+            code=code if code == _SPENT else "provider_credential_refused",
             hint=f"An operator has to check the API key of {provider} and what it may use.",
         )
     if status == 404:

@@ -1,9 +1,13 @@
 """What a failure of a provider is called."""
 
 import asyncio
+import json
 from itertools import pairwise
 
-from cozy_adapters.openai.failures import reason_of
+import pytest
+
+from cozy_adapters.openai.failures import reason_of, refused
+from cozy_domain.errors import ProviderRefusedError
 
 
 def caused(*errors: BaseException) -> BaseException:
@@ -31,3 +35,22 @@ def test_what_was_handled_meanwhile_is_no_cause() -> None:
     error = RuntimeError()
     error.__context__ = KeyError()
     assert reason_of(error) == "RuntimeError"
+
+
+@pytest.mark.parametrize(
+    ("status", "code", "told"),
+    [
+        (401, "insufficient_quota", "insufficient_quota"),
+        (429, "insufficient_quota", "insufficient_quota"),
+        (400, "invalid_api_key", "provider_credential_refused"),
+        (403, "unsupported_country_region_territory", "provider_credential_refused"),
+        (402, None, "provider_credential_refused"),
+    ],
+)
+def test_what_is_wrong_with_our_account_is_told_in_our_own_code(
+    status: int, code: str | None, told: str
+) -> None:
+    body = json.dumps({"error": {"message": "no", "code": code}}).encode()
+    error = refused("p", status, {}, body, "")
+    assert isinstance(error, ProviderRefusedError)
+    assert (error.about, error.code) == ("credential", told)

@@ -225,9 +225,10 @@ def test_what_a_provider_minds_about_us_is_not_the_callers(
     assert (problem.status, problem.error.type) == (502, "server_error")
 
 
-def test_a_caller_is_not_told_that_their_key_is_wrong_when_ours_is() -> None:
-    error = problem_of(refused("credential", "invalid_api_key"), request=None).error
-    assert error.code == "provider_refused"
+@pytest.mark.parametrize("code", ["invalid_api_key", "permission_denied", "code_of_theirs", None])
+def test_a_caller_is_not_told_that_their_key_is_wrong_when_ours_is(code: str | None) -> None:
+    error = problem_of(refused("credential", code), request=None).error
+    assert error.code == "provider_credential_refused"
 
 
 def test_a_spent_budget_at_the_provider_is_429_and_not_tried_again() -> None:
@@ -246,8 +247,8 @@ def test_a_code_that_only_the_provider_knows_never_goes_out(
 ) -> None:
     assume(code not in CODES)
     error = problem_of(refused(about, code), request=None).error
-    assert error.code == "provider_refused"
-    assert error.doc_url == "/docs/errors#provider_refused"
+    told = "provider_credential_refused" if about == "credential" else "provider_refused"
+    assert (error.code, error.doc_url) == (told, f"/docs/errors#{told}")
 
 
 @pytest.mark.parametrize("about", ["credential", "model", "request"])
@@ -260,10 +261,10 @@ def test_a_providers_words_are_not_logged(
     told = [record.__dict__ for record in caplog.records]
     assert "top_k" not in str(told)
     assert "code_of_theirs" not in str(told)
-    if about != "request":
-        assert [(it["request"], it["code"], it["provider"], it["status"]) for it in told] == [
-            ("req_1", "provider_refused", "p", 502)
-        ]
+    code = {"credential": "provider_credential_refused", "model": "provider_refused"}.get(about)
+    assert [(it["request"], it["code"], it["provider"], it["status"]) for it in told] == (
+        [("req_1", code, "p", 502)] if code else []
+    )
 
 
 def test_the_reason_of_a_failing_store_is_logged_and_not_told(caplog: pytest.LogCaptureFixture) -> None:

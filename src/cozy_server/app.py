@@ -1,5 +1,6 @@
 """The application: routes, the error table, and the one lifespan that opens and closes what the container made."""
 
+import logging
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Any, Self
@@ -13,7 +14,6 @@ from litestar.middleware import DefineMiddleware
 
 from cozy_domain.errors import ConfigError
 from cozy_domain.persona.document import InvalidPersonaError
-from cozy_domain.routing.choice import clashes
 from cozy_server import docs, health
 from cozy_server.auth import PUBLIC, Gate, caller_of_request
 from cozy_server.container import Container
@@ -22,6 +22,7 @@ from cozy_server.openai import chat, models
 from cozy_server.problems import EXCEPTION_HANDLERS, Stamp, errors_page
 from cozy_server.upkeep import upkeep
 
+_log = logging.getLogger(__name__)
 ROUTES: tuple[HTTPRouteHandler, ...] = (
     *chat.routes,
     *models.routes,
@@ -90,7 +91,9 @@ async def opened(container: Container) -> AsyncIterator[None]:
         stack.push_async_callback(_close_models, container)
         await configure(container)
         stack.push_async_callback(container.assembly().aclose)
-        await stack.enter_async_context(upkeep(container.sealing(), container.worker()))
+        await stack.enter_async_context(
+            upkeep(container.sealing(), container.worker(), container.configuration())
+        )
         # Answers under way had their time before: the server waits for its clients.
         await stack.enter_async_context(container.pipeline().running(drain_s=0.0))
         yield
@@ -102,13 +105,17 @@ async def configure(container: Container) -> None:
     Raises:
         ConfigError: something is wrong with them; with all of it.
     """
-    errors = tuple(it for it in await container.catalog().reload() if it.severity == "error")
+    configuration = container.configuration()
+    await configuration.look()
+    tools = tuple(tool.name for tool in container.toolbox().specs())
+    problems = await container.catalog().reload(configuration.surroundings(tools))
+    errors = tuple(it for it in problems if it.severity == "error")
     if errors:
         raise InvalidPersonaError(errors)
-    configuration = container.configuration()
+    for problem in problems:
+        _log.warning("persona_doubtful", extra={"told": str(problem)})
     await configuration.settle()
-    wrong = clashes(configuration.snapshot())
-    if wrong:
+    if wrong := configuration.clashes():
         raise ConfigError("\n".join(wrong))
 
 

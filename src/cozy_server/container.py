@@ -126,18 +126,23 @@ def _circuits(generation: Generation, assembly: ContextAssembly) -> Callable[[],
     }
 
 
+def _standing_in(configuration: LiveConfiguration) -> Callable[[], bool]:
+    return lambda: configuration.standing_in
+
+
 def _door(keys: Keys, *, development: bool) -> Door:
     return DevelopmentDoor(keys) if development else KeyDoor(keys)
 
 
 class Container(containers.DeclarativeContainer):
     """``settings`` and ``audit_key`` come from outside. ``development`` opens the door that asks for no key; providers are
-    looked for in ``environment``."""
+    looked for in ``environment``; ``default_origin`` tells people where ``models.default`` is written."""
 
     settings: providers.Dependency[Settings] = providers.Dependency(instance_of=Settings)
     audit_key: providers.Dependency[bytes] = providers.Dependency(instance_of=bytes)
     development: providers.Provider[bool] = providers.Object(False)
     environment: providers.Provider[Mapping[str, str]] = providers.Object({})
+    default_origin: providers.Provider[str] = providers.Object("the settings")
 
     clock = providers.Singleton(SystemClock)
     ids = providers.Singleton(TimeOrderedIds)
@@ -171,6 +176,7 @@ class Container(containers.DeclarativeContainer):
         models,
         providers.Callable(discovery, environment),
         settings.provided.models,
+        default_origin,
     )
     snapshot = providers.Callable(LiveConfiguration.snapshot, configuration)
 
@@ -236,6 +242,7 @@ class Container(containers.DeclarativeContainer):
         providers.Callable(_probe, jobs),
         providers.Callable(_circuits, generation, assembly),
         clock,
+        providers.Callable(_standing_in, configuration),
     )
 
     keys = providers.Singleton(Keys, key_store, clock)

@@ -1,20 +1,30 @@
-"""Which models there are, and which one answers when nobody says: settled once, before the first request."""
+"""Which models there are, and which one answers when nobody says: settled before the first request, and again
+while no provider answers.
+"""
 
 import asyncio
+import logging
 from collections.abc import Awaitable, Callable, MutableMapping
 
 import msgspec
+from msgspec.structs import replace
 
 from cozy_domain.errors import ConfigError, ProviderError
 from cozy_domain.models.ports import LanguageModel
 from cozy_domain.models.request import ModelRef
 from cozy_domain.persona.catalog import LiveCatalog
-from cozy_domain.routing.choice import Route, RouteTable, Snapshot, parse_ref
+from cozy_domain.persona.surroundings import Surroundings
+from cozy_domain.routing.choice import Route, RouteTable, Snapshot, clashes, parse_ref
 from cozy_domain.routing.default import OFFLINE, Default, Listing, choose_default, named_default
 from cozy_server.settings.tree import ModelSettings
 
 LISTING_S = 3.0
 """How long a provider may take to list its models: a start waits for all of them at once."""
+AGAIN_S = 30.0
+"""Between two looks for a default model, while the providers that there are do not answer."""
+OLLAMA = "ollama"
+"""Found wherever it runs, so one that does not is no mistake of whoever names it."""
+_log = logging.getLogger(__name__)
 
 
 class FoundProvider(msgspec.Struct, frozen=True):
@@ -35,42 +45,97 @@ class LiveConfiguration:
         providers: MutableMapping[str, LanguageModel],
         discover: Callable[[], Awaitable[tuple[FoundProvider, ...]]],
         settings: ModelSettings,
+        default_origin: str,
     ) -> None:
-        """``providers`` are those of the settings; `settle` adds what it finds."""
+        """``providers`` are those of the settings; `look` adds what it finds. ``default_origin`` tells people where
+        ``models.default`` is written."""
         self._catalog = catalog
         self._providers = providers
         self._discover = discover
         self._settings = settings
+        self._default_origin = default_origin
+        self._discovered: tuple[FoundProvider, ...] | None = None
         self.default = Default(OFFLINE, "nobody has looked for another yet")
+        self.standing_in = False
+        """Whether the offline model answers because some provider does not, or lists no model."""
 
     def snapshot(self) -> Snapshot:
+        """Requests may also name the default model in force, allowed or not."""
+        return self._snapshot((*self._allowed(), self.default.model))
+
+    def clashes(self) -> tuple[str, ...]:
+        """What is wrong with the personas, routes and allowed models. A default that is called like one of them is not:
+        theirs is the name, and what was found by itself must not keep a server from starting."""
+        return clashes(self._snapshot(self._allowed()))
+
+    def surroundings(self, tools: tuple[str, ...] = ()) -> Surroundings:
+        """What personas may name, as far as it was looked for; with a provider that was found and cannot be used yet."""
+        found = (*self._providers, *(provider.name for provider in self._discovered or ()))
+        return Surroundings(
+            tools=tools,
+            aliases=tuple(self._settings.routes),
+            providers=tuple(dict.fromkeys(found)),
+            models=tuple(ref.id for ref in self._allowed()),
+            absent=(OLLAMA,),
+        )
+
+    async def look(self) -> None:
+        """Finds providers."""
+        self._discovered = await self._discover()
+        for provider in self._discovered:
+            if provider.model is not None:
+                self._providers.setdefault(provider.name, provider.model)
+
+    async def keep_looking(self, stop: asyncio.Event) -> None:
+        """Settles again until some provider answers, or ``stop`` is set."""
+        while self.standing_in and not stop.is_set():
+            try:
+                async with asyncio.timeout(AGAIN_S):
+                    await stop.wait()
+            except TimeoutError:
+                await self.look()
+                await self.settle()
+                _log.info(
+                    "default_model", extra={"model": str(self.default.model), "why": self.default.reason}
+                )
+
+    async def settle(self) -> None:
+        """Finds the default model.
+
+        Raises:
+            ConfigError: the one that the settings name cannot be.
+        """
+        if self._discovered is None:
+            await self.look()
+        discovered = self._discovered or ()
+        if self._settings.default is not None:
+            names = tuple(name for name in self._providers if name != OFFLINE.provider)
+            self.default = named_default(self._settings.default, names, self._default_origin)
+            return
+        asked = self._all(discovered)
+        listings = await asyncio.gather(*(self._listing(provider) for provider in asked))
+        self.default = choose_default(tuple(listings), self._settings.preferred)
+        self.standing_in = self.default.model == OFFLINE and any(
+            it.problem or not it.models for it in listings
+        )
+        if self.standing_in:
+            reason = f"{self.default.reason}; looking again every {AGAIN_S:g} s"
+            self.default = replace(self.default, reason=reason)
+
+    def _snapshot(self, allowed: tuple[ModelRef, ...]) -> Snapshot:
         table = RouteTable(
             default=(self.default.model,),
             routes=tuple(
                 Route(alias, tuple(_ref(name, f"models.routes.{alias}") for name in models))
                 for alias, models in self._settings.routes.items()
             ),
-            allowed=tuple(_ref(name, "models.allowed") for name in self._settings.allowed),
+            allowed=tuple(dict.fromkeys(allowed)),
+            providers=tuple(self._providers),
         )
         return Snapshot(self._catalog.current, table)
 
-    async def settle(self) -> None:
-        """Finds providers, and the default model.
-
-        Raises:
-            ConfigError: the one that the settings name cannot be.
-        """
-        discovered = await self._discover()
-        for provider in discovered:
-            if provider.model is not None:
-                self._providers.setdefault(provider.name, provider.model)
-        if self._settings.default is not None:
-            names = tuple(name for name in self._providers if name != OFFLINE.provider)
-            self.default = named_default(self._settings.default, names)
-            return
-        asked = self._all(discovered)
-        listings = await asyncio.gather(*(self._listing(provider) for provider in asked))
-        self.default = choose_default(tuple(listings), self._settings.preferred)
+    def _allowed(self) -> tuple[ModelRef, ...]:
+        return tuple(_ref(name, "models.allowed") for name in self._settings.allowed)
 
     def _all(self, discovered: tuple[FoundProvider, ...]) -> tuple[FoundProvider, ...]:
         """The providers of the settings, then what else was discovered. Of what is both, the settings know how to reach it,

@@ -1,4 +1,6 @@
-"""What runs beside the requests: sealing and anchoring the audit log, and the work that turns leave behind."""
+"""What runs beside the requests: sealing and anchoring the audit log, the work that turns leave behind, and the look for a
+model where none was found yet.
+"""
 
 import asyncio
 import logging
@@ -9,6 +11,7 @@ from cozy_domain.audit.ports import AuditAnchor, AuditLog
 from cozy_domain.audit.sealer import Anchoring, anchor_once, seal_once
 from cozy_domain.errors import StorageError
 from cozy_domain.learning.worker import Worker
+from cozy_server.model_choice import LiveConfiguration
 
 BATCH = 1_000
 _log = logging.getLogger(__name__)
@@ -57,12 +60,13 @@ class Sealing:
 
 
 @asynccontextmanager
-async def upkeep(sealing: Sealing, worker: Worker) -> AsyncIterator[None]:
-    """Both run inside, and have ended after it."""
+async def upkeep(sealing: Sealing, worker: Worker, configuration: LiveConfiguration) -> AsyncIterator[None]:
+    """All run inside, and have ended after it."""
     stop = asyncio.Event()
     async with asyncio.TaskGroup() as tasks:
         tasks.create_task(sealing.run(stop), name="audit sealer")
         tasks.create_task(worker.run(stop), name="worker")
+        tasks.create_task(configuration.keep_looking(stop), name="look for a model")
         try:
             yield
         finally:

@@ -32,8 +32,9 @@ class Default(msgspec.Struct, frozen=True):
     reason: str
 
 
-def named_default(wanted: str, providers: tuple[str, ...]) -> Default:
-    """The model that ``COZY_MODEL`` names: ``provider/id``, or ``offline``.
+def named_default(wanted: str, providers: tuple[str, ...], origin: str) -> Default:
+    """The model that the setting ``models.default`` names: ``provider/id``, or ``offline``. ``origin`` tells people where
+    that is written (``cozy.yaml:12``, ``environment COZY_MODEL``).
 
     Raises:
         ConfigError: it has another form, or its provider is not one of ``providers``.
@@ -41,16 +42,16 @@ def named_default(wanted: str, providers: tuple[str, ...]) -> Default:
     ref = OFFLINE if wanted == OFFLINE.provider else parse_ref(wanted)
     if ref is None:
         raise ConfigError(
-            f"COZY_MODEL is '{wanted}', which is not written provider/id",
+            f"{origin}: models.default is '{wanted}', not written provider/id",
             hint=f"Write for example {(*providers, OFFLINE.provider)[0]}/<id>.",
         )
     if ref != OFFLINE and ref.provider not in providers:
         known = ", ".join((*providers, OFFLINE.provider))
         raise ConfigError(
-            f"COZY_MODEL is '{wanted}', but there is no provider '{ref.provider}'; there are: {known}",
+            f"{origin}: models.default is '{wanted}', but there is no provider '{ref.provider}'; there are: {known}",
             hint="Set the provider's key, or configure it under models.providers.",
         )
-    return Default(ref, "COZY_MODEL names it")
+    return Default(ref, f"{origin} names it")
 
 
 def choose_default(listings: tuple[Listing, ...], preferred: tuple[str, ...]) -> Default:

@@ -10,6 +10,7 @@ from cozy_server.data_folder import audit_key, missing_store
 from cozy_server.settings.load import Flags, Loaded, load
 
 IN_USE = "storage_in_use"
+MODEL = ("models", "default")
 
 Role = Literal["server", "guest", "reader"]
 
@@ -35,7 +36,14 @@ def container_of(loaded: Loaded, *, role: Role = "server", development: bool = F
         ConfigError: there is no audit key, and only development may make one.
     """
     key = audit_key(loaded.settings, generate=development)
-    return Container(settings=loaded.settings, audit_key=key, database_role=role, development=development)
+    return Container(
+        settings=loaded.settings,
+        audit_key=key,
+        database_role=role,
+        development=development,
+        environment=loaded.variables,
+        default_origin=loaded.origin(MODEL),
+    )
 
 
 @asynccontextmanager

@@ -19,7 +19,10 @@ class Condition:
         self.circuits: dict[str, Circuit] = {"memory": Circuit()}
         self.store_fails = False
         self.store_hangs = False
-        self.vitals = Vitals(self._ask_store, lambda: self.circuits, self.clock)
+        self.standing_in = False
+        self.vitals = Vitals(
+            self._ask_store, lambda: self.circuits, self.clock, standing_in=lambda: self.standing_in
+        )
 
     def break_circuit(self, name: str) -> None:
         circuit = Circuit()
@@ -75,6 +78,13 @@ async def test_an_open_breaker_degrades_it_and_leaves_it_ready() -> None:
     assert await condition.readiness() == (200, "ready")
     assert await condition.overall() == "degraded"
     assert condition.vitals.breakers() == {"memory": "closed", "openai/x": "open"}
+
+
+async def test_without_the_model_that_it_looks_for_it_is_degraded_and_ready() -> None:
+    condition = Condition()
+    condition.standing_in = True
+    assert await condition.readiness() == (200, "ready")
+    assert await condition.overall() == "degraded"
 
 
 async def test_a_breaker_is_half_open_once_its_time_is_over() -> None:

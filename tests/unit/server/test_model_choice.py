@@ -13,8 +13,10 @@ from cozy_domain.models.ports import LanguageModel
 from cozy_domain.models.request import ModelRef
 from cozy_domain.persona.catalog import LiveCatalog
 from cozy_domain.persona.document import PersonaDocument
-from cozy_domain.routing.default import OFFLINE
-from cozy_server.model_choice import LISTING_S, FoundProvider, LiveConfiguration
+from cozy_domain.persona.surroundings import Surroundings
+from cozy_domain.routing.choice import models_named
+from cozy_domain.routing.default import OFFLINE, Default
+from cozy_server.model_choice import AGAIN_S, LISTING_S, FoundProvider, LiveConfiguration
 from cozy_server.settings.tree import ModelSettings, ProviderSettings
 
 
@@ -48,7 +50,7 @@ def configured(
 
     catalog = LiveCatalog(NoFiles(), InMemoryPersonaRevisions(), InMemoryClock())
     known = {OFFLINE.provider: with_models("offline"), **(providers or {})}
-    return LiveConfiguration(catalog, known, discover, settings)
+    return LiveConfiguration(catalog, known, discover, settings, "cozy.yaml:7")
 
 
 async def test_with_nothing_found_the_offline_model_answers_and_says_why() -> None:
@@ -87,7 +89,7 @@ async def test_the_named_model_wins_without_asking_anybody() -> None:
     settings = ModelSettings(default="silent/any", providers={"silent": ProviderSettings()})
     configuration = configured(settings, {"silent": SilentModel()})
     await configuration.settle()
-    assert configuration.default.model == ModelRef("silent", "any")
+    assert configuration.default == Default(ModelRef("silent", "any"), "cozy.yaml:7 names it")
 
 
 async def test_a_named_model_of_no_provider_is_refused() -> None:
@@ -105,6 +107,116 @@ async def test_a_provider_that_does_not_list_its_models_in_time_is_named_in_the_
     assert "provider 'silent': it did not list its models within 3 s" in configuration.default.reason
 
 
+class LateModel(ScriptedLanguageModel):
+    """Lists one model at the ``answers_at``-th time, and nothing before."""
+
+    def __init__(self, answers_at: int, *, fails: bool) -> None:
+        super().__init__(models=("one",))
+        self.asked = 0
+        self._answers_at = answers_at
+        self._fails = fails
+
+    async def list_models(self) -> tuple[str, ...]:
+        self.asked += 1
+        if self.asked >= self._answers_at:
+            return await super().list_models()
+        if self._fails:
+            raise ProviderUnavailableError("it is down", provider="late")
+        return ()
+
+
+@pytest.mark.virtual_time
+@pytest.mark.parametrize("fails", [True, False])
+async def test_a_provider_that_does_not_answer_at_the_start_is_asked_again_until_it_does(fails: bool) -> None:
+    late = LateModel(3, fails=fails)
+    configuration = configured(ModelSettings(providers={"late": ProviderSettings()}), {"late": late})
+    await configuration.settle()
+    assert configuration.standing_in
+    assert configuration.default.model == OFFLINE
+    assert configuration.default.reason.endswith("looking again every 30 s")
+    began = asyncio.get_running_loop().time()
+    await configuration.keep_looking(asyncio.Event())
+    assert asyncio.get_running_loop().time() - began == pytest.approx(2 * AGAIN_S)
+    assert not configuration.standing_in
+    assert configuration.snapshot().routes.default == (ModelRef("late", "one"),)
+
+
+@pytest.mark.virtual_time
+async def test_a_provider_that_is_found_later_answers() -> None:
+    found = [(FoundProvider("ollama", "OLLAMA_HOST", problem="nothing listens"),)]
+
+    async def discover() -> tuple[FoundProvider, ...]:
+        return found[-1]
+
+    catalog = LiveCatalog(NoFiles(), InMemoryPersonaRevisions(), InMemoryClock())
+    known: dict[str, LanguageModel] = {OFFLINE.provider: with_models("offline")}
+    configuration = LiveConfiguration(catalog, known, discover, ModelSettings(), "cozy.yaml:7")
+    await configuration.settle()
+    found.append((FoundProvider("ollama", "OLLAMA_HOST", with_models("qwen")),))
+    await configuration.keep_looking(asyncio.Event())
+    assert configuration.default.model == ModelRef("ollama", "qwen")
+    assert "ollama" in known
+
+
+@pytest.mark.parametrize(
+    ("settings", "provider"),
+    [
+        (ModelSettings(default="offline"), BrokenModel()),
+        (ModelSettings(providers={"p": ProviderSettings()}), with_models("one")),
+        (ModelSettings(providers={"p": ProviderSettings()}), with_models("one", "two")),
+        (ModelSettings(), BrokenModel()),
+    ],
+)
+async def test_nobody_is_asked_again_where_the_choice_is_made_or_the_operators(
+    settings: ModelSettings, provider: LanguageModel
+) -> None:
+    configuration = configured(settings, {"p": provider})
+    await configuration.settle()
+    assert not configuration.standing_in
+    await configuration.keep_looking(asyncio.Event())
+
+
+async def test_looking_again_ends_with_the_server() -> None:
+    configuration = configured(
+        ModelSettings(providers={"broken": ProviderSettings()}), {"broken": BrokenModel()}
+    )
+    await configuration.settle()
+    stop = asyncio.Event()
+    looking = asyncio.create_task(configuration.keep_looking(stop))
+    stop.set()
+    async with asyncio.timeout(5):
+        await looking
+    assert configuration.standing_in
+
+
+async def test_requests_may_name_the_default_model_in_force() -> None:
+    settings = ModelSettings(providers={"p": ProviderSettings()}, allowed=("q/two",))
+    configuration = configured(settings, {"p": with_models("one")})
+    await configuration.settle()
+    routes = configuration.snapshot().routes
+    assert routes.allowed == (ModelRef("q", "two"), ModelRef("p", "one"))
+    assert models_named("one", routes) == models_named("p/one", routes) == (ModelRef("p", "one"),)
+    assert set(routes.providers) == {"offline", "p"}
+
+
+async def test_a_default_model_that_is_called_like_an_alias_keeps_nothing_from_starting() -> None:
+    settings = ModelSettings(routes={"one": ("p/other",)}, providers={"p": ProviderSettings()})
+    configuration = configured(settings, {"p": with_models("one")})
+    await configuration.settle()
+    # The catalogue of this test is empty; nothing else may be wrong.
+    assert configuration.clashes() == ()
+    assert models_named("one", configuration.snapshot().routes) == (ModelRef("p", "other"),)
+
+
+async def test_what_personas_may_name_is_what_was_configured_or_found() -> None:
+    settings = ModelSettings(routes={"fast": ("p/x",)}, allowed=("p/y",))
+    found = FoundProvider("anthropic", "ANTHROPIC_API_KEY", problem="there is no adapter")
+    configuration = configured(settings, {"p": with_models("x")}, found)
+    await configuration.look()
+    around = configuration.surroundings(("clock",))
+    assert around == Surroundings(("clock",), ("fast",), ("offline", "p", "anthropic"), ("y",), ("ollama",))
+
+
 async def test_a_provider_that_fails_is_named_in_the_reason() -> None:
     settings = ModelSettings(providers={"broken": ProviderSettings()})
     configuration = configured(settings, {"broken": BrokenModel()})
@@ -116,7 +228,7 @@ async def test_routes_and_allowed_models_stand_in_the_snapshot() -> None:
     settings = ModelSettings(routes={"fast": ("a/x", "b/y")}, allowed=("a/x",))
     routes = configured(settings).snapshot().routes
     assert routes.routes[0].models == (ModelRef("a", "x"), ModelRef("b", "y"))
-    assert routes.allowed == (ModelRef("a", "x"),)
+    assert routes.allowed == (ModelRef("a", "x"), OFFLINE)
 
 
 @pytest.mark.parametrize("settings", [ModelSettings(routes={"fast": ("x",)}), ModelSettings(allowed=("x",))])

@@ -7,6 +7,7 @@ from cozy_domain.models.request import ModelRef
 from cozy_domain.routing.default import OFFLINE, Default, Listing, choose_default, named_default
 
 KEY = "OPENAI_API_KEY"
+FILE = "cozy.yaml:3"
 MANY = Listing("openai", KEY, ("small", "large"))
 LOCAL = Listing("ollama", "Ollama on 127.0.0.1:11434", ("llama",))
 
@@ -53,21 +54,28 @@ def test_a_provider_with_a_problem_is_passed_over_and_named() -> None:
     assert default.reason == "no model was found: OPENAI_API_KEY: the key was refused; Ollama offers no model"
 
 
-def test_the_operators_word_wins() -> None:
-    assert named_default("openai/a/b", ("openai",)).model == ModelRef("openai", "a/b")
+@pytest.mark.parametrize("origin", ["cozy.yaml:3", "environment COZY_MODEL", "command line --model"])
+def test_the_operators_word_wins_and_the_reason_says_where_it_stands(origin: str) -> None:
+    default = named_default("openai/a/b", ("openai",), origin)
+    assert default == Default(ModelRef("openai", "a/b"), f"{origin} names it")
 
 
 @pytest.mark.parametrize("wanted", ["offline", "offline/offline"])
 def test_the_offline_model_can_be_asked_for(wanted: str) -> None:
-    assert named_default(wanted, ()).model == OFFLINE
+    assert named_default(wanted, (), FILE).model == OFFLINE
 
 
 def test_a_word_without_a_provider_is_refused_with_an_example() -> None:
-    with pytest.raises(ConfigError, match="'large', which is not written provider/id") as fault:
-        named_default("large", ("openai",))
+    with pytest.raises(
+        ConfigError, match=r"^cozy\.yaml:3: models\.default is 'large', not written provider/id"
+    ) as fault:
+        named_default("large", ("openai",), FILE)
     assert fault.value.hint == "Write for example openai/<id>."
 
 
 def test_an_unknown_provider_is_refused_with_the_known_ones() -> None:
-    with pytest.raises(ConfigError, match="no provider 'opneai'; there are: openai, offline"):
-        named_default("opneai/large", ("openai",))
+    with pytest.raises(
+        ConfigError,
+        match=r"^cozy\.yaml:3: models\.default is .* no provider 'opneai'; there are: openai, offline",
+    ):
+        named_default("opneai/large", ("openai",), FILE)

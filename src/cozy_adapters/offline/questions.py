@@ -37,7 +37,7 @@ _TIME_ASKED = re.compile(
     re.IGNORECASE,
 )
 _PLACE = re.compile(r"\b(?:in|at) ((?:[A-Z][\w'-]*)(?: [A-Z][\w'-]*)*)")
-_PLACES_ZH = {
+CITIES = {
     "北京": "Asia/Shanghai",
     "上海": "Asia/Shanghai",
     "香港": "Asia/Hong_Kong",
@@ -55,8 +55,13 @@ _PLACES_ZH = {
 }
 _NATURE_ASKED = re.compile(
     r"\bare you (?:an? )?(?:ai|a\.i\.|real|human|robot|bot|machine|person|artificial|language model|llm|chatgpt|gpt)\b"
-    r"|\b(?:who|what) (?:are|r) you\b|talking to (?:an? )?(?:ai|human|person|robot|bot|machine)"
-    r"|你是.{0,6}(?:AI|人工智能|机器人|真人|人类|程序|模型|谁|什么)|是不是(?:AI|人工智能|机器人|真人)",
+    r"|talking to (?:an? )?(?:ai|human|person|robot|bot|machine)"
+    r"|你是.{0,6}(?:AI|人工智能|机器人|真人|人类|程序|模型)|是不是(?:AI|人工智能|机器人|真人)",
+    re.IGNORECASE,
+)
+_IDENTITY_ASKED = re.compile(
+    r"\bwho (?:are|r) you\b|\bwhat (?:are|r) you\W*$|\bwho(?:'re|’re) you\W*$|what(?:'s|’s| is) your name|introduce yourself"
+    r"|你(?:到底|究竟)?是(?:谁|什么\W*$|什么人|哪位)|你叫(?:什么|啥)|你(?:的)?名字(?:是|叫)?(?:什么|啥)|介绍一?下?你?自己",
     re.IGNORECASE,
 )
 _GREETED = re.compile(
@@ -69,17 +74,13 @@ _QUESTION = re.compile(
     re.IGNORECASE,
 )
 _NAME_ASKED = re.compile(
-    r"(?:what(?:'s|’s| is| was)|remember|know|tell me) my name|who am i"
-    r"|我叫(?:什么|啥)|我(?:的)?名字(?:是|叫)?(?:什么|啥)|我是谁",
+    r"(?:what(?:'s|’s| is| was)|remember|know|tell me) my name|\bwho (?:am i|i am)\b|remember me\W*$|what am i called"
+    r"|我叫(?:什么|啥)|我(?:的)?名字(?:是|叫)?(?:什么|啥)|我是谁|(?:记得|知道)我(?:叫|的名字|吗|么)",
     re.IGNORECASE,
 )
-_NAME_TOLD = (
-    re.compile(r"\bmy name(?:'s|’s| is) ([\w'’-]+(?: (?-i:[A-Z])[\w'’-]*)*)", re.IGNORECASE),
-    re.compile(r"\b(?:call me|i am called|i'm called) ([\w'’-]+)", re.IGNORECASE),
-    re.compile(rf"我(?:的名字)?(?:叫做?|名叫)([{CJK}\w·]+)"),
-    re.compile(rf"我的名字是([{CJK}\w·]+)"),
-    re.compile(r"\bname: (.+)", re.IGNORECASE),
-    re.compile(r"\bname is ([\w'’-]+)", re.IGNORECASE),
+_ABOUT_SELF = re.compile(
+    r"\b(?:my|mine)\b|(?<!how )\b(?:am|do|did|was|have) i\b|我的|我.{0,8}(?:吗|什么|谁|哪|几|多少)",
+    re.IGNORECASE,
 )
 _EMPTY = frozenset(
     terms(
@@ -90,7 +91,7 @@ _EMPTY = frozenset(
     )
 )
 """Terms that say nothing of what is asked for."""
-_NEAR_ENOUGH = 0.3
+NEAR_ENOUGH = 0.3
 """This share of a question's telling terms has to stand in a sentence that is to answer it."""
 
 
@@ -118,7 +119,7 @@ def time_asked(text: str) -> str | None:
     """The IANA zone whose time is asked for, an empty text for the user's own; None when nobody asks."""
     if not _TIME_ASKED.search(text):
         return None
-    for place, zone in _PLACES_ZH.items():
+    for place, zone in CITIES.items():
         if place in text:
             return zone
     named = _PLACE.search(text)
@@ -128,6 +129,11 @@ def time_asked(text: str) -> str | None:
 def asks_nature(text: str) -> bool:
     """Whether somebody wants to know what they are talking to."""
     return bool(_NATURE_ASKED.search(text))
+
+
+def asks_identity(text: str) -> bool:
+    """Whether somebody wants to know who the persona is."""
+    return bool(_IDENTITY_ASKED.search(text))
 
 
 def greets(text: str) -> bool:
@@ -142,17 +148,13 @@ def asks_name(text: str) -> bool:
     return bool(_NAME_ASKED.search(text))
 
 
-def name_in(sentences: tuple[str, ...]) -> str | None:
-    """The user's name, as told last."""
-    for sentence in reversed(sentences):
-        for pattern in _NAME_TOLD:
-            if not is_question(sentence) and (found := pattern.search(sentence)):
-                return found[1].strip(" .。!！,，")
-    return None
+def asks_about_self(text: str) -> bool:
+    """Whether the answer may stand in what the user said of themselves."""
+    return bool(_ABOUT_SELF.search(text))
 
 
-def best_match(question: str, sentences: tuple[str, ...]) -> str | None:
-    """The sentence that shares most with the question; of equals the last one."""
+def best_match(question: str, sentences: tuple[str, ...], near: float = NEAR_ENOUGH) -> str | None:
+    """The sentence that shares most with the question, at least ``near`` (0..1) of it; of equals the last one."""
     wanted = frozenset(terms(question)) - _EMPTY
     if not wanted:
         return None
@@ -162,7 +164,7 @@ def best_match(question: str, sentences: tuple[str, ...]) -> str | None:
         if not is_question(sentence)
     ]
     share, _, sentence = max(scored, default=(0.0, 0, ""))
-    return sentence if share >= _NEAR_ENOUGH else None
+    return sentence if share and share >= near else None
 
 
 def _balanced(expression: str) -> str:

@@ -1,7 +1,8 @@
 """What stands in a request, as far as the offline model understands it (pure).
 
 The prompt is written for real models (``cozy_domain.context``); this reads the same lines: data between ``<context>`` and
-``</context>``, one ``<item>`` each, a line ``now:``, and in the system text a line ``Greeting:``.
+``</context>``, one ``<item>`` each, a line ``now:``, and in the system text a line ``Greeting:`` and one that begins with
+"You are" or "你是" and the persona's name.
 """
 
 import re
@@ -19,8 +20,14 @@ from cozy_domain.messages import (
     text_of,
 )
 from cozy_domain.models.request import ModelRequest
+from cozy_domain.text import CJK
 
 _GREETING = re.compile(r"^Greeting: *(.+)$", re.MULTILINE)
+_PERSONA = re.compile(
+    rf"^(?:You are|You're) ([A-Z][\w'’-]*(?: [A-Z][\w'’-]*){{0,2}})(?=[,.!;:]|\s*$| who\b)"
+    rf"|^你是\s*(?![一个位名我])([{CJK}·]{{1,4}})(?=[，。！；：,.]|\s*$)",
+    re.MULTILINE,
+)
 _NOW = re.compile(r"^now: *(.+)$", re.MULTILINE)
 _END = re.compile(r"(?<=[.!?])\s+|(?<=[。！？])|\n")
 
@@ -39,7 +46,7 @@ class Ran(msgspec.Struct, frozen=True):
 
 class Seen(msgspec.Struct, frozen=True):
     """``question`` is what the user said last; ``told`` their earlier sentences, oldest first; ``facts`` come from the
-    context; ``first`` is whether nothing was answered before."""
+    context; ``first`` is whether nothing was answered before; ``persona`` is its name where the system text gives one."""
 
     question: str
     told: tuple[str, ...]
@@ -47,6 +54,7 @@ class Seen(msgspec.Struct, frozen=True):
     ran: tuple[Ran, ...]
     first: bool
     greeting: str | None = None
+    persona: str | None = None
     now: str | None = None
 
 
@@ -63,6 +71,7 @@ def read(request: ModelRequest) -> Seen:
         ran=_ran(messages[at + 1 :]),
         first=not any(isinstance(message, AssistantMessage) for message in messages[: max(at, 0)]),
         greeting=_found(_GREETING, system),
+        persona=_found(_PERSONA, system),
         now=_found(_NOW, context),
     )
 
@@ -106,4 +115,4 @@ def _text(message: Message) -> str:
 
 def _found(pattern: re.Pattern[str], text: str) -> str | None:
     match = pattern.search(text)
-    return match[1].strip() if match else None
+    return match[match.lastindex or 0].strip() if match else None

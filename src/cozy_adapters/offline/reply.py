@@ -8,9 +8,10 @@ from hashlib import sha256
 
 import msgspec
 
-from cozy_adapters.offline import questions
+from cozy_adapters.offline import names, questions
+from cozy_adapters.offline.dates import in_chinese
 from cozy_adapters.offline.reading import Ran, Seen, read
-from cozy_adapters.offline.words import SPOKEN, Words
+from cozy_adapters.offline.words import CHINESE, SPOKEN, Words
 from cozy_domain.messages import ToolCall
 from cozy_domain.models.request import ModelRequest
 
@@ -81,30 +82,46 @@ def _introduced(seen: Seen, words: Words, answer: str) -> str:
     if not seen.first:
         return answer
     greeting = seen.greeting or words.hello
-    notice = "" if answer == words.honest else words.notice
+    plain = answer == words.honest or answer.endswith(words.stand_in)
+    notice = "" if plain else words.notice
     return "\n\n".join(part for part in (greeting, notice, answer) if part)
 
 
 def _answer(seen: Seen, words: Words) -> str:
     if seen.ran:
         return "\n".join(_told(ran, words) for ran in seen.ran)
+    if questions.asks_identity(seen.question):
+        return _identity(seen, words)
     if questions.asks_nature(seen.question):
         return words.honest
     if questions.greets(seen.question) or not seen.question:
         return "" if seen.first else seen.greeting or words.hello
     zone = questions.time_asked(seen.question)
     if zone is not None:
-        return words.time.format(seen.now) if seen.now and not zone else words.no_clock
+        return _time(seen.now, words) if seen.now and not zone else words.no_clock
     if questions.sum_asked(seen.question) is not None:
         return words.no_calculator
     return _recalled(seen, words)
+
+
+def _identity(seen: Seen, words: Words) -> str:
+    """The persona greets by name, and what speaks for it is named too. A first answer greets anyhow."""
+    greeting = seen.greeting or words.hello
+    parts = [] if seen.first else [greeting]
+    if seen.persona and seen.persona not in greeting:
+        parts.append(words.persona.format(seen.persona))
+    return "\n\n".join((*parts, words.stand_in))
+
+
+def _time(told: str, words: Words) -> str:
+    return words.time.format(in_chinese(told) if words is CHINESE else told)
 
 
 def _told(ran: Ran, words: Words) -> str:
     if ran.call.name == CALCULATOR:
         return words.computed.format(_expression(ran.call), ran.result)
     if ran.call.name == CLOCK:
-        return words.time.format(ran.result)
+        return _time(ran.result, words)
     return words.said.format(ran.call.name, ran.result)
 
 
@@ -118,12 +135,25 @@ def _expression(call: ToolCall) -> str:
 def _recalled(seen: Seen, words: Words) -> str:
     """What was said earlier in the conversation goes before what the context remembers: it is newer."""
     if questions.asks_name(seen.question):
-        name = questions.name_in((*seen.facts, *seen.told))
-        return words.name.format(name) if name else words.unknown
+        return _name(seen, words)
     if not questions.is_question(seen.question):
         return words.noted.format(seen.question) if len(seen.question) <= LONGEST_ECHO else words.lost
     if told := questions.best_match(seen.question, seen.told):
         return words.recalled.format(told)
     if fact := questions.best_match(seen.question, seen.facts):
         return words.remembered.format(fact)
-    return words.lost
+    if not questions.asks_about_self(seen.question):
+        return words.lost
+    told = questions.best_match(seen.question, seen.told, near=0)
+    return words.recalled.format(told) if told else words.not_told
+
+
+def _name(seen: Seen, words: Words) -> str:
+    if name := names.name_in(seen.told):
+        return words.name.format(name)
+    if said := names.said_to_be(seen.told):
+        return words.said_to_be.format(said)
+    if name := names.name_in(seen.facts):
+        return words.name.format(name)
+    told = names.near_a_name(seen.told)
+    return words.recalled.format(told) if told else words.no_name

@@ -1,26 +1,29 @@
 """What the offline model understands and answers."""
 
 import json
+import re
 import time
+from datetime import UTC, datetime
 
 import msgspec
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from cozy_adapters.offline.dates import in_chinese
 from cozy_adapters.offline.language_model import FEATURES, OfflineLanguageModel
+from cozy_adapters.offline.names import name_in, said_to_be
 from cozy_adapters.offline.questions import (
     asks_nature,
     best_match,
     greets,
     language_of,
-    name_in,
     sum_asked,
     time_asked,
 )
 from cozy_adapters.offline.reading import read, sentences
 from cozy_adapters.offline.reply import reply
-from cozy_adapters.offline.words import CHINESE, ENGLISH
+from cozy_adapters.offline.words import CHINESE, ENGLISH, Words
 from cozy_domain.messages import (
     AssistantMessage,
     Message,
@@ -31,6 +34,8 @@ from cozy_domain.messages import (
 )
 from cozy_domain.models.deltas import ChoiceFinished, ModelDelta, TextDelta, ToolCallDelta, UsageReported
 from cozy_domain.models.request import Feature, ModelRequest, Sampling, ToolChoice, ToolDefinition
+from cozy_domain.tools.builtin import tell_time
+from cozy_domain.tools.tool import ToolTime
 
 TOOLS = (ToolDefinition("calculator"), ToolDefinition("clock"))
 PERSONA = SystemMessage("You are Mo.\n\nGreeting: Ahoy, I am Mo. 你好，我是小莫。\n\nBe brief.")
@@ -91,17 +96,62 @@ def test_later_answers_do_not_repeat_the_notice() -> None:
 
 @pytest.mark.parametrize(
     "question",
-    ["Are you an AI?", "Who are you?", "Am I talking to a human?", "are you real?", "Are you ChatGPT"],
+    ["Are you an AI?", "Am I talking to a human?", "are you real?", "Are you ChatGPT"],
 )
 def test_whoever_asks_is_told_that_it_is_no_ai(question: str) -> None:
     assert later(question) == ENGLISH.honest
 
 
-@pytest.mark.parametrize(
-    "question", ["你是AI吗？", "你是谁？", "你是真人吗", "你是不是机器人？", "你是 AI 吗"]
-)
+@pytest.mark.parametrize("question", ["你是AI吗？", "你是真人吗", "你是不是机器人？", "你是 AI 吗"])
 def test_whoever_asks_in_chinese_is_told_in_chinese(question: str) -> None:
     assert later(question) == CHINESE.honest
+
+
+@pytest.mark.parametrize(
+    "question", ["Who are you?", "what are you", "Hello! Who are you?", "What's your name?"]
+)
+def test_whoever_asks_who_it_is_meets_the_persona_and_hears_what_answers_for_it(question: str) -> None:
+    expected = f"Ahoy, I am Mo. 你好，我是小莫。\n\n{ENGLISH.stand_in}"
+    assert reply(asking(question)).text == later(question) == expected
+
+
+@pytest.mark.parametrize("question", ["你是谁？", "你好！你是什么", "你叫什么名字？"])
+def test_and_so_in_chinese(question: str) -> None:
+    assert later(question) == f"Ahoy, I am Mo. 你好，我是小莫。\n\n{CHINESE.stand_in}"
+
+
+@pytest.mark.parametrize(
+    ("system", "question", "answer"),
+    [
+        (
+            "You are Anna, who tends a garden.",
+            "Who are you?",
+            f"Hello!\n\nI am Anna.\n\n{ENGLISH.stand_in}",
+        ),
+        (
+            "Rules.\n\n你是小满，二十七岁。\n\nGreeting: 来啦？",
+            "你是谁？",
+            f"来啦？\n\n我是小满。\n\n{CHINESE.stand_in}",
+        ),
+        ("You are a helpful assistant.", "Who are you?", f"Hello!\n\n{ENGLISH.stand_in}"),
+        ("你是一个助手。", "你是谁？", f"你好！\n\n{CHINESE.stand_in}"),
+    ],
+)
+def test_a_greeting_without_the_persona_s_name_is_followed_by_it(
+    system: str, question: str, answer: str
+) -> None:
+    first = (SystemMessage(system), UserMessage(question))
+    second = (SystemMessage(system), UserMessage("6*7"), AssistantMessage("42"), UserMessage(question))
+    assert reply(ModelRequest(model="offline", messages=first)).text == answer
+    assert reply(ModelRequest(model="offline", messages=second)).text == answer
+
+
+@pytest.mark.parametrize("words", [ENGLISH, CHINESE])
+def test_every_notice_names_what_tells_why_no_real_model_answers(words: Words) -> None:
+    for text in (words.notice, words.honest, words.stand_in):
+        assert "`cozy dev`" in text
+        assert "OPENAI_API_KEY" not in text
+        assert not text.startswith(("No.", "不是"))
 
 
 @pytest.mark.parametrize("text", ["Are you hungry?", "你是我的朋友", "AI is a field"])
@@ -176,9 +226,40 @@ def test_the_time_is_read_from_the_clock_and_told() -> None:
     request = asking("你好", "东京现在几点？", tools=TOOLS)
     (call,) = reply(request).calls
     assert (call.name, json.loads(call.arguments)) == ("clock", {"timezone": "Asia/Tokyo"})
-    assert (
-        reply(after(request, "Monday, 2026-11-23 00:11:34")).text == "时钟显示：Monday, 2026-11-23 00:11:34。"
-    )
+    told = reply(after(request, "Monday, 2026-11-23 00:11:34, Asia/Tokyo (UTC+09:00)")).text
+    assert told == "时钟显示：2026年11月23日，星期一，00:11:34，东京时间（UTC+09:00）。"
+    english = asking("Hello", "What time is it in Tokyo?", tools=TOOLS)
+    assert reply(after(english, "Monday, 2026-11-23")).text == "By the clock it is Monday, 2026-11-23."
+
+
+@pytest.mark.parametrize(
+    ("told", "chinese"),
+    [
+        ("Sunday, 2026-11-22 16:40:09, UTC (UTC+00:00)", "2026年11月22日，星期日，16:40:09，UTC"),
+        ("Sunday, 2026-11-22 16:40:09, UTC", "2026年11月22日，星期日，16:40:09，UTC"),
+        ("Thursday, 2026-01-01 00:00:00, UTC+05:30", "2026年1月1日，星期四，00:00:00，UTC+05:30"),
+        (
+            "Friday, 2026-03-06 09:05:00, Africa/Lagos (UTC+01:00)",
+            "2026年3月6日，星期五，09:05:00，Africa/Lagos（UTC+01:00）",
+        ),
+        ("Sunday 2026-11-22 16:11 Asia/Shanghai", "2026年11月22日，星期日，16:11，北京时间"),
+        ("noon", "noon"),
+    ],
+)
+def test_what_the_clock_says_is_put_into_chinese(told: str, chinese: str) -> None:
+    assert in_chinese(told) == chinese
+
+
+@given(
+    moment=st.datetimes(),
+    place=st.sampled_from(["UTC", "Europe/Paris", "America/Argentina/Ushuaia", "+05:30"]),
+)
+@settings(max_examples=50)
+def test_no_english_weekday_of_the_real_clock_is_left(moment: datetime, place: str) -> None:
+    whole = moment.replace(microsecond=0, tzinfo=UTC)
+    now = ToolTime(unix_us=int(whole.timestamp()) * 1_000_000 % 4_000_000_000_000_000, timezone="UTC")
+    shown = in_chinese(tell_time(now, place))
+    assert re.fullmatch(r"\d{4}年\d+月\d+日，星期[一二三四五六日]，\d\d:\d\d:\d\d，\S+", shown)
 
 
 def test_both_tools_are_called_at_once() -> None:
@@ -204,6 +285,7 @@ def test_tools_that_were_not_offered_are_not_called() -> None:
 
 
 def test_without_a_clock_the_context_tells_the_time_here_and_nowhere_else() -> None:
+    assert later("现在几点？") == "时钟显示：2026年11月22日，星期日，16:11，巴黎时间。"
     assert later("What time is it?") == "By the clock it is Sunday 2026-11-22 16:11 Europe/Paris."
     assert later("What time is it in Tokyo?") == ENGLISH.no_clock
 
@@ -261,6 +343,100 @@ def test_what_was_told_is_found_again(told: str, asked: str, answer: str) -> Non
     assert reply(asking(told, asked)).text == answer
 
 
+@pytest.mark.parametrize(
+    ("told", "name"),
+    [
+        ("Hi, I am Robin.", "Robin"),
+        ("I'm Mei Lin and I live in Oslo.", "Mei Lin"),
+        ("hi, im robin", "robin"),
+        ("Hello there, this is Émile!", "Émile"),
+        ("This is Robin speaking.", "Robin"),
+        ("I am Robin, who are you?", "Robin"),
+        ("你好，我是罗宾。", "罗宾"),
+        ("我是 Robin", "Robin"),
+    ],
+)
+def test_an_introduction_is_said_back_as_what_was_said(told: str, name: str) -> None:
+    assert reply(asking(told, "What is my name?")).text == f"You told me that you are {name}."
+    assert reply(asking(told, "我叫什么名字？")).text == f"你告诉过我，你是{name}。"
+
+
+@pytest.mark.parametrize(
+    ("told", "name"),
+    [
+        ("Please call me robin.", "robin"),
+        ("everyone calls me Rob", "Rob"),
+        ("My full name is Robin Hood, what can you do?", "Robin Hood"),
+        ("You can call me Rob if you like.", "Rob"),
+        ("请叫我小罗吧。", "小罗"),
+        ("我叫小美今年三十。", "小美"),
+        ("你好，我叫Robin。", "Robin"),
+        ("name: Ada", "Ada"),
+        ("The user's name is Ada.", "Ada"),
+    ],
+)
+def test_a_name_that_is_told_is_known(told: str, name: str) -> None:
+    assert name_in((told,)) == name
+
+
+@pytest.mark.parametrize(
+    "told",
+    [
+        "I am tired.",
+        "I'm so tired",
+        "I am not Robin",
+        "I am in Berlin.",
+        "I am a nurse.",
+        "I am Dr. Smith.",
+        "I'm German.",
+        "I am looking for a job",
+        "This is great!",
+        "This is Berlin.",
+        "Call me later.",
+        "call me when you can",
+        "My name is not important.",
+        "My dog's name is Rex.",
+        "Am I Robin?",
+        "我是学生。",
+        "我是中国人",
+        "我是来喝茶的",
+        "我叫了外卖。",
+        "妈妈叫我吃饭。",
+    ],
+)
+def test_what_is_no_name_is_taken_for_none(told: str) -> None:
+    assert name_in(sentences(told)) is None
+    assert said_to_be(sentences(told)) is None
+
+
+def test_a_name_goes_before_an_introduction_and_that_before_the_context() -> None:
+    texts = ("My name is Mei.", "I am Robin.", "What is my name?")
+    assert reply(asking(*texts)).text == "Your name is Mei."
+    assert reply(asking(*texts[1:])).text == "You told me that you are Robin."
+
+
+def alone(*texts: str) -> str:
+    """The answer where no context remembers anything."""
+    messages = [it for text in texts for it in (UserMessage(text), AssistantMessage("Well."))][:-1]
+    return reply(ModelRequest(model="offline", messages=tuple(messages))).text
+
+
+def test_a_name_that_is_not_recognised_is_looked_for_in_what_was_said() -> None:
+    assert alone("My nickname was always Bo.", "What is my name?").startswith("You told me: “My nickname")
+    assert alone("This is Robin.", "What is my name?") == "You told me: “This is Robin.”"
+    assert alone("I am tired.", "What is my name?") == ENGLISH.no_name
+    assert alone("我累了。", "我叫什么？") == CHINESE.no_name
+
+
+def test_a_question_about_oneself_is_searched_for_more_loosely() -> None:
+    told = "My sister Ida plays chess."
+    asked = "What instrument and which board game does my tall younger sister like?"
+    assert alone(told, asked) == f"You told me: “{told}”"
+    assert alone(told, asked.replace("my ", "a ")) == ENGLISH.lost
+    assert alone(told, "What is my shoe size?") == ENGLISH.not_told
+    assert alone("你好", "我的鞋码是多少？") == CHINESE.not_told
+
+
 def test_what_was_told_last_counts() -> None:
     assert reply(asking("My name is Mei.", "Call me Lin.", "What is my name?")).text == "Your name is Lin."
 
@@ -279,7 +455,7 @@ def test_what_nobody_told_is_not_made_up() -> None:
         model="offline",
         messages=(UserMessage("Hi"), AssistantMessage("Hi."), UserMessage("What is my name?")),
     )
-    assert reply(nobody).text == ENGLISH.unknown
+    assert reply(nobody).text == ENGLISH.no_name
     assert later("What is the capital of Peru?") == ENGLISH.lost
     assert later("秘鲁的首都是哪里？") == CHINESE.lost
 
@@ -397,6 +573,10 @@ def test_every_conversation_gets_an_answer(texts: list[str]) -> None:
         "? " * 100_000,
         "呢!" * 100_000,
         "<context><item " * 20_000,
+        "I am " * 50_000,
+        "My name is A" + " A" * 50_000,
+        "hi, " * 50_000,
+        "叫我" * 50_000,
         "(" * 100_000,
     ],
 )

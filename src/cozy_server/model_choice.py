@@ -110,7 +110,9 @@ class LiveConfiguration:
         discovered = self._discovered or ()
         if self._settings.default is not None:
             names = tuple(name for name in self._providers if name != OFFLINE.provider)
-            self.default = named_default(self._settings.default, names, self._default_origin)
+            self.default = named_default(
+                self._settings.default, names, self._default_origin, self._catalog.current.ids()
+            )
             return
         asked = self._all(discovered)
         listings = await asyncio.gather(*(self._listing(provider) for provider in asked))

@@ -32,18 +32,25 @@ class Default(msgspec.Struct, frozen=True):
     reason: str
 
 
-def named_default(wanted: str, providers: tuple[str, ...], origin: str) -> Default:
+def named_default(
+    wanted: str, providers: tuple[str, ...], origin: str, personas: tuple[str, ...] = ()
+) -> Default:
     """The model that the setting ``models.default`` names: ``provider/id``, or ``offline``. ``origin`` tells people where
-    that is written (``cozy.yaml:12``, ``environment COZY_MODEL``).
+    that is written (``cozy.yaml:12``, ``environment COZY_MODEL``); one of ``personas`` is taken for no slip.
 
     Raises:
-        ConfigError: it has another form, or its provider is not one of ``providers``.
+        ConfigError: it has another form, its provider is not one of ``providers``, or it is another model of `OFFLINE`'s.
     """
     ref = OFFLINE if wanted == OFFLINE.provider else parse_ref(wanted)
     if ref is None:
         raise ConfigError(
             f"{origin}: models.default is '{wanted}', not written provider/id",
-            hint=f"Write for example {(*providers, OFFLINE.provider)[0]}/<id>.",
+            hint=_how_to_name(wanted, providers, personas),
+        )
+    if ref.provider == OFFLINE.provider and ref != OFFLINE and OFFLINE.provider not in providers:
+        raise ConfigError(
+            f"{origin}: models.default is '{wanted}', but the offline provider has one model, {OFFLINE}",
+            hint=f"Write {OFFLINE.provider}.",
         )
     if ref != OFFLINE and ref.provider not in providers:
         known = ", ".join((*providers, OFFLINE.provider))
@@ -61,6 +68,17 @@ def choose_default(listings: tuple[Listing, ...], preferred: tuple[str, ...]) ->
             return chosen
     reasons = "; ".join(_unsettled(listings)) or "no key is set and no Ollama runs on this machine"
     return Default(OFFLINE, f"no model was found: {reasons}")
+
+
+def _how_to_name(wanted: str, providers: tuple[str, ...], personas: tuple[str, ...]) -> str:
+    if wanted in personas:
+        return (
+            f"'{wanted}' is a persona: requests name it in `model`, and this setting names the model that plays it. "
+            "Leave it out to have one looked for."
+        )
+    if providers:
+        return f"Write for example {providers[0]}/<id>."
+    return f"Set OPENAI_API_KEY or OPENAI_BASE_URL and write openai/<id>, or write {OFFLINE.provider}."
 
 
 def _settled(listing: Listing, preferred: tuple[str, ...]) -> Default | None:

@@ -8,7 +8,7 @@ from msgspec.structs import replace
 from cozy_domain.errors import StorageUnavailableError
 from cozy_domain.persona.document import InvalidPersonaError, PersonaDocument, Problem
 from cozy_domain.persona.persona import Persona, PublishedPersona
-from cozy_domain.persona.resolve import examine, pinned_parents
+from cozy_domain.persona.resolve import all_problems, examine, pinned_parents
 from cozy_server.cli.composition import settings_from
 from cozy_server.cli.telling import FAILED, show
 from cozy_server.container import Container
@@ -49,11 +49,12 @@ def validate(folder: str | None, config: str | None, *, as_json: bool) -> None:
 
 async def _examined(loaded: Loaded) -> tuple[tuple[Persona, ...], tuple[Problem, ...]]:
     container = Container(settings=loaded.settings, audit_key=b"", database_role="reader")
+    around = container.configuration().surroundings(tuple(tool.name for tool in container.toolbox().specs()))
     try:
         documents = await container.persona_files().read()
     except InvalidPersonaError as error:
-        return (), error.problems
-    found = examine(documents, await _published(container, documents))
+        return (), all_problems(error, await _published(container, error.readable), around)
+    found = examine(documents, await _published(container, documents), around)
     return found.personas, found.problems
 
 

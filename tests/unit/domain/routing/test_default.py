@@ -79,3 +79,24 @@ def test_an_unknown_provider_is_refused_with_the_known_ones() -> None:
         match=r"^cozy\.yaml:3: models\.default is .* no provider 'opneai'; there are: openai, offline",
     ):
         named_default("opneai/large", ("openai",), FILE)
+
+
+def test_the_offline_provider_has_one_model() -> None:
+    with pytest.raises(ConfigError, match="the offline provider has one model, offline/offline") as fault:
+        named_default("offline/x", ("openai",), FILE)
+    assert fault.value.hint == "Write offline."
+
+
+def test_without_a_provider_the_hint_says_how_to_get_one() -> None:
+    with pytest.raises(ConfigError) as fault:
+        named_default("large", (), FILE)
+    assert (
+        fault.value.hint == "Set OPENAI_API_KEY or OPENAI_BASE_URL and write openai/<id>, or write offline."
+    )
+
+
+def test_a_personas_name_is_told_where_it_belongs() -> None:
+    with pytest.raises(ConfigError) as fault:
+        named_default("wren", ("openai",), FILE, ("default", "wren"))
+    assert fault.value.hint is not None
+    assert fault.value.hint.startswith("'wren' is a persona: requests name it in `model`")

@@ -19,6 +19,7 @@ ToolName = Annotated[str, Meta(pattern=r"^[a-zA-Z0-9_-]{1,64}$(?!\n)")]
 CallId = Annotated[str, Meta(min_length=1, max_length=256)]
 Penalty = Annotated[float, Meta(ge=-2, le=2)]
 Count = Annotated[int, Meta(ge=1)]
+StopText = Annotated[str, Meta(min_length=1)]
 Subject = Annotated[str, Meta(max_length=LONGEST_SUBJECT)]
 Effort = Literal["none", "minimal", "low", "medium", "high", "xhigh", "max"]
 Tier = Literal["auto", "default", "flex", "scale", "priority", "fast"]
@@ -221,7 +222,7 @@ class ChatCompletionIn(msgspec.Struct, frozen=True):
     presence_penalty: Penalty | None = None
     frequency_penalty: Penalty | None = None
     n: Annotated[int, Meta(ge=1, le=128)] | None = None
-    stop: str | Annotated[tuple[str, ...], Meta(max_length=4)] | None = None
+    stop: StopText | Annotated[tuple[StopText, ...], Meta(min_length=1, max_length=4)] | None = None
     stream: bool | None = None
     stream_options: StreamOptions | None = None
     tools: Annotated[tuple[ToolDefinitionIn, ...], Meta(max_length=128)] | None = None

@@ -1,5 +1,8 @@
 """The estimate of tokens."""
 
+import time
+from itertools import cycle, islice
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -95,6 +98,88 @@ def test_any_visible_text_is_at_least_one_token_and_at_most_three_a_character(te
     if any(letter.isalnum() for letter in text):
         assert COUNTER.count(text) >= 1
     assert COUNTER.count(text) <= 3 * len(text)
+
+
+# Longer texts than are read to their end
+
+EVEN = {"prose": PROSE, "chat": CHAT, "code": CODE, "json": JSON, "chinese": CHINESE, "russian": RUSSIAN}
+
+
+def full(text: str) -> int:
+    """The estimate of every character: of pieces, each of which is counted whole."""
+    size = tokens.WHOLE
+    return sum(COUNTER.count(text[at : at + size]) for at in range(0, len(text), size))
+
+
+def cpu_s(text: str) -> float:
+    def once() -> float:
+        began = time.process_time()
+        EstimatedTokenCounter().count(text)
+        return time.process_time() - began
+
+    return min(once() for _ in range(3))
+
+
+@pytest.mark.parametrize("kind", EVEN)
+@pytest.mark.parametrize("characters", [tokens.WHOLE + 1, 100_000, 333_333, 1_000_000])
+def test_a_long_even_text_counts_what_all_of_it_would_or_a_little_more(kind: str, characters: int) -> None:
+    text = (f"{EVEN[kind]}\n" * (characters // len(EVEN[kind]) + 1))[:characters]
+    assert full(text) * 0.99 <= COUNTER.count(text) <= full(text) * 1.06
+
+
+@settings(deadline=None, max_examples=25)
+@given(
+    st.lists(st.sampled_from(sorted(EVEN)), min_size=1, max_size=12),
+    st.integers(tokens.WHOLE + 1, 4 * tokens.WHOLE),
+)
+def test_a_long_mixed_text_is_never_far_below_what_all_of_it_would_count(
+    kinds: list[str], characters: int
+) -> None:
+    lines = islice(cycle(EVEN[kind] for kind in kinds), characters // 60)
+    text = "\n".join(lines)[:characters]
+    assert full(text) * 0.97 <= COUNTER.count(text) <= full(text) * 1.4
+
+
+@settings(deadline=None, max_examples=25)
+@given(st.text(alphabet="aBcD1 \t.,<>_é茶🙂Привет\n", min_size=1, max_size=200))
+def test_a_text_that_repeats_itself_hides_nothing_between_the_slices(unit: str) -> None:
+    text = unit * (2 * tokens.WHOLE // len(unit) + 1)
+    assert COUNTER.count(text) >= full(text) * 0.95
+
+
+def test_no_length_costs_more_than_what_is_just_read_whole() -> None:
+    most = cpu_s("1.,;茶" * (tokens.WHOLE // 5))
+    assert cpu_s("1.,;茶" * 1_000_000) < 3 * most + 0.005
+
+
+def test_many_messages_are_no_way_around_it() -> None:
+    texts = [f"{number} {PROSE * 20}" for number in range(200)]
+    began = time.process_time()
+    counted = EstimatedTokenCounter().count_messages([UserMessage(content=text) for text in texts])
+    once = time.process_time() - began
+    assert once < 3 * cpu_s(PROSE * (tokens.WHOLE // len(PROSE))) + 0.005
+    truth = sum(COUNTER.count(text) + MESSAGE_TOKENS for text in texts)
+    assert truth * 0.99 <= counted <= truth * 1.06
+
+
+def test_nothing_jumps_where_a_text_gets_too_long_to_be_read_whole() -> None:
+    text = (PROSE + CODE + CHINESE) * 200
+    whole, longer = COUNTER.count(text[: tokens.WHOLE]), COUNTER.count(text[: tokens.WHOLE + 1])
+    assert whole <= longer <= whole * 1.2
+
+
+def test_of_a_document_with_one_dense_page_not_all_pages_count_as_dense() -> None:
+    text = PROSE * 600 + "1.,;" * 600 + PROSE * 100
+    assert full(text) * 0.97 <= COUNTER.count(text) <= full(text) * 1.2
+
+
+@given(st.lists(st.integers(0, 3_000), min_size=60, max_size=90))
+@settings(deadline=None, max_examples=30)
+def test_texts_of_all_lengths_are_counted_together_as_one_by_one(lengths: list[int]) -> None:
+    texts = [(PROSE * 11)[:length] for length in lengths]
+    counted = COUNTER.count_messages([UserMessage(content=text) for text in texts])
+    truth = sum(COUNTER.count(text) + MESSAGE_TOKENS for text in texts)
+    assert truth * 0.98 <= counted <= truth * 1.1
 
 
 LINES = st.text(alphabet="aBcD1 \t.,<>_é茶🙂Привет\n", max_size=30)

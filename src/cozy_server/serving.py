@@ -42,10 +42,7 @@ def listen(host: str, port: int, *, or_next: bool = False) -> socket.socket:
     except OSError as error:
         if or_next and error.errno == errno.EADDRINUSE and port < _LAST_PORT:
             return listen(host, port + 1, or_next=True)
-        raise ConfigError(
-            f"cannot listen on {host}:{port}: {error.strerror}",
-            hint="Choose another address with --host and --port; port 0 takes a free one.",
-        ) from None
+        raise ConfigError(f"cannot listen on {host}:{port}: {error.strerror}", hint=_way_out(error)) from None
 
 
 async def serve(
@@ -155,6 +152,13 @@ class _Server(uvicorn.Server):
             if loop.time() >= self._stop_by:
                 return
             await asyncio.sleep(_TICK_S)  # noqa: TID251  connections tell nobody when they are gone
+
+
+def _way_out(error: OSError) -> str:
+    """`cozy dev` has no --host, and for a port that is taken none is needed."""
+    if error.errno in (errno.EADDRINUSE, errno.EACCES):
+        return "Choose another port with --port; --port 0 takes a free one."
+    return "Name an address of this machine: `cozy serve --host`, or server.host in the settings."
 
 
 def _bound(family: int, address: object) -> socket.socket:

@@ -63,6 +63,8 @@ async def test_serve_refuses_to_start_without_an_audit_key_and_says_how_to_give_
 async def test_serve_refuses_a_public_address_without_keys_with_two_ways_out(tmp_path: Path) -> None:
     code, _, errors = await command("serve", "--host", EVERYWHERE, folder=tmp_path, COZY_AUDIT__KEY=KEY)
     assert code == 2
+    assert "--port 0" in errors
+    assert "--host" not in errors  # which `dev` does not have
     assert "cozy keys create" in errors
     assert "--host 127.0.0.1" in errors
 

@@ -19,6 +19,9 @@ async def test_it_answers_calls_a_tool_remembers_and_exits_0(tmp_path: Path) -> 
     assert (code, errors) == (0, "")
     assert "17 * 23 = 391" in out
     assert "Your name is Robin." in out
+    assert out.count("[calculator: ok]") == 1
+    assert out.index("391") < out.index("[calculator: ok]") < out.index("What is my name?")
+    assert "unless a model is named" not in out
     assert len(re.findall(r"context \d+ ms · first token \d+ ms · total \d+ ms", out)) == 3
     assert "The log is intact." in out
     assert left_in(tmp_path) == []
@@ -48,3 +51,32 @@ async def test_a_step_that_fails_is_named_and_exits_1(
 
 def test_every_step_has_a_name_of_its_own() -> None:
     assert len({step.name for step in demo.STEPS}) == len(demo.STEPS)
+
+
+@pytest.mark.parametrize(
+    ("environ", "told"),
+    [
+        ({}, None),
+        ({"COZY_MODEL": "offline", "OPENAI_API_KEY": ""}, None),
+        ({"OPENAI_API_KEY": "sk-1"}, "OPENAI_API_KEY is set, "),
+        ({"OPENAI_API_KEY": "sk-1", "COZY_MODEL": "a/b"}, "OPENAI_API_KEY and COZY_MODEL are set, "),
+    ],
+)
+def test_who_has_a_model_is_told_that_the_demo_does_not_ask_it(
+    environ: dict[str, str], told: str | None
+) -> None:
+    note = demo.offline_note(environ)
+    if told is None:
+        assert note is None
+    else:
+        assert note is not None
+        assert note.startswith(told)
+        assert "cozy demo --model" in note
+        assert "sk-1" not in note
+
+
+async def test_the_note_is_printed_before_the_demo(tmp_path: Path) -> None:
+    code, out, _ = await command("demo", folder=tmp_path, OPENAI_API_KEY="sk-canary")
+    assert code == 0
+    assert out.startswith("OPENAI_API_KEY is set, but the demo answers offline")
+    assert "sk-canary" not in out

@@ -5,12 +5,14 @@ streamed answer, one that needs a tool, and one that needs what was said before.
 """
 
 import asyncio
+import os
 import tempfile
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from pathlib import Path
 
 import msgspec
 import typer
+from msgspec.structs import replace
 from openai import APIError, AsyncOpenAI
 from openai.types.chat import ChatCompletionChunk
 
@@ -31,6 +33,11 @@ READY_S = 30.0
 MODEL = ("models", "default")
 NAME = "Robin"
 PRODUCT = "391"
+NAMING_A_MODEL = ("OPENAI_API_KEY", "COZY_MODEL")
+"""Variables of somebody who may expect their own model to answer."""
+
+Work = Callable[[str, Container], Awaitable[list["Failure"]]]
+"""What is done with a server: its base URL, and what it is made of."""
 
 
 class Timings(msgspec.Struct, frozen=True):
@@ -75,6 +82,8 @@ def run(model: str | None) -> None:
     Raises:
         CozyError: the server cannot start.
     """
+    if model is None and (note := offline_note(os.environ)):
+        typer.echo(note)
     with tempfile.TemporaryDirectory(prefix="cozy-demo-") as folder:
         failures = asyncio.run(_demonstrate(_settings(model, folder)))
     for failure in failures:
@@ -82,6 +91,18 @@ def run(model: str | None) -> None:
     if failures:
         raise typer.Exit(FAILED)
     typer.echo("All of it works.")
+
+
+def offline_note(environ: Mapping[str, str]) -> str | None:
+    """For somebody who has a model and did not name it here."""
+    found = [name for name in NAMING_A_MODEL if environ.get(name) not in (None, "", OFFLINE.provider)]
+    if not found:
+        return None
+    are = "is" if len(found) == 1 else "are"
+    return (
+        f"{' and '.join(found)} {are} set, but the demo answers offline unless a model is named:"
+        " cozy demo --model PROVIDER/ID"
+    )
 
 
 def _settings(model: str | None, folder: str) -> Loaded:
@@ -103,8 +124,8 @@ async def _demonstrate(loaded: Loaded) -> list[Failure]:
     return [*failures, *_audit_failures(records, found)]
 
 
-async def _with_server(loaded: Loaded, work: Callable[[str], Awaitable[list[Failure]]]) -> list[Failure]:
-    """What ``work`` gives for a server's base URL, which runs that long."""
+async def _with_server(loaded: Loaded, work: Work) -> list[Failure]:
+    """What ``work`` gives for a server that runs that long."""
     container = container_of(loaded, development=True)
     listening = listen("127.0.0.1", 0)
     base_url = f"http://127.0.0.1:{listening.getsockname()[1]}/v1"
@@ -118,30 +139,39 @@ async def _with_server(loaded: Loaded, work: Callable[[str], Awaitable[list[Fail
     stop = ready.result()
     typer.echo(f"{base_url} · {container.configuration().default.model}")
     try:
-        return await work(base_url)
+        return await work(base_url, container)
     finally:
         stop()
         await server
 
 
-async def _converse(base_url: str) -> list[Failure]:
+async def _converse(base_url: str, container: Container) -> list[Failure]:
     failures: list[Failure] = []
-    session = str(Container.ids().new())
+    session = str(container.ids().new())
     async with AsyncOpenAI(base_url=base_url, api_key="demo", max_retries=0) as client:
         for step in STEPS:
             typer.echo(f"\nyou   {step.says}")
             try:
-                said = await _turn(client, step, session)
+                said, turn = await _turn(client, step, session)
             except APIError as error:
                 failures.append(Failure(step.name, str(error)))
                 continue
+            for call in await _calls(container, turn.turn_id):
+                typer.echo(f"      [{call.tool}: {call.outcome}]")
+            typer.echo(f"      [{_timed(turn)}]")
             if not said.strip() or step.must_hold not in said:
                 failures.append(Failure(step.name, f"the answer does not hold '{step.must_hold}'"))
     return failures
 
 
-async def _turn(client: AsyncOpenAI, step: Step, session: str) -> str:
-    """What was said, printed as it comes."""
+async def _calls(container: Container, turn: str | None) -> list[ToolCalled]:
+    """The calls of a turn, oldest first; they are audited before its stream ends."""
+    records, _ = await container.audit().read()
+    return [it.event for it in records if str(it.turn) == turn and isinstance(it.event, ToolCalled)]
+
+
+async def _turn(client: AsyncOpenAI, step: Step, session: str) -> tuple[str, Told]:
+    """What was said, printed as it comes, and what was told about it."""
     stream = await client.chat.completions.create(
         model="default",
         messages=[{"role": "user", "content": step.says}],
@@ -153,17 +183,25 @@ async def _turn(client: AsyncOpenAI, step: Step, session: str) -> str:
     typer.echo("cozy  ", nl=False)
     async with stream:
         async for chunk in stream:
-            told = _told(chunk) or told
+            told = _together(told, _told(chunk))
             piece = "".join(choice.delta.content or "" for choice in chunk.choices)
             said.append(piece)
             typer.echo(piece.replace("\n", "\n      "), nl=False)
-    typer.echo(f"\n      [{_timed(told)}]")
-    return "".join(said)
+    typer.echo()
+    return "".join(said), told
 
 
 def _told(chunk: ChatCompletionChunk) -> Told | None:
     extra = (chunk.model_extra or {}).get("cozy")
     return msgspec.convert(extra, Told) if extra else None
+
+
+def _together(before: Told, after: Told | None) -> Told:
+    """The first chunk names the turn, the last one tells the rest."""
+    if after is None:
+        return before
+    told = {name: getattr(after, name) for name in Told.__struct_fields__}
+    return replace(before, **{name: value for name, value in told.items() if value is not None})
 
 
 def _timed(told: Told) -> str:

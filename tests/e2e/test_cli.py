@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import re
 import sqlite3
 import stat
 import sys
@@ -13,6 +14,7 @@ import pytest
 from tests.fixtures.server import Process, command, environment, server_process
 
 KEY = "ab" * 32
+TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?Z")
 EVERYWHERE = "0.0.0.0"  # noqa: S104  # what is refused here
 
 
@@ -36,6 +38,25 @@ async def test_dev_needs_nothing_and_says_what_it_found(tmp_path: Path) -> None:
     assert len(bytes.fromhex((data / "audit.key").read_text().strip())) == 32
 
 
+@pytest.mark.parametrize("written", ["cozy.yaml:2", "environment COZY_MODEL", ".env COZY_MODEL"])
+async def test_dev_says_where_the_model_that_answers_is_named(tmp_path: Path, written: str) -> None:
+    place = written.split(":")[0].split()[0]
+    variables = {"COZY_MODEL": "offline" if place == "environment" else ""}
+    if place == "cozy.yaml":
+        (tmp_path / place).write_text("models:\n  default: offline\n")
+    elif place == ".env":
+        (tmp_path / place).write_text("COZY_MODEL=offline\n")
+    async with server_process("dev", "--port", "0", folder=tmp_path, **variables) as server:
+        assert f"offline/offline: {written} names it" in server.banner
+
+
+async def test_dev_looks_for_an_ollama_where_the_environment_says(tmp_path: Path) -> None:
+    closed = "127.0.0.1:1"
+    variables = {"COZY_MODEL": "", "OLLAMA_HOST": closed}
+    async with server_process("dev", "--port", "0", folder=tmp_path, **variables) as server:
+        assert f"OLLAMA_HOST: nothing listens on {closed}" in server.banner
+
+
 async def test_a_port_that_was_asked_for_and_is_taken_is_an_error(tmp_path: Path) -> None:
     taken = await asyncio.start_server(lambda _, __: None, "127.0.0.1", 0)
     port = taken.sockets[0].getsockname()[1]
@@ -44,6 +65,8 @@ async def test_a_port_that_was_asked_for_and_is_taken_is_an_error(tmp_path: Path
     await taken.wait_closed()
     assert code == 2
     assert f"cannot listen on 127.0.0.1:{port}" in errors
+    assert "--port 0" in errors
+    assert "--host" not in errors  # which `dev` does not have
 
 
 async def test_dev_listens_on_loopback_only(tmp_path: Path) -> None:
@@ -63,8 +86,6 @@ async def test_serve_refuses_to_start_without_an_audit_key_and_says_how_to_give_
 async def test_serve_refuses_a_public_address_without_keys_with_two_ways_out(tmp_path: Path) -> None:
     code, _, errors = await command("serve", "--host", EVERYWHERE, folder=tmp_path, COZY_AUDIT__KEY=KEY)
     assert code == 2
-    assert "--port 0" in errors
-    assert "--host" not in errors  # which `dev` does not have
     assert "cozy keys create" in errors
     assert "--host 127.0.0.1" in errors
 
@@ -96,6 +117,44 @@ async def test_a_key_that_does_not_exist_cannot_be_revoked(tmp_path: Path) -> No
     code, _, errors = await command("keys", "revoke", "nothing", folder=tmp_path, COZY_AUDIT__KEY=KEY)
     assert code == 1
     assert "there is no API key 'nothing'" in errors
+
+
+@pytest.mark.parametrize("name", ["", "  ", "an\nn"])
+async def test_a_key_without_a_name_is_refused(tmp_path: Path, name: str) -> None:
+    variables = {"COZY_AUDIT__KEY": KEY}
+    code, out, errors = await command("keys", "create", name, folder=tmp_path, **variables)
+    assert (code, out) == (2, "")
+    assert "needs a name" in errors
+
+
+async def test_a_key_that_ended_before_is_said_to_and_not_audited_again(tmp_path: Path) -> None:
+    variables = {"COZY_AUDIT__KEY": KEY}
+    _, out, _ = await command("keys", "create", "ann", "--json", folder=tmp_path, **variables)
+    made = json.loads(out)
+    assert made["name"] == "ann"
+    assert made["key"].startswith(made["prefix"])
+    assert TIME.fullmatch(made["created_at"])
+    _, first, _ = await command("keys", "revoke", made["id"], folder=tmp_path, **variables)
+    assert first == f"{made['prefix']}… (ann) has ended.\n"
+    code, again, _ = await command("keys", "revoke", made["prefix"], folder=tmp_path, **variables)
+    assert code == 0
+    assert re.search(r"had ended before, at \d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ\.", again)
+    _, out, _ = await command("audit", "tail", "--json", folder=tmp_path, **variables)
+    records = json.loads(out)
+    assert [record["event"]["action"] for record in records] == ["key.create", "key.revoke"]
+    assert all(TIME.fullmatch(record["at"]) for record in records)
+
+
+async def test_tables_fit_100_columns_and_have_times_to_the_second(tmp_path: Path) -> None:
+    variables = {"COZY_AUDIT__KEY": KEY}
+    more = ("--serves-many", "--days", "30", "--role", "admin")
+    await command("keys", "create", "webshop", *more, folder=tmp_path, **variables)
+    for arguments in (("keys", "list"), ("audit", "tail")):
+        code, out, _ = await command(*arguments, folder=tmp_path, **variables)
+        assert code == 0
+        assert "webshop" in out
+        assert all(len(line.rstrip()) <= 100 for line in out.splitlines()), out
+        assert re.search(r" ?\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ ", out)
 
 
 async def test_the_audit_log_is_verified_beside_a_running_server(tmp_path: Path) -> None:

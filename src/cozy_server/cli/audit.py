@@ -2,13 +2,22 @@
 
 import asyncio
 import json
+from typing import assert_never
 
 import msgspec
 import typer
 
 from cozy_domain.audit.chain import Fault, Verification
 from cozy_domain.audit.check import check
-from cozy_domain.audit.events import AuditRecord
+from cozy_domain.audit.events import (
+    AccessRefused,
+    AuditEvent,
+    AuditRecord,
+    EngineDegraded,
+    OperatorActed,
+    ToolCalled,
+    TurnAudited,
+)
 from cozy_server.cli.composition import settings_from, store_to_read
 from cozy_server.cli.telling import FAILED, show
 from cozy_server.settings.load import Loaded
@@ -96,13 +105,29 @@ def _fault(fault: Fault) -> str:
 
 
 def _row(record: AuditRecord, *, sealed: bool) -> dict[str, object]:
-    event = msgspec.to_builtins(record.event)
-    kind = event.pop("type")
     return {
-        "at": record.at.isoformat(timespec="milliseconds"),
+        "at": record.at,
         "level": record.level,
         "account": record.account,
-        "event": kind,
-        "what": " ".join(f"{name}={value}" for name, value in event.items() if value not in (None, [], "")),
-        "sealed": "yes" if sealed else "not yet",
+        "what": _what(record.event),
+        "sealed": "yes" if sealed else "no",
     }
+
+
+def _what(event: AuditEvent) -> str:
+    """One line that fits a terminal; --json has the rest."""
+    match event:
+        case TurnAudited():
+            ended = f" ({event.error})" if event.error else ""
+            return f"turn {event.state}: {event.persona}, {event.model or 'no model'}{ended}"
+        case ToolCalled():
+            return f"tool {event.tool}: {event.outcome}, {event.duration_ms} ms"
+        case EngineDegraded():
+            skipped = event.degradation
+            return f"{skipped.engine} skipped: {skipped.reason}, {skipped.after_ms} ms"
+        case AccessRefused():
+            return f"refused: {event.reason}, {event.route}"
+        case OperatorActed():
+            return f"{event.action} {event.target}"
+        case _:
+            assert_never(event)

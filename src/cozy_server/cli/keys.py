@@ -2,7 +2,7 @@
 
 import asyncio
 import secrets
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 import msgspec
 import typer
@@ -11,9 +11,9 @@ from cozy_domain.access.caller import Role
 from cozy_domain.access.keys import PREFIX, PUBLIC_BYTES, SECRET_BYTES, ApiKey, hash_of, prefix_of, render
 from cozy_domain.audit.chain import sign
 from cozy_domain.audit.events import AuditRecord, OperatorActed
-from cozy_domain.errors import MissingError
+from cozy_domain.errors import ConfigError, MissingError
 from cozy_server.cli.composition import settings_from, store_beside
-from cozy_server.cli.telling import show
+from cozy_server.cli.telling import as_json_text, show, when
 from cozy_server.container import Container
 from cozy_server.settings.load import Loaded
 
@@ -29,11 +29,14 @@ class WantedKey(msgspec.Struct, frozen=True):
 def create(wanted: WantedKey, data: str | None, config: str | None, *, as_json: bool) -> None:
     """
     Raises:
+        ConfigError: it has no name that could be shown.
         CozyError: the key could not be stored.
     """
+    if not wanted.name.strip() or not wanted.name.isprintable():
+        raise ConfigError("a key needs a name of printable characters", hint="`cozy keys create ann`, say.")
     key, secret = asyncio.run(_create(settings_from(data=data, config=config), wanted))
     if as_json:
-        show([{**_row(key), "key": secret}], as_json=True)
+        typer.echo(as_json_text({**_row(key), "key": secret}))
         return
     typer.echo(secret)
     typer.echo("Keep it: it is not shown again, and only its hash is stored.", err=True)
@@ -44,21 +47,23 @@ def show_all(data: str | None, config: str | None, *, as_json: bool) -> None:
     Raises:
         CozyError: the keys could not be read.
     """
-    keys = asyncio.run(_list(settings_from(data=data, config=config)))
+    keys, now = asyncio.run(_list(settings_from(data=data, config=config)))
     show(
-        [_row(key) for key in keys],
+        [_row(key) if as_json else _short_row(key, now) for key in keys],
         as_json=as_json,
         empty="There is no API key. `cozy keys create NAME` makes one.",
     )
 
 
 def revoke(named: str, data: str | None, config: str | None) -> None:
-    """
+    """A key that has been revoked before keeps its time.
+
     Raises:
         MissingError: there is no such key.
     """
     key = asyncio.run(_revoke(settings_from(data=data, config=config), named))
-    typer.echo(f"{PREFIX}{key.prefix}… ({key.name}) has ended.")
+    told = "has ended" if key.revoked_at is None else f"had ended before, at {when(key.revoked_at)}"
+    typer.echo(f"{PREFIX}{key.prefix}… ({key.name}) {told}.")
 
 
 async def _create(loaded: Loaded, wanted: WantedKey) -> tuple[ApiKey, str]:
@@ -81,21 +86,21 @@ async def _create(loaded: Loaded, wanted: WantedKey) -> tuple[ApiKey, str]:
     return key, secret
 
 
-async def _list(loaded: Loaded) -> tuple[ApiKey, ...]:
+async def _list(loaded: Loaded) -> tuple[tuple[ApiKey, ...], datetime]:
     async with store_beside(loaded) as container:
-        return await container.key_store().list()
+        return await container.key_store().list(), container.clock().now()
 
 
 async def _revoke(loaded: Loaded, named: str) -> ApiKey:
+    """The key as it was before."""
     async with store_beside(loaded) as container:
         keys = await container.key_store().list()
         key = next((it for it in keys if named.removeprefix(PREFIX) in (str(it.id), it.prefix)), None)
         if key is None:
-            raise MissingError(
-                f"there is no API key '{named}'", hint="`cozy keys list` shows ids and prefixes."
-            )
-        await container.key_store().revoke(key.id, container.clock().now())
-        await _remember(container, "key.revoke", key)
+            raise MissingError(f"there is no API key '{named}'", hint="`cozy keys list` shows the prefixes.")
+        if key.revoked_at is None:
+            await container.key_store().revoke(key.id, container.clock().now())
+            await _remember(container, "key.revoke", key)
     return key
 
 
@@ -120,4 +125,19 @@ def _row(key: ApiKey) -> dict[str, object]:
         "created_at": key.created_at,
         "expires_at": key.expires_at,
         "revoked_at": key.revoked_at,
+    }
+
+
+def _short_row(key: ApiKey, now: datetime) -> dict[str, object]:
+    """What fits a terminal: the prefix names a key as well as its id does."""
+    ends = key.revoked_at or key.expires_at
+    state = "revoked" if key.revoked_at else "expired" if ends and ends <= now else "alive"
+    return {
+        "prefix": f"{PREFIX}{key.prefix}",
+        "name": key.name,
+        "account": key.account,
+        "role": f"{key.role}, for many" if key.serves_many else key.role,
+        "state": state,
+        "created": key.created_at,
+        "end": ends,
     }

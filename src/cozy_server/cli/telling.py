@@ -3,6 +3,7 @@
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from datetime import UTC, datetime
 
 import typer
 
@@ -45,11 +46,33 @@ def needing(extra: str) -> Iterator[None]:
 def show(rows: Sequence[Mapping[str, object]], *, as_json: bool, empty: str = "none") -> None:
     """Rows with equal keys as a table, or as a JSON list."""
     if as_json:
-        typer.echo(json.dumps([dict(row) for row in rows], ensure_ascii=False, indent=2, default=str))
+        typer.echo(as_json_text([dict(row) for row in rows]))
     elif not rows:
         typer.echo(empty)
     else:
         _show_table(rows)
+
+
+def as_json_text(value: object) -> str:
+    """Times as in RFC 3339, in UTC: ``2026-01-01T12:00:00.123456Z``."""
+    return json.dumps(value, ensure_ascii=False, indent=2, default=_json_of)
+
+
+def when(time: datetime) -> str:
+    """For people: UTC, to the second."""
+    return _zulu(time, "seconds")
+
+
+def _json_of(value: object) -> str:
+    return _zulu(value, "auto") if isinstance(value, datetime) else str(value)
+
+
+def _zulu(time: datetime, precision: str) -> str:
+    return time.astimezone(UTC).isoformat(timespec=precision).replace("+00:00", "Z")
+
+
+def _cell(value: object) -> str:
+    return when(value) if isinstance(value, datetime) else "" if value is None else str(value)
 
 
 def _show_table(rows: Sequence[Mapping[str, object]]) -> None:
@@ -60,7 +83,7 @@ def _show_table(rows: Sequence[Mapping[str, object]]) -> None:
     for column in rows[0]:
         table.add_column(column.replace("_", " "), overflow="fold")
     for row in rows:
-        table.add_row(*("" if value is None else str(value) for value in row.values()))
+        table.add_row(*map(_cell, row.values()))
     # Where nobody looks (a pipe, a file), lines are not to be broken.
     console = Console()
     Console(width=None if console.is_terminal else 10_000, markup=False, highlight=False).print(table)

@@ -2,7 +2,20 @@
 
 from pathlib import Path
 
-from tests.fixtures.server import command, server_process
+import httpx2
+from msgspec.structs import replace
+
+from tests.fixtures.fake_openai import FakeOpenAI
+from tests.fixtures.server import (
+    command,
+    container_for,
+    running,
+    server_process,
+    settings_for,
+    with_fake,
+)
+
+SHORT = "ok?chunks=2"
 
 
 async def test_a_variable_that_only_looks_like_ours_is_told_and_keeps_nothing_from_starting(
@@ -51,3 +64,37 @@ async def test_a_persona_in_the_place_of_a_model_gets_a_hint_of_its_own(tmp_path
     code, _, errors = await command("dev", "--port", "0", folder=tmp_path, COZY_MODEL="wren")
     assert code == 2
     assert "'wren' is a persona" in errors
+
+
+async def test_a_server_whose_provider_is_down_is_degraded_and_looks_again(tmp_path: Path) -> None:
+    variables = {"COZY_MODEL": "", "OPENAI_BASE_URL": "http://127.0.0.1:1/v1", "OPENAI_API_KEY": "k"}
+    async with (
+        server_process("dev", "--port", "0", folder=tmp_path, **variables) as server,
+        httpx2.AsyncClient() as client,
+    ):
+        health = await client.get(f"{server.url}/health")
+        ready = await client.get(f"{server.url}/readyz")
+    assert health.json() == {"status": "degraded"}
+    assert ready.status_code == 200
+    assert "looking again every 30 s" in server.banner
+
+
+async def test_requests_may_name_the_model_in_force_and_learn_why_not_another(
+    tmp_path: Path, fake_openai: FakeOpenAI
+) -> None:
+    """By its name and by its bare id, though `models.allowed` is empty."""
+    settings = with_fake(settings_for(tmp_path), fake_openai, SHORT)
+    settings = replace(settings, models=replace(settings.models, allowed=()))
+    async with running(container_for(settings)) as server, httpx2.AsyncClient() as client:
+        listed = (await client.get(f"{server.base_url}/models")).json()
+        answers = {
+            model: await client.post(
+                f"{server.base_url}/chat/completions",
+                json={"model": model, "messages": [{"role": "user", "content": "Hi"}]},
+            )
+            for model in (f"fake/{SHORT}", SHORT, "fake/zzz", "nobody/zzz")
+        }
+    assert f"fake/{SHORT}" in [model["id"] for model in listed["data"]]
+    assert [answer.status_code for answer in answers.values()] == [200, 200, 404, 404]
+    assert "not in `models.allowed`" in answers["fake/zzz"].json()["error"]["message"]
+    assert "does not exist" in answers["nobody/zzz"].json()["error"]["message"]

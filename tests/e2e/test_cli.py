@@ -284,6 +284,54 @@ async def test_personas_are_listed_and_a_mistake_in_one_is_told_with_its_line(tm
     assert errors.startswith("error: own/anna.yaml:5:")
 
 
+PERSONA = "schema: persona/1\nid: {id}\nname: {id}\n"
+
+
+async def test_one_file_is_validated_with_its_folder_as_what_it_may_extend(tmp_path: Path) -> None:
+    own = tmp_path / "own"
+    own.mkdir()
+    (own / "anna.yaml").write_text(PERSONA.format(id="anna"))
+    (own / "ben.yaml").write_text(PERSONA.format(id="ben") + "extends: anna\n")
+    (own / "bad.yaml").write_text(PERSONA.format(id="bad") + "voice:\n  speed: 9\n")
+    code, out, _ = await command("persona", "validate", "own/ben.yaml", folder=tmp_path)
+    assert (code, out) == (0, "own/ben.yaml is fine.\n")
+    code, out, _ = await command("persona", "validate", "own/bad.yaml", folder=tmp_path)
+    assert code == 1
+    mistake, count = out.splitlines()
+    assert mistake.startswith("error: own/bad.yaml:5:")
+    assert count == "1 mistake"
+    code, _, errors = await command("persona", "validate", "own/none.yaml", folder=tmp_path)
+    assert code == 2
+    assert "there is no file or folder own/none.yaml" in errors
+
+
+async def test_a_file_that_cannot_be_read_does_not_hide_the_mistakes_of_another(tmp_path: Path) -> None:
+    (tmp_path / "torn.yaml").write_text("id: [")
+    (tmp_path / "bad.yaml").write_text(PERSONA.format(id="bad") + "voice:\n  speed: 9\n")
+    code, out, _ = await command("persona", "validate", "bad.yaml", folder=tmp_path)
+    assert code == 1
+    assert "voice.speed" in out
+    assert "torn" not in out
+    code, out, _ = await command("persona", "validate", ".", folder=tmp_path)
+    assert code == 1
+    *mistakes, count = out.splitlines()
+    assert len(mistakes) == 2
+    assert all(line.startswith("error: ") for line in mistakes)
+    assert count == "2 mistakes"
+
+
+async def test_the_folders_own_personas_are_counted_apart_from_the_shipped(tmp_path: Path) -> None:
+    (tmp_path / "anna.yaml").write_text(PERSONA.format(id="anna"))
+    code, out, _ = await command("persona", "validate", ".", folder=tmp_path)
+    assert code == 0
+    assert re.search(
+        r"^1 persona in \. is fine, beside \d+ personas that come with the engine\.$", out, re.MULTILINE
+    )
+    code, out, _ = await command("persona", "validate", folder=tmp_path)
+    assert code == 0
+    assert "no folder of your own is configured" in out
+
+
 async def test_help_comes_at_once_and_tells_the_exit_codes(tmp_path: Path) -> None:
     code, out, _ = await command("--help", folder=tmp_path)
     assert code == 0

@@ -171,8 +171,11 @@ def list_personas(config_file: Config = None, as_json: AsJson = False) -> None:
 
 @persona.command("validate", epilog=EXIT_CODES)
 def validate_personas(
-    folder: Annotated[
-        str | None, typer.Argument(help="Folder with YAML files; default: the configured one.")
+    place: Annotated[
+        str | None,
+        typer.Argument(
+            metavar="[FILE|FOLDER]", help="A YAML file, or a folder of them; default: the configured one."
+        ),
     ] = None,
     config_file: Config = None,
     as_json: AsJson = False,
@@ -181,4 +184,4 @@ def validate_personas(
     from cozy_server.cli import persona as persona_commands
 
     with told_errors():
-        persona_commands.validate(folder, config_file, as_json=as_json)
+        persona_commands.validate(place, config_file, as_json=as_json)

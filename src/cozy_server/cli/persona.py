@@ -1,11 +1,13 @@
 """`cozy persona`: the characters there are."""
 
 import asyncio
+from pathlib import Path
 
+import msgspec
 import typer
 from msgspec.structs import replace
 
-from cozy_domain.errors import StorageUnavailableError
+from cozy_domain.errors import ConfigError, StorageUnavailableError
 from cozy_domain.persona.document import InvalidPersonaError, PersonaDocument, Problem
 from cozy_domain.persona.persona import Persona, PublishedPersona
 from cozy_domain.persona.resolve import all_problems, examine, pinned_parents
@@ -16,46 +18,94 @@ from cozy_server.data_folder import missing_store
 from cozy_server.settings.load import Loaded
 from cozy_server.settings.tree import PersonaSettings
 
+ENDINGS = (".yaml", ".yml")
+
+
+class _Found(msgspec.Struct, frozen=True):
+    """``documents`` and ``personas`` are empty when some file could not be read."""
+
+    documents: tuple[PersonaDocument, ...]
+    personas: tuple[Persona, ...]
+    problems: tuple[Problem, ...]
+
 
 def show_all(config: str | None, *, as_json: bool) -> None:
     """
     Raises:
         InvalidPersonaError: some file has a mistake.
     """
-    personas, problems = asyncio.run(_examined(settings_from(config=config)))
-    errors = tuple(problem for problem in problems if problem.severity == "error")
+    found = asyncio.run(_examined(settings_from(config=config)))
+    errors = tuple(problem for problem in found.problems if problem.severity == "error")
     if errors:
         raise InvalidPersonaError(errors)
-    show([_row(persona) for persona in personas], as_json=as_json)
+    show([_row(persona) for persona in found.personas], as_json=as_json)
 
 
-def validate(folder: str | None, config: str | None, *, as_json: bool) -> None:
-    """Exits 1 when there is a mistake; warnings are told and pass."""
-    loaded = settings_from(config=config)
-    if folder is not None:
-        changed = replace(loaded.settings, personas=PersonaSettings(folder=folder))
-        loaded = replace(loaded, settings=changed)
-    personas, problems = asyncio.run(_examined(loaded))
+def validate(place: str | None, config: str | None, *, as_json: bool) -> None:
+    """``place`` is a folder, or one file of a folder: then the others count as what it may extend, and are not told about.
+    Exits 1 when there is a mistake; warnings are told and pass.
+
+    Raises:
+        ConfigError: there is nothing at ``place``.
+    """
+    loaded, file = _at(settings_from(config=config), place)
+    found = asyncio.run(_examined(loaded))
+    problems = [it for it in found.problems if file is None or it.file == file]
     errors = [problem for problem in problems if problem.severity == "error"]
     if as_json:
         show([_told(problem) for problem in problems], as_json=True)
     else:
         for problem in problems:
-            typer.echo(f"{problem.severity}: {problem}" if problem.severity == "warning" else str(problem))
-        typer.echo(f"{len(errors)} mistakes" if errors else f"{len(personas)} personas are fine.")
+            typer.echo(f"{problem.severity}: {problem}")
+        typer.echo(_counted(len(errors), "mistake") if errors else _praise(found, loaded, file))
     if errors:
         raise typer.Exit(FAILED)
 
 
-async def _examined(loaded: Loaded) -> tuple[tuple[Persona, ...], tuple[Problem, ...]]:
+def _at(loaded: Loaded, place: str | None) -> tuple[Loaded, str | None]:
+    """With the folder to read, and the one file of it that was named, as problems name it."""
+    if place is None:
+        return loaded, None
+    path = Path(place)
+    if not path.exists():
+        raise ConfigError(f"there is no file or folder {place}")
+    if path.is_file() and path.suffix not in ENDINGS:
+        raise ConfigError(f"{place} is not a persona's file: these end in {' or '.join(ENDINGS)}")
+    folder = path.parent if path.is_file() else path
+    settings = replace(loaded.settings, personas=PersonaSettings(folder=str(folder)))
+    return replace(loaded, settings=settings), f"{folder}/{path.name}" if path.is_file() else None
+
+
+def _praise(found: _Found, loaded: Loaded, file: str | None) -> str:
+    if file is not None:
+        return f"{file} is fine."
+    folder = loaded.settings.personas.folder
+    own = sum(1 for it in found.documents if folder is not None and it.file.startswith(f"{Path(folder)}/"))
+    shipped = len(found.documents) - own
+    come = "that comes" if shipped == 1 else "that come"
+    shipped_told = f"{_counted(shipped, 'persona')} {come} with the engine"
+    if folder is None:
+        return (
+            f"The {shipped_told} {'is' if shipped == 1 else 'are'} fine; no folder of your own is configured."
+        )
+    return (
+        f"{_counted(own, 'persona')} in {folder} {'is' if own == 1 else 'are'} fine, beside {shipped_told}."
+    )
+
+
+def _counted(number: int, what: str) -> str:
+    return f"{number} {what}" if number == 1 else f"{number} {what}s"
+
+
+async def _examined(loaded: Loaded) -> _Found:
     container = Container(settings=loaded.settings, audit_key=b"", database_role="reader")
-    around = container.configuration().surroundings(tuple(tool.name for tool in container.toolbox().specs()))
     try:
         documents = await container.persona_files().read()
     except InvalidPersonaError as error:
-        return (), all_problems(error, await _published(container, error.readable), around)
-    found = examine(documents, await _published(container, documents), around)
-    return found.personas, found.problems
+        published = await _published(container, error.readable)
+        return _Found((), (), all_problems(error, published))
+    found = examine(documents, await _published(container, documents))
+    return _Found(documents, found.personas, found.problems)
 
 
 async def _published(

@@ -37,8 +37,7 @@ PATIENCE_S = 60.0
 
 T = TypeVar("T")
 
-_STRINGS = re.compile(rb'"[^"]*"?')
-_BRACKETS = bytes(byte for byte in range(256) if byte not in b"[]{}")
+_OTHERS = bytes(byte for byte in range(256) if byte not in b'[]{}"')
 _STEPS = bytes.maketrans(b"[{]}", b"\x01\x01\xff\xff")
 _TOKEN = re.compile(r"\.([^.\[\]]+)|\[(\d+|\.\.\.)\]")
 _NAME = re.compile(r"[\w.:-]{1,64}")
@@ -201,13 +200,17 @@ def _is_utf8(parameters: str) -> bool:
 
 
 def _check_depth(body: bytes) -> None:
-    """Brackets outside of strings, as +1 and -1, summed up. Escapes go first, so that every quote left is a string's end."""
+    """Brackets outside of strings, as +1 and -1, summed up. Escapes go first, so that every quote left is a string's end.
+
+    Two quotes with no bracket between them change nothing behind them, and few others are left then.
+    """
     if body.count(b"[") + body.count(b"{") <= MAX_DEPTH:
         return
     bare = body.replace(b"\\\\", b"").replace(b'\\"', b"") if b"\\" in body else body
     if bare.count(b'"') > 2 * MAX_STRINGS:
         raise _invalid(f"The body holds more than {MAX_STRINGS} strings.")
-    brackets = _STRINGS.sub(b"", bare).translate(_STEPS, _BRACKETS)
+    outside = bare.translate(None, _OTHERS).replace(b'""', b"").split(b'"')[::2]
+    brackets = b"".join(outside).translate(_STEPS)
     if len(brackets) > 2 * MAX_CONTAINERS:
         raise _invalid(f"The body holds more than {MAX_CONTAINERS} objects and arrays.")
     if max(accumulate(array("b", brackets)), default=0) > MAX_DEPTH:

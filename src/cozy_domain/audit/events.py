@@ -9,7 +9,11 @@ import msgspec
 from cozy_domain.ids import OwnerId, PersonaId, SessionId, TurnId
 
 Level = Literal["info", "warning", "error"]
-ToolOutcome = Literal["ok", "failed", "timeout", "refused", "invalid_arguments", "unknown", "handed_over"]
+ToolOutcome = Literal[
+    "ok", "failed", "timeout", "cancelled", "refused", "invalid_arguments", "unknown", "handed_over"
+]
+"""``timeout`` and ``cancelled`` (the turn was cut short) say that nobody waited for the end: what the tool had done by
+then is done."""
 
 
 class Degradation(msgspec.Struct, frozen=True):

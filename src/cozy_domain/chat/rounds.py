@@ -119,7 +119,12 @@ class Rounds:
         allowed = self._plan.offer.server
         if any(not runs_unconfirmed(allowed[call.name]) for call in calls if call.name in allowed):
             await self._listener.confirmed()
-        results = await invoke_all(calls, self._terms())
+        ended: list[ToolResult] = []
+        try:
+            results = await invoke_all(calls, self._terms(), ended.append)
+        except BaseException:
+            self._progress.results += ended
+            raise
         for result in results:
             self._listener.emit(ToolRan(result.call.name, result.outcome, result.duration_ms))
         return results

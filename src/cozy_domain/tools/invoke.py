@@ -1,7 +1,7 @@
 """Calls of tools: checked, bounded in time and size, and always with a result.
 
 Whatever goes wrong in a call is told to the model, which may try again or explain; nothing a tool does fails the turn.
-Only cancelling the caller ends a call without a result, and then at once.
+Only cancelling the caller ends a call early, and then at once; the audit log hears of every call.
 
 Each tool runs in a task of its own that is waited for, not awaited: one that ignores its cancellation delays nobody.
 """
@@ -9,9 +9,10 @@ Each tool runs in a task of its own that is waited for, not awaited: one that ig
 import asyncio
 import logging
 import traceback
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import msgspec
+from msgspec.structs import replace
 
 from cozy_domain.audit.chain import mac_of
 from cozy_domain.audit.events import ToolCalled, ToolOutcome
@@ -49,26 +50,45 @@ class _Ended(msgspec.Struct, frozen=True):
     text: str
 
 
-async def invoke_all(calls: Sequence[ToolCall], terms: CallTerms) -> tuple[ToolResult, ...]:
-    """One result for each call, in their order; they run at the same time, each with its own deadline."""
-    async with asyncio.TaskGroup() as group:
-        tasks = [group.create_task(invoke(call, terms)) for call in calls]
+_CANCELLED = _Ended("cancelled", "")
+
+
+async def invoke_all(
+    calls: Sequence[ToolCall], terms: CallTerms, report: Callable[[ToolResult], None]
+) -> tuple[ToolResult, ...]:
+    """One result for each call, in their order; they run at the same time, each with its own deadline.
+
+    ``report`` hears of each result as soon as it is there. When the caller is cancelled it hears of the rest before
+    ``CancelledError`` is raised: their outcome is ``cancelled``.
+    """
+    started = terms.clock.monotonic_ns()
+    running = list(calls)
+
+    async def reported(call: ToolCall) -> ToolResult:
+        result = await invoke(call, terms)
+        running.remove(call)
+        report(result)
+        return result
+
+    try:
+        async with asyncio.TaskGroup() as group:
+            tasks = [group.create_task(reported(call)) for call in calls]
+    finally:
+        for call in running:
+            report(_result(call, _CANCELLED, terms, started))
     return tuple(task.result() for task in tasks)
 
 
 async def invoke(call: ToolCall, terms: CallTerms) -> ToolResult:
     """How the call ended; never raises but ``CancelledError`` when the caller is cancelled."""
     started = terms.clock.monotonic_ns()
-    spec = terms.allowed.get(call.name)
     try:
-        ended = await _run(call, spec, terms)
-        text = bounded(ended.text, terms.max_result)
+        ended = await _run(call, terms)
+        ended = replace(ended, text=bounded(ended.text, terms.max_result))
     except Exception as error:  # noqa: BLE001 - a tool is foreign code: whatever it raises, the turn goes on
         _log_fault(call, error)
         ended = _Ended("failed", "Error: the tool failed.")
-        text = ended.text
-    duration_ms = (terms.clock.monotonic_ns() - started) // _NS_PER_MS
-    return ToolResult(call, text, ended.outcome, spec.effect if spec else None, duration_ms)
+    return _result(call, ended, terms, started)
 
 
 def handed_over(call: ToolCall) -> ToolResult:
@@ -80,8 +100,9 @@ def audited(result: ToolResult, key: bytes) -> ToolCalled:
     """What the audit log keeps of a call. A name that is no tool is not kept: a model can be made to write anything
     there."""
     arguments = result.call.arguments.encode(errors="replace")
+    no_tool = result.outcome == "unknown" or (result.outcome == "cancelled" and result.effect is None)
     return ToolCalled(
-        tool="unknown" if result.outcome == "unknown" else result.call.name,
+        tool="unknown" if no_tool else result.call.name,
         call=result.call.id,
         effect=result.effect or "unknown",
         outcome=result.outcome,
@@ -102,7 +123,14 @@ def bounded(text: str, limit: int) -> str:
     return clean[: max(0, limit - len(note))] + note
 
 
-async def _run(call: ToolCall, spec: ToolSpec | None, terms: CallTerms) -> _Ended:
+def _result(call: ToolCall, ended: _Ended, terms: CallTerms, started: int) -> ToolResult:
+    spec = terms.allowed.get(call.name)
+    duration_ms = (terms.clock.monotonic_ns() - started) // _NS_PER_MS
+    return ToolResult(call, ended.text, ended.outcome, spec.effect if spec else None, duration_ms)
+
+
+async def _run(call: ToolCall, terms: CallTerms) -> _Ended:
+    spec = terms.allowed.get(call.name)
     if spec is None:
         return _not_offered(call, terms.box)
     arguments = _object(call.arguments)

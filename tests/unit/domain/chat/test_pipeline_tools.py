@@ -113,6 +113,34 @@ async def test_tools_of_one_round_run_at_the_same_time() -> None:
     assert results == ["done", "done", "42"]
 
 
+@pytest.mark.parametrize("end", ["leaving", "deadline"])
+async def test_calls_of_a_turn_that_is_cut_short_are_audited(end: str) -> None:
+    """The one that ran to its end, and the one that did not."""
+    chat = ChatUnderTest(
+        clock=LoopClock(), limits=ChatLimits(turn_s=5.0), toolbox=builtin_tools([(NOTE, hanging)])
+    )
+    async with chat.running(calling(KEEP, SUM)) as pipeline:
+        async with pipeline.turn(asking("keep it")) as turn:
+            if end == "leaving":
+                await asyncio.sleep(2)
+            else:
+                with pytest.raises(ProviderTimeoutError):
+                    [event async for event in turn]
+        await until(lambda: pipeline.turns_running == 0)
+    calls = {it.event.tool: it.event for it in chat.records if isinstance(it.event, ToolCalled)}
+    assert {name: call.outcome for name, call in calls.items()} == {"note": "cancelled", "calculator": "ok"}
+    assert (calls["note"].effect, calls["note"].result_bytes) == ("write", 0)
+    assert calls["note"].duration_ms == {"leaving": 2_000, "deadline": 5_000}[end]
+
+
+async def test_no_call_is_audited_twice() -> None:
+    chat = ChatUnderTest(clock=LoopClock())
+    async with chat.running(calling(SUM, KEEP), calling(SUM), saying("42")) as pipeline:
+        await events_of(pipeline, asking("6*7?"))
+    calls = [record.event for record in chat.records if isinstance(record.event, ToolCalled)]
+    assert sorted(call.tool for call in calls) == ["calculator", "calculator", "unknown"]
+
+
 async def test_a_tool_that_fails_is_told_to_the_model_and_the_audit() -> None:
     def failing(arguments: msgspec.Raw, context: ToolContext) -> str:
         raise ToolError("the notebook is full")

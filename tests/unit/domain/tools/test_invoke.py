@@ -3,7 +3,7 @@
 import asyncio
 import gc
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from datetime import timedelta
 from uuid import UUID
 
@@ -107,6 +107,11 @@ async def run(
     body: Body, arguments: str = "{}", *, of: ToolSpec | None = None, name: str = "tool"
 ) -> ToolResult:
     return await invoke(ToolCall("call_1", name, arguments), terms((of or spec(), body)))
+
+
+async def results_of(calls: Sequence[ToolCall], under: CallTerms) -> tuple[ToolResult, ...]:
+    """Of all calls, for tests to which reports do not matter."""
+    return await invoke_all(calls, under, lambda result: None)
 
 
 async def test_a_tool_gets_its_arguments_and_its_context_and_its_text_is_the_result() -> None:
@@ -222,7 +227,7 @@ async def test_a_tool_that_will_not_be_stopped_delays_nobody_beyond_the_deadline
     stubborn = Stubborn()
     calls = [ToolCall("a", "stubborn", "{}"), ToolCall("b", "tool", "{}")]
     found = asyncio.ensure_future(
-        invoke_all(calls, terms((spec("stubborn"), stubborn), (spec(), said("done"))))
+        results_of(calls, terms((spec("stubborn"), stubborn), (spec(), said("done"))))
     )
     await asyncio.wait((found,), timeout=2 * DEADLINE_S)
     waited = asyncio.get_running_loop().time()
@@ -234,7 +239,7 @@ async def test_a_tool_that_will_not_be_stopped_delays_nobody_beyond_the_deadline
 
 async def test_a_tool_that_will_not_be_stopped_does_not_keep_a_caller_who_leaves() -> None:
     stubborn = Stubborn()
-    caller = asyncio.ensure_future(invoke_all([ToolCall("a", "tool", "{}")], terms((spec(), stubborn))))
+    caller = asyncio.ensure_future(results_of([ToolCall("a", "tool", "{}")], terms((spec(), stubborn))))
     async with asyncio.timeout(PROMPT_S):
         await stubborn.started.wait()
         caller.cancel()
@@ -251,7 +256,7 @@ async def test_asyncio_does_not_complain_of_how_an_abandoned_tool_ends(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     stubborn = Stubborn()
-    caller = asyncio.ensure_future(invoke_all([ToolCall("a", "tool", "{}")], terms((spec(), stubborn))))
+    caller = asyncio.ensure_future(results_of([ToolCall("a", "tool", "{}")], terms((spec(), stubborn))))
     async with asyncio.timeout(PROMPT_S):
         await stubborn.started.wait()
         caller.cancel()
@@ -299,7 +304,7 @@ async def test_cancelling_the_caller_cancels_the_tools_at_once() -> None:
             stopped.set()
 
     calls = [ToolCall(str(n), "tool", "{}") for n in range(3)]
-    caller = asyncio.ensure_future(invoke_all(calls, terms((spec(), body))))
+    caller = asyncio.ensure_future(results_of(calls, terms((spec(), body))))
     async with asyncio.timeout(PROMPT_S):
         await started.wait()
         caller.cancel()
@@ -354,7 +359,7 @@ async def test_calls_run_at_the_same_time_and_their_results_keep_the_order() -> 
         return str(seconds["s"])
 
     calls = [ToolCall(f"call_{s}", "tool", f'{{"s": {s}}}') for s in (3, 1, 2)]
-    found = await invoke_all(calls, terms((spec(), slow)))
+    found = await results_of(calls, terms((spec(), slow)))
     assert [result.text for result in found] == ["3", "1", "2"]
     assert [result.call for result in found] == calls
     assert asyncio.get_running_loop().time() == 3
@@ -369,12 +374,73 @@ async def test_each_call_has_its_own_end_whatever_the_others_do() -> None:
         "sorry": failing(ToolError("no")),
     }
     calls = [ToolCall(name, name, "{}") for name in (*bodies, "other")]
-    found = await invoke_all(calls, terms(*[(spec(name), body) for name, body in bodies.items()]))
+    found = await results_of(calls, terms(*[(spec(name), body) for name, body in bodies.items()]))
     assert [result.outcome for result in found] == ["ok", "failed", "timeout", "failed", "unknown"]
 
 
 async def test_no_calls_have_no_results() -> None:
-    assert await invoke_all((), terms()) == ()
+    assert await results_of((), terms()) == ()
+
+
+@pytest.mark.virtual_time
+async def test_each_result_is_reported_as_soon_as_it_is_there() -> None:
+    async def slow(arguments: msgspec.Raw, context: ToolContext) -> str:
+        await asyncio.sleep(10)
+        return "slow"
+
+    loop = asyncio.get_running_loop()
+    reported: list[tuple[float, ToolResult]] = []
+    calls = [ToolCall(name, name, "{}") for name in ("slow", "tool")]
+    found = await invoke_all(
+        calls,
+        terms((spec("slow"), slow), (spec(), said("quick"))),
+        lambda result: reported.append((loop.time(), result)),
+    )
+    assert [(at, result.text) for at, result in reported] == [(0, "quick"), (10, "slow")]
+    assert [result.text for result in found] == ["slow", "quick"]
+
+
+async def test_calls_that_were_cut_off_are_reported_as_cancelled_and_ended_ones_as_they_ended() -> None:
+    clock, stubborn = InMemoryClock(), Stubborn()
+    reported: list[ToolResult] = []
+    others_ended = asyncio.Event()
+
+    def report(result: ToolResult) -> None:
+        reported.append(result)
+        if len(reported) == 2:
+            others_ended.set()
+
+    of = spec("stubborn", effect=Effect.WRITE)
+    calls = [ToolCall("a", "tool", "{}"), ToolCall("b", "stubborn", "{}"), ToolCall("c", "other", "{}")]
+    caller = asyncio.ensure_future(
+        invoke_all(calls, terms((spec(), said("done")), (of, stubborn), clock=clock), report)
+    )
+    async with asyncio.timeout(PROMPT_S):
+        await stubborn.started.wait()
+        await others_ended.wait()
+        clock.advance(timedelta(milliseconds=700))
+        caller.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await caller
+        stubborn.release()
+    assert [(result.call.id, result.outcome) for result in sorted(reported, key=lambda it: it.call.id)] == [
+        ("a", "ok"),
+        ("b", "cancelled"),
+        ("c", "unknown"),
+    ]
+    assert reported[-1] == ToolResult(calls[1], "", "cancelled", Effect.WRITE, 700)
+
+
+async def test_a_call_that_is_cut_off_while_it_begins_is_reported_too() -> None:
+    reported: list[ToolResult] = []
+    calls = [ToolCall(id, "tool", "{}") for id in ("a", "b")]
+    caller = asyncio.ensure_future(invoke_all(calls, terms((spec(), stuck)), reported.append))
+    await asyncio.sleep(0)
+    caller.cancel()
+    async with asyncio.timeout(PROMPT_S):
+        with pytest.raises(asyncio.CancelledError):
+            await caller
+    assert reported == [ToolResult(call, "", "cancelled", Effect.READ) for call in calls]
 
 
 # What the audit log keeps
@@ -403,6 +469,11 @@ async def test_neither_arguments_nor_result_are_audited() -> None:
 async def test_a_name_that_is_no_tool_is_not_audited() -> None:
     event = audited(await run(said("x"), name="my_secret_diary"), KEY)
     assert (event.tool, event.effect, event.outcome) == ("unknown", "unknown", "unknown")
+
+
+async def test_a_cancelled_call_of_a_name_that_is_no_tool_is_audited_without_it() -> None:
+    event = audited(ToolResult(ToolCall("c", "my_secret_diary", "{}"), "", "cancelled"), KEY)
+    assert (event.tool, event.effect, event.outcome) == ("unknown", "unknown", "cancelled")
 
 
 def test_arguments_that_are_no_text_can_still_be_audited() -> None:

@@ -112,7 +112,7 @@ def _fixed(given: PromptInput, live: tuple[Message, ...], tokens: TokenCounter) 
     post_history = (SystemMessage(content=after),) if after.strip() else ()
     whole = tokens.count_messages((system,))
     policy = min(whole, tokens.count(given.platform))
-    schemas = sum(_tool_tokens(tool, tokens) for tool in given.tools)
+    schemas = _tool_tokens(given.tools, tokens)
     described = (head.persona_text(persona), given.tools)
     return _Fixed(
         system=system,
@@ -223,8 +223,10 @@ def _section(name: SectionName, messages: Sequence[Message], tokens: TokenCounte
     )
 
 
-def _tool_tokens(tool: ToolDefinition, tokens: TokenCounter) -> int:
-    return TOOL_FRAME + tokens.count(f"{tool.name}\n{tool.description}\n{bytes(tool.parameters).decode()}")
+def _tool_tokens(tools: Sequence[ToolDefinition], tokens: TokenCounter) -> int:
+    """In one call of the counter, which bounds the work of a call: tools may be many and large."""
+    described = (f"{it.name}\n{it.description}\n{bytes(it.parameters).decode()}" for it in tools)
+    return TOOL_FRAME * len(tools) + tokens.count("\n".join(described))
 
 
 def _hash(value: object) -> str:

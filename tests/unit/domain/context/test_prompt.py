@@ -5,6 +5,7 @@ from datetime import UTC, datetime
 import msgspec
 import pytest
 
+from cozy_adapters.tokens import EstimatedTokenCounter
 from cozy_domain.audit.events import Degradation
 from cozy_domain.context.bundle import Candidate, ContextBundle, Gathered, Moment
 from cozy_domain.context.past import NO_ANSWER
@@ -107,6 +108,22 @@ def test_tools_count_as_part_of_the_head() -> None:
     assert persona.tokens > bare.sections[1].tokens + 10
     assert armed.prompt_tokens - bare.prompt_tokens == persona.tokens - bare.sections[1].tokens
     assert armed.head_hash != bare.head_hash
+
+
+def test_tools_are_counted_together_so_that_a_counter_can_bound_its_work() -> None:
+    class Asked(EstimatedTokenCounter):
+        texts: tuple[str, ...] = ()
+
+        def count(self, text: str) -> int:
+            self.texts += (text,)
+            return super().count(text)
+
+    counter = Asked()
+    tools = tuple(ToolDefinition(name=f"tool-{n}", description=f"about {n}") for n in range(3))
+    build(given(tools=tools), counter)
+    assert [text for text in counter.texts if "tool-" in text] == [
+        "\n".join(f"tool-{n}\nabout {n}\n{bytes(tools[n].parameters).decode()}" for n in range(3))
+    ]
 
 
 def test_degraded_engines_are_handed_on_in_a_stable_order() -> None:

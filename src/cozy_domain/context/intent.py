@@ -47,7 +47,12 @@ def triggered(lore: Lore, said: Sequence[Message]) -> tuple[LoreEntry, ...]:
 def _looks_up(policy: KnowledgePolicy, text: str) -> bool:
     if policy.mode == "off" or not policy.collections:
         return False
-    return policy.mode == "always" or "?" in text or "？" in text or len(set(terms(text))) >= AUTO_TERMS
+    return (
+        policy.mode == "always"
+        or "?" in text
+        or "？" in text
+        or len(set(terms(query_of(text)))) >= AUTO_TERMS
+    )
 
 
 def _spoken(said: Sequence[Message]) -> list[str]:

@@ -79,6 +79,12 @@ def test_knowledge_is_asked_by_itself_for_questions_and_longer_texts(text: str, 
     assert ("knowledge" in engines(READER, True, text)) is asked
 
 
+def test_of_a_long_text_only_the_words_that_would_be_asked_for_count() -> None:
+    bye = " " * QUERY_CHARACTERS + "thanks, bye"
+    assert "knowledge" not in engines(READER, True, f"tell me how elephants sleep {bye}")
+    assert "knowledge" in engines(READER, True, f"{bye} tell me how elephants sleep")
+
+
 def test_knowledge_that_is_always_asked_is_asked_for_a_greeting_too() -> None:
     always = anna(knowledge=KnowledgePolicy(collections=("handbook",), mode="always"))
     assert "knowledge" in engines(always, True, "hi")

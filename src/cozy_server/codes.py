@@ -157,6 +157,13 @@ _ALL = (
         "省略 cozy.allowed_tools 表示使用该角色的全部工具，发送 [] 表示不使用工具。",
     ),
     _code(
+        "tool_needs_approval",
+        "cozy.allowed_tools names a tool that somebody has to approve before it runs.",
+        "Leave it out: this version has no way to approve a tool.",
+        "cozy.allowed_tools 中有须经人工批准才能运行的工具。",
+        "请去掉该工具：当前版本尚无法批准工具。",
+    ),
+    _code(
         "duplicate_tool",
         "Two tools have the same name.",
         "Rename your tool, or leave the server's one out with cozy.allowed_tools.",

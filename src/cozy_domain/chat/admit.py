@@ -40,11 +40,13 @@ class Conversation(msgspec.Struct, frozen=True):
 
 
 class Offer(msgspec.Struct, frozen=True):
-    """Tools of this turn: the server's by name, and what the model is shown of them and of the client's."""
+    """Tools of this turn: the server's by name, and what the model is shown of them and of the client's. ``unapproved``
+    are the names of those that somebody would have to approve first."""
 
     server: Mapping[str, ToolSpec]
     client: frozenset[str]
     definitions: tuple[ToolDefinition, ...]
+    unapproved: frozenset[str] = frozenset()
 
 
 def route(request: ChatRequest, session: Session | None, snapshot: Snapshot) -> Choice:
@@ -98,7 +100,8 @@ def offer_tools(
     """Which tools the model is shown; the server's only when the model is able to call tools.
 
     Raises:
-        InputError: the request names an unknown tool, gives two one name, or chooses one that is not there.
+        InputError: the request names an unknown tool or one that needs approval, gives two one name, or chooses one
+            that is not there.
     """
     found = permitted(
         specs, persona.tools, request.allowed_tools, request.caller.role, request.sampling.choices
@@ -108,6 +111,7 @@ def offer_tools(
         server=runnable(usable, request.tool_choice),
         client=frozenset(tool.name for tool in request.tools),
         definitions=offer(usable, request.tools, request.tool_choice),
+        unapproved=frozenset(found.unapproved),
     )
 
 

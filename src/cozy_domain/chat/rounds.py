@@ -139,4 +139,5 @@ class Rounds:
             clock=parts.clock,
             deadline_s=parts.limits.tool_s,
             max_result=parts.limits.tool_result_characters,
+            unapproved=self._plan.offer.unapproved,
         )

@@ -19,6 +19,7 @@ from cozy_domain.audit.events import ToolCalled, ToolOutcome
 from cozy_domain.clock import Clock
 from cozy_domain.errors import MissingError, ToolError
 from cozy_domain.messages import ToolCall
+from cozy_domain.tools.policy import NO_APPROVAL, why_unapproved
 from cozy_domain.tools.ports import ArgumentCheck, ToolBox
 from cozy_domain.tools.tool import ToolContext, ToolResult, ToolSpec
 
@@ -33,8 +34,9 @@ _abandoned: set[asyncio.Task[str]] = set()
 
 
 class CallTerms(msgspec.Struct, frozen=True):
-    """What all calls of a round have in common. ``allowed`` are the tools that may run, by name; ``deadline_s`` (seconds)
-    and ``max_result`` (characters) hold for each call."""
+    """What all calls of a round have in common. ``allowed`` are the tools that may run, by name, and ``unapproved`` those
+    that somebody would have to approve first; ``deadline_s`` (seconds) and ``max_result`` (characters) hold for each call.
+    """
 
     box: ToolBox
     allowed: Mapping[str, ToolSpec]
@@ -43,6 +45,7 @@ class CallTerms(msgspec.Struct, frozen=True):
     clock: Clock
     deadline_s: float
     max_result: int
+    unapproved: frozenset[str] = frozenset()
 
 
 class _Ended(msgspec.Struct, frozen=True):
@@ -132,7 +135,7 @@ def _result(call: ToolCall, ended: _Ended, terms: CallTerms, started: int) -> To
 async def _run(call: ToolCall, terms: CallTerms) -> _Ended:
     spec = terms.allowed.get(call.name)
     if spec is None:
-        return _not_offered(call, terms.box)
+        return _not_offered(call, terms)
     arguments = _object(call.arguments)
     if arguments is None:
         return _Ended("invalid_arguments", "Error: the arguments are not a JSON object. Nothing was run.")
@@ -184,9 +187,11 @@ def _forget(task: asyncio.Task[str]) -> None:
         task.exception()
 
 
-def _not_offered(call: ToolCall, box: ToolBox) -> _Ended:
-    """Both read the same to the model; the audit log tells them apart."""
-    exists = any(spec.name == call.name for spec in box.specs())
+def _not_offered(call: ToolCall, terms: CallTerms) -> _Ended:
+    """A tool that is not for this turn reads like one that does not exist; the audit log tells them apart."""
+    if call.name in terms.unapproved:
+        return _Ended("refused", f"Error: {why_unapproved(call.name)}, and {NO_APPROVAL}. Nothing was run.")
+    exists = any(spec.name == call.name for spec in terms.box.specs())
     return _Ended("refused" if exists else "unknown", _no_such_tool(call))
 
 

@@ -5,7 +5,7 @@ say, and the role may cause its effect. Whatever is not said is forbidden: an em
 role may nothing. Names are compared exactly, there are no wildcards: a tool that appears later was allowed by nobody.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Literal
 
 import msgspec
@@ -16,12 +16,14 @@ from cozy_domain.models.request import ToolChoice, ToolDefinition
 from cozy_domain.persona.persona import ToolPermissions
 from cozy_domain.tools.tool import Effect, ToolSpec
 
-Reason = Literal["not_allowed", "denied", "needs_approval", "not_requested", "several_choices"]
+Reason = Literal["unknown", "needs_approval"]
 
 _UNAPPROVED = frozenset({Effect.READ, Effect.WRITE, Effect.NETWORK})
 EFFECTS: Mapping[str, frozenset[Effect]] = {"user": _UNAPPROVED, "admin": _UNAPPROVED}
 """What a role may cause. ``dangerous`` is nobody's until there is a way to approve a call: an admin's key in a chat
 client is not a person who looks at each call."""
+
+NO_APPROVAL = "this version has no way to approve a tool"
 
 _FREE = ToolChoice()
 _SHOWN = 64
@@ -29,25 +31,20 @@ _SHOWN = 64
 
 
 class Refused(msgspec.Struct, frozen=True):
-    """A tool that exists and is not offered."""
-
-    name: str
-    reason: Reason
-
-
-class UnknownTool(msgspec.Struct, frozen=True):
-    """A name in the request that is no tool; ``position`` in its list, from 0."""
+    """A name in the request that it cannot have; ``position`` in its list, from 0."""
 
     name: str
     position: int
+    reason: Reason
 
 
 class Permitted(msgspec.Struct, frozen=True):
-    """``tools`` in the order of the tool box, so that the prompt's head stays the same from turn to turn."""
+    """``tools`` in the order of the tool box, so that the prompt's head stays the same from turn to turn; ``unapproved``
+    are the persona's tools that somebody would have to approve first."""
 
     tools: tuple[ToolSpec, ...] = ()
+    unapproved: tuple[str, ...] = ()
     refused: tuple[Refused, ...] = ()
-    unknown: tuple[UnknownTool, ...] = ()
 
 
 def permitted(
@@ -59,12 +56,16 @@ def permitted(
 ) -> Permitted:
     """``requested`` None asks for all that the persona allows, ``()`` for none. With more than one of ``choices`` no
     tool is offered: each answer would have to go on by itself."""
-    reasons = [(spec, _objection(spec, persona, requested, role, choices)) for spec in specs]
-    known = {spec.name for spec in specs}
+    allowed = [spec for spec in specs if spec.name in persona.allow and spec.name not in persona.deny]
+    unapproved = tuple(spec.name for spec in allowed if _needs_approval(spec, persona, role))
     return Permitted(
-        tools=tuple(spec for spec, reason in reasons if reason is None),
-        refused=tuple(Refused(spec.name, reason) for spec, reason in reasons if reason is not None),
-        unknown=tuple(UnknownTool(n, i) for i, n in enumerate(requested or ()) if n not in known),
+        tools=tuple(
+            spec
+            for spec in allowed
+            if spec.name not in unapproved and _is_wanted(spec, requested) and choices == 1
+        ),
+        unapproved=unapproved,
+        refused=tuple(_refused(requested or (), {spec.name for spec in specs}, unapproved)),
     )
 
 
@@ -74,9 +75,11 @@ def offer(
     """What the model is shown: the server's tools, then the client's.
 
     Raises:
-        InputError: the request names an unknown tool, two tools have one name, or the choice names none of them.
+        InputError: the request names an unknown tool or one that needs approval, two tools have one name, or the choice
+            names none of them.
     """
-    _refuse_unknown(found)
+    if found.refused:
+        raise _refusal(found.refused[0], found)
     _refuse_same_names(found, client)
     offered = (*(spec.definition for spec in found.tools), *client)
     _refuse_impossible(choice, {definition.name for definition in offered})
@@ -93,29 +96,43 @@ def runs_unconfirmed(spec: ToolSpec) -> bool:
     return spec.effect is Effect.READ
 
 
-def _objection(
-    spec: ToolSpec, persona: ToolPermissions, requested: tuple[str, ...] | None, role: Role, choices: int
-) -> Reason | None:
-    if spec.name in persona.deny:
-        return "denied"
-    if spec.name not in persona.allow:
-        return "not_allowed"
-    if spec.name in persona.approval or spec.effect not in EFFECTS.get(role, frozenset()):
-        return "needs_approval"
-    if requested is not None and spec.name not in requested:
-        return "not_requested"
-    return "several_choices" if choices > 1 else None
+def why_unapproved(name: str) -> str:
+    """What caller and model are told (settled question 27)."""
+    return f"somebody has to approve the tool {name[:_SHOWN]!r} before it runs"
 
 
-def _refuse_unknown(found: Permitted) -> None:
-    for wrong in found.unknown:
-        names = ", ".join(spec.name for spec in found.tools) or "none"
-        raise InputError(
-            f"there is no tool {wrong.name[:_SHOWN]!r}",
-            code="unknown_tool",
-            param=f"cozy.allowed_tools[{wrong.position}]",
-            hint=f"tools of this persona that the request names: {names}; leave the field out for all of them",
+def _needs_approval(spec: ToolSpec, persona: ToolPermissions, role: Role) -> bool:
+    return spec.name in persona.approval or spec.effect not in EFFECTS.get(role, frozenset())
+
+
+def _is_wanted(spec: ToolSpec, requested: tuple[str, ...] | None) -> bool:
+    return requested is None or spec.name in requested
+
+
+def _refused(requested: tuple[str, ...], known: set[str], unapproved: tuple[str, ...]) -> Iterator[Refused]:
+    for position, name in enumerate(requested):
+        if name not in known:
+            yield Refused(name, position, "unknown")
+        elif name in unapproved:
+            yield Refused(name, position, "needs_approval")
+
+
+def _refusal(refused: Refused, found: Permitted) -> InputError:
+    param = f"cozy.allowed_tools[{refused.position}]"
+    if refused.reason == "needs_approval":
+        return InputError(
+            why_unapproved(refused.name),
+            code="tool_needs_approval",
+            param=param,
+            hint=f"{NO_APPROVAL}; leave it out of cozy.allowed_tools",
         )
+    names = ", ".join(spec.name for spec in found.tools) or "none"
+    return InputError(
+        f"there is no tool {refused.name[:_SHOWN]!r}",
+        code="unknown_tool",
+        param=param,
+        hint=f"tools of this persona that the request names: {names}; leave the field out for all of them",
+    )
 
 
 def _refuse_same_names(found: Permitted, client: tuple[ToolDefinition, ...]) -> None:

@@ -14,6 +14,7 @@ from cozy_domain.chat.events import ToolRan, TurnEnded, TurnStarted
 from cozy_domain.chat.parts import ChatLimits
 from cozy_domain.chat.reply import fold
 from cozy_domain.errors import (
+    InputError,
     ProviderMalformedError,
     ProviderTimeoutError,
     ProviderUnavailableError,
@@ -24,9 +25,10 @@ from cozy_domain.memory import Fact
 from cozy_domain.messages import AssistantMessage, ToolCall, ToolMessage, Usage, UserMessage
 from cozy_domain.models.deltas import ChoiceFinished, TextDelta, ToolCallDelta, UsageReported
 from cozy_domain.models.request import ModelRef, ModelRequest, Sampling, ToolChoice, ToolDefinition
+from cozy_domain.persona.persona import ToolPermissions
 from cozy_domain.routing.choice import RouteTable
 from cozy_domain.tools.tool import ToolContext
-from tests.fixtures.chat import OWNER, ChatUnderTest, asking, events_of, saying_all, text_in, until
+from tests.fixtures.chat import DEFAULT, OWNER, ChatUnderTest, asking, events_of, saying_all, text_in, until
 from tests.fixtures.clocks import LoopClock
 from tests.fixtures.fakes import NOTE
 from tests.fixtures.turns import T0, number
@@ -249,6 +251,33 @@ async def test_a_stream_of_nothing_but_its_cost_is_no_answer() -> None:
                 [event async for event in turn]
         stored = await chat.stored()
     assert {it.state for it in stored} == {"failed"}
+
+
+# Tools that need approval.
+
+
+def with_a_tool_to_approve() -> ChatUnderTest:
+    asked_first = replace(DEFAULT, tools=ToolPermissions(allow=("calculator", "note"), approval=("note",)))
+    return ChatUnderTest(clock=LoopClock(), toolbox=builtin_tools([(NOTE, hanging)]), personas=(asked_first,))
+
+
+async def test_a_request_for_a_tool_that_needs_approval_is_refused_before_any_model_is_asked() -> None:
+    chat = with_a_tool_to_approve()
+    async with chat.running() as pipeline, pipeline.turn(asking("keep", allowed_tools=("note",))) as turn:
+        with pytest.raises(InputError) as refused:
+            [event async for event in turn]
+    assert (refused.value.code, refused.value.param) == ("tool_needs_approval", "cozy.allowed_tools[0]")
+    assert chat.model.requests == []
+
+
+async def test_a_model_that_calls_a_tool_that_needs_approval_reads_so() -> None:
+    chat = with_a_tool_to_approve()
+    async with chat.running(calling(KEEP), saying("I may not.")) as pipeline:
+        await events_of(pipeline, asking("keep it"))
+    assert [tool.name for tool in chat.model.requests[0].tools] == ["calculator"]
+    assert "approve" in last_result(chat.model.requests[1])
+    (called,) = [record.event for record in chat.records if isinstance(record.event, ToolCalled)]
+    assert (called.tool, called.outcome) == ("note", "refused")
 
 
 # Tools of the client.

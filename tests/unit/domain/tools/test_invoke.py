@@ -151,6 +151,16 @@ async def test_a_tool_that_is_not_permitted_does_not_run_and_reads_like_one_that
     assert ran == []
 
 
+async def test_a_tool_that_nobody_has_approved_does_not_run_and_says_why() -> None:
+    of = spec(effect=Effect.DANGEROUS)
+    unapproved = terms((of, failing(AssertionError("ran"))), allowed={}, unapproved=frozenset({"tool"}))
+    result = await invoke(ToolCall("call_1", "tool", "{}"), unapproved)
+    assert result.outcome == "refused"
+    assert "'tool'" in result.text
+    assert "approve" in result.text
+    assert "this version" in result.text
+
+
 async def test_a_tool_that_left_the_box_is_unknown() -> None:
     assert (await run(failing(MissingError("gone")))).outcome == "unknown"
 

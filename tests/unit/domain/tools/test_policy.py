@@ -14,7 +14,6 @@ from cozy_domain.persona.persona import ToolPermissions
 from cozy_domain.tools.policy import (
     Permitted,
     Refused,
-    UnknownTool,
     offer,
     permitted,
     runnable,
@@ -37,14 +36,9 @@ def names(found: Permitted) -> tuple[str, ...]:
     return tuple(each.name for each in found.tools)
 
 
-def reason_of(found: Permitted, name: str) -> str:
-    return next(refused.reason for refused in found.refused if refused.name == name)
-
-
 def test_an_empty_allow_list_means_none() -> None:
     found = permitted(ALL, ToolPermissions(), None, "admin")
-    assert found.tools == ()
-    assert found.refused == tuple(Refused(name, "not_allowed") for name in NAMES)
+    assert found == Permitted()
 
 
 def test_an_empty_allow_list_means_none_also_when_the_request_asks() -> None:
@@ -58,13 +52,11 @@ def test_a_request_that_does_not_say_gets_all_that_the_persona_allows() -> None:
 def test_an_empty_request_gets_none() -> None:
     found = permitted(ALL, ToolPermissions(allow=NAMES), (), "user")
     assert found.tools == ()
-    assert reason_of(found, "read") == "not_requested"
 
 
 def test_a_request_narrows_what_the_persona_allows() -> None:
     found = permitted(ALL, ToolPermissions(allow=("read", "write")), ("write", "network"), "user")
     assert names(found) == ("write",)
-    assert reason_of(found, "network") == "not_allowed"
 
 
 def test_deny_wins_over_allow() -> None:
@@ -72,19 +64,54 @@ def test_deny_wins_over_allow() -> None:
         ALL, ToolPermissions(allow=("read", "write"), deny=("read",)), ("read", "write"), "admin"
     )
     assert names(found) == ("write",)
-    assert reason_of(found, "read") == "denied"
+
+
+def test_a_denied_tool_is_not_one_that_might_be_approved() -> None:
+    found = permitted(ALL, ToolPermissions(allow=NAMES, deny=("dangerous",)), NAMES, "user")
+    assert (found.unapproved, found.refused) == ((), ())
+
+
+def test_a_tool_that_the_persona_does_not_allow_is_not_one_that_might_be_approved() -> None:
+    found = permitted(ALL, ToolPermissions(approval=NAMES), NAMES, "user")
+    assert (found.unapproved, found.refused) == ((), ())
 
 
 @pytest.mark.parametrize("role", get_args(Role))
 def test_nobody_runs_a_dangerous_tool_without_approval(role: Role) -> None:
-    found = permitted(ALL, ToolPermissions(allow=NAMES), NAMES, role)
+    found = permitted(ALL, ToolPermissions(allow=NAMES), None, role)
     assert names(found) == ("read", "write", "network")
-    assert reason_of(found, "dangerous") == "needs_approval"
+    assert found.unapproved == ("dangerous",)
 
 
-def test_a_tool_that_the_persona_wants_approved_is_refused() -> None:
+def test_a_tool_that_the_persona_wants_approved_is_not_offered() -> None:
     found = permitted(ALL, ToolPermissions(allow=NAMES, approval=("network",)), None, "user")
-    assert reason_of(found, "network") == "needs_approval"
+    assert names(found) == ("read", "write")
+    assert found.unapproved == ("network", "dangerous")
+
+
+def test_a_request_that_does_not_name_an_unapproved_tool_is_not_refused() -> None:
+    for requested in (None, (), ("read",)):
+        found = permitted(ALL, ToolPermissions(allow=NAMES), requested, "user")
+        assert found.refused == ()
+        assert "dangerous" not in {definition.name for definition in offer(found)}
+
+
+@pytest.mark.parametrize("name", ["dangerous", "network"])
+def test_a_request_for_an_unapproved_tool_is_refused_where_it_stands(name: str) -> None:
+    persona = ToolPermissions(allow=NAMES, approval=("network",))
+    with pytest.raises(InputError) as caught:
+        offer(permitted(ALL, persona, ("read", name), "admin"))
+    assert (caught.value.code, caught.value.param) == ("tool_needs_approval", "cozy.allowed_tools[1]")
+    assert f"'{name}'" in caught.value.message
+    assert "approve" in caught.value.message
+    assert "this version" in (caught.value.hint or "")
+
+
+def test_the_first_wrong_name_of_a_request_is_the_one_that_is_told() -> None:
+    found = permitted(ALL, ToolPermissions(allow=NAMES), ("dangerous", "reed"), "user")
+    with pytest.raises(InputError) as caught:
+        offer(found)
+    assert caught.value.code == "tool_needs_approval"
 
 
 def test_an_unknown_role_may_nothing() -> None:
@@ -102,17 +129,16 @@ def test_names_are_compared_exactly() -> None:
 def test_several_choices_get_no_tool() -> None:
     found = permitted(ALL, ToolPermissions(allow=NAMES), None, "user", choices=2)
     assert found.tools == ()
-    assert reason_of(found, "read") == "several_choices"
 
 
 def test_an_unknown_name_in_the_request_is_reported_with_its_place() -> None:
     found = permitted(ALL, ToolPermissions(allow=NAMES), ("read", "reed"), "user")
-    assert found.unknown == (UnknownTool("reed", 1),)
+    assert found.refused == (Refused("reed", 1, "unknown"),)
     assert names(found) == ("read",)
 
 
-def test_a_known_name_that_is_refused_is_not_unknown() -> None:
-    assert permitted(ALL, ToolPermissions(), NAMES, "user").unknown == ()
+def test_a_known_name_that_is_not_allowed_is_not_unknown() -> None:
+    assert permitted(ALL, ToolPermissions(), NAMES, "user").refused == ()
 
 
 def test_an_unknown_name_is_refused_where_it_stands() -> None:
@@ -200,17 +226,21 @@ requests = st.none() | some_names
 
 @settings(max_examples=200)
 @given(permissions, requests, st.sampled_from(get_args(Role)), st.integers(1, 3))
-def test_every_tool_is_either_permitted_or_refused_and_nothing_is_permitted_without_all_consent(
+def test_nothing_is_permitted_without_all_consent(
     persona: ToolPermissions, requested: tuple[str, ...] | None, role: Role, choices: int
 ) -> None:
     found = permitted(ALL, persona, requested, role, choices)
-    assert sorted([*names(found), *(refused.name for refused in found.refused)]) == sorted(NAMES)
+    assert not set(names(found)) & set(found.unapproved)
     for each in found.tools:
         assert each.name in persona.allow
         assert each.name not in (*persona.deny, *persona.approval)
         assert requested is None or each.name in requested
         assert each.effect is not Effect.DANGEROUS
         assert choices == 1
+    for name in found.unapproved:
+        assert name in persona.allow
+        assert name not in persona.deny
+        assert name == "dangerous" or name in persona.approval
 
 
 @given(permissions, requests)

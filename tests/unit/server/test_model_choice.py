@@ -125,19 +125,24 @@ class LateModel(ScriptedLanguageModel):
         return ()
 
 
+def stands_in(configuration: LiveConfiguration) -> bool:
+    """Asked anew: it changes while a test waits."""
+    return configuration.standing_in
+
+
 @pytest.mark.virtual_time
 @pytest.mark.parametrize("fails", [True, False])
 async def test_a_provider_that_does_not_answer_at_the_start_is_asked_again_until_it_does(fails: bool) -> None:
     late = LateModel(3, fails=fails)
     configuration = configured(ModelSettings(providers={"late": ProviderSettings()}), {"late": late})
     await configuration.settle()
-    assert configuration.standing_in
+    assert stands_in(configuration)
     assert configuration.default.model == OFFLINE
     assert configuration.default.reason.endswith("looking again every 30 s")
     began = asyncio.get_running_loop().time()
     await configuration.keep_looking(asyncio.Event())
     assert asyncio.get_running_loop().time() - began == pytest.approx(2 * AGAIN_S)
-    assert not configuration.standing_in
+    assert not stands_in(configuration)
     assert configuration.snapshot().routes.default == (ModelRef("late", "one"),)
 
 

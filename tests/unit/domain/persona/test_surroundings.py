@@ -17,7 +17,7 @@ SERVER = Surroundings(
 
 
 def lacking(**content: object) -> tuple[Problem, ...]:
-    return examine([document(**content)], around=SERVER).problems
+    return examine([document("anna", "", **content)], around=SERVER).problems
 
 
 @pytest.mark.parametrize(

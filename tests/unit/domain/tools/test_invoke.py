@@ -352,6 +352,7 @@ def test_what_cannot_be_stored_is_replaced() -> None:
 
 async def test_the_duration_is_what_the_clock_says() -> None:
     clock = InMemoryClock()
+    clock.advance(timedelta(seconds=5))
 
     def body(arguments: msgspec.Raw, context: ToolContext) -> str:
         clock.advance(timedelta(milliseconds=1_234))
@@ -412,6 +413,7 @@ async def test_each_result_is_reported_as_soon_as_it_is_there() -> None:
 
 async def test_calls_that_were_cut_off_are_reported_as_cancelled_and_ended_ones_as_they_ended() -> None:
     clock, stubborn = InMemoryClock(), Stubborn()
+    clock.advance(timedelta(seconds=5))
     reported: list[ToolResult] = []
     others_ended = asyncio.Event()
 

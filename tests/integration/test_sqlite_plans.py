@@ -12,7 +12,14 @@ from cozy_adapters.sql.sqlite import DIALECT
 from cozy_adapters.sql.tables import metadata
 
 # `audit verify` reads all of the log, and an operator lists all jobs and keys.
-WHOLE_TABLES = {"audit._ALL", "audit._SEALS", "jobs._LIST", "jobs._LIST_OF_STATE", "keys._LIST"}
+WHOLE_TABLES = {
+    "audit._ALL",
+    "audit._ALL_PENDING",
+    "audit._SEALS",
+    "jobs._LIST",
+    "jobs._LIST_OF_STATE",
+    "keys._LIST",
+}
 # These walk along an order that is stored, and stop at their limit.
 WALKS = {"audit._LAST_SEAL", "audit._NEWEST", "audit._PENDING"}
 MODULES = {

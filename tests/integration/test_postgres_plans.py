@@ -11,7 +11,7 @@ from cozy_adapters.sql.postgres import DIALECT
 from tests.fixtures.postgres import postgres_url
 
 # `audit verify` reads all of the log, and an operator lists all jobs and keys.
-WHOLE_TABLES = {"audit._ALL", "audit._SEALS", "jobs._LIST_OF_STATE", "keys._LIST"}
+WHOLE_TABLES = {"audit._ALL", "audit._ALL_PENDING", "audit._SEALS", "jobs._LIST_OF_STATE", "keys._LIST"}
 MODULES = {
     module.__name__.rpartition(".")[2]: module
     for module in (audit, history, jobs, keys, opening, sessions, turns)

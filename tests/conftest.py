@@ -2,12 +2,19 @@
 
 import asyncio
 import inspect
+import os
 from collections.abc import AsyncIterator, Callable, Mapping
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 
 from tests.virtual_time import VirtualClockLoop
+
+# What passed once passes again: a change is judged by itself. Everywhere else examples are drawn anew in each run.
+settings.register_profile("ci", derandomize=True)
+if os.environ.get("CI"):
+    settings.load_profile("ci")
 
 CATEGORIES = ("unit", "contract", "integration", "e2e", "slow")
 TESTS = Path(__file__).parent

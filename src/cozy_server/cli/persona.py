@@ -99,12 +99,13 @@ def _counted(number: int, what: str) -> str:
 
 async def _examined(loaded: Loaded) -> _Found:
     container = Container(settings=loaded.settings, audit_key=b"", database_role="reader")
+    around = container.configuration().surroundings(tuple(tool.name for tool in container.toolbox().specs()))
     try:
         documents = await container.persona_files().read()
     except InvalidPersonaError as error:
         published = await _published(container, error.readable)
-        return _Found((), (), all_problems(error, published))
-    found = examine(documents, await _published(container, documents))
+        return _Found((), (), all_problems(error, published, around))
+    found = examine(documents, await _published(container, documents), around)
     return _Found(documents, found.personas, found.problems)
 
 

@@ -71,8 +71,8 @@ async def test_a_thousand_clients_that_leave_are_forgotten(tmp_path: Path, fake_
     chance = random.Random(SEED)
     settings = with_fake(settings_for(tmp_path), fake_openai, *MODELS)
     async with running(container_for(settings)) as server:
-        for _ in range(AT_ONCE):  # pools, caches and threads are filled before anything is counted
-            await come_and_go(server, chance)
+        for _ in range(5):  # pools, caches and threads are filled before anything is counted
+            await asyncio.gather(*(come_and_go(server, chance) for _ in range(AT_ONCE)))
         tasks, files = await settled(server, fake_openai, None)
         places: Counter[str] = Counter()
         for _ in range(CYCLES // AT_ONCE):

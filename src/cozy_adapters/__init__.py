@@ -2,6 +2,7 @@
 
 `inmemory` needs nothing but the domain and is a product of its own; `sql` is the store (SQLite and Postgres), `redis`
 limits and presence, `files` personas, `openai`, `anthropic` and `offline` the language models, `webrtc` calls. Adapters
-do not know each other; only `egress` (guarded outbound HTTP) and `codec` (audio) are shared. The server's container is
-the only importer. This package re-exports nothing.
+do not know each other; shared are only `egress` (guarded outbound HTTP), `codec` (audio), and for providers of models
+`sse` (bytes to events) and `upstream` (the way there). The server's container is the only importer. This package
+re-exports nothing.
 """

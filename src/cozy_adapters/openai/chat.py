@@ -5,7 +5,6 @@ bytes are decoded here. A call is always streamed: a plain reply is a fold of th
 use (0.5 s of CPU), and told neither to retry nor to time out: the caller owns both.
 """
 
-import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator, Iterator
 from contextlib import AbstractAsyncContextManager, aclosing, asynccontextmanager, contextmanager
 from typing import TYPE_CHECKING
@@ -14,9 +13,17 @@ from uuid import uuid4
 import msgspec
 
 from cozy_adapters.openai.answer import Answer
-from cozy_adapters.openai.failures import broken_off, reason_of, refused, unreachable
-from cozy_adapters.openai.sse import BodyReader, EventReader
+from cozy_adapters.openai.failures import refused
 from cozy_adapters.openai.wire import COMPATIBLE, Dialect, ModelList, encode_request
+from cozy_adapters.sse import BodyReader, EventReader
+from cozy_adapters.upstream import (
+    CONNECT_S,
+    broken_off,
+    drain,
+    reason_of,
+    transport_errors,
+    unreachable,
+)
 from cozy_domain.errors import ProviderError, ProviderMalformedError
 from cozy_domain.models.deltas import ModelDelta
 from cozy_domain.models.request import Feature, ModelRequest
@@ -25,10 +32,6 @@ if TYPE_CHECKING:
     import httpx2
     from openai import AsyncOpenAI
 
-DRAIN_S = 0.05
-"""A server ends its body with, or right behind, ``[DONE]``; a new connection would cost more than this."""
-CONNECT_S = 5.0
-"""The only time limit of an adapter (settled question 17)."""
 NO_KEY = "none"
 """The SDK insists on a key; servers that need none do not look at it."""
 FEATURES = frozenset(Feature) - {Feature.AUDIO_OUTPUT, Feature.WEB_SEARCH}
@@ -125,14 +128,14 @@ class OpenAILanguageModel:
                         yield delta
                 if answer.complete:
                     break
-        except _transport_errors() as error:
+        except transport_errors() as error:
             raise broken_off(self._provider, reason_of(error)) from error
         for event in reader.close():
             for delta in answer.read(event):
                 yield delta
         for delta in answer.end():
             yield delta
-        await _drain(pieces)
+        await drain(pieces)
 
     def _reader(self, response: "httpx2.Response") -> EventReader | BodyReader:
         is_json = response.headers.get("content-type", "").startswith("application/json")
@@ -169,25 +172,7 @@ class OpenAILanguageModel:
         return self._sdk
 
 
-async def _drain(pieces: AsyncGenerator[bytes, None]) -> None:
-    """Reads the end of the body, so that the connection can be used again; a server that holds it open is left."""
-    try:
-        async with asyncio.timeout(DRAIN_S):
-            async for _ in pieces:
-                pass
-    except _transport_errors():  # TimeoutError is one of them
-        pass  # the answer is whole: what becomes of its connection is nobody's error
-
-
 def _sdk_errors() -> tuple[type[Exception], ...]:
     import openai  # on first use
 
-    return (openai.APIError, *_transport_errors())
-
-
-def _transport_errors() -> tuple[type[Exception], ...]:
-    """All that reading a socket can raise: the SDK's aiohttp transport lets some errors through as they are."""
-    import aiohttp  # with the SDK, on first use
-    import httpx2
-
-    return (httpx2.HTTPError, httpx2.StreamError, aiohttp.ClientError, OSError)
+    return (openai.APIError, *transport_errors())

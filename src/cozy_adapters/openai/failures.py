@@ -1,15 +1,14 @@
-"""What went wrong with a provider, in the domain's words (pure but for the clock of ``Retry-After`` dates).
+"""What a status of a provider means, in the domain's words (pure but for the clock of ``Retry-After`` dates).
 
 A message names the provider and the status. A provider's own words are handed on only where the request itself is at
 fault, since only its author can mend it; there the API key is cut out, should a server have repeated it.
 """
 
-import time
 from collections.abc import Mapping
-from email.utils import parsedate_to_datetime
 
 import msgspec
 
+from cozy_adapters.upstream import retry_after_s, told
 from cozy_domain.errors import (
     ProviderError,
     ProviderOverloadedError,
@@ -17,8 +16,6 @@ from cozy_domain.errors import (
     ProviderUnavailableError,
 )
 
-LONGEST_MESSAGE = 500
-"""Characters of a provider's own message."""
 _CREDENTIAL = frozenset({401, 402, 403})
 _SPENT = "insufficient_quota"
 _ABOUT_US = frozenset({_SPENT, "invalid_api_key"})
@@ -70,51 +67,12 @@ def refused(
     )
 
 
-def reason_of(error: BaseException) -> str:
-    """The type at the bottom of an error's causes: on top the SDK calls every failed connection a timeout."""
-    while isinstance(error.__cause__, Exception):  # a CancelledError is how a TimeoutError comes about
-        error = error.__cause__
-    return type(error).__name__
-
-
-def unreachable(provider: str, reason: str) -> ProviderUnavailableError:
-    """``reason`` is the kind of failure (``ConnectionResetError``), never its text: that may hold an address with a key."""
-    return ProviderUnavailableError(f"{provider} cannot be reached ({reason}).", provider=provider)
-
-
-def broken_off(provider: str, reason: str) -> ProviderUnavailableError:
-    """The connection failed after the answer had begun."""
-    return ProviderUnavailableError(
-        f"The connection to {provider} broke in the middle of its answer ({reason}).",
-        provider=provider,
-        billed=True,
-    )
-
-
-def retry_after_s(headers: Mapping[str, str]) -> float | None:
-    """Seconds until the provider wants to be asked again, >= 0: ``retry-after-ms``, else ``retry-after`` as a number or a
-    date (RFC 9110, section 10.2.3)."""
-    milliseconds = _number(headers.get("retry-after-ms"))
-    if milliseconds is not None:
-        return milliseconds / 1000
-    text = headers.get("retry-after")
-    seconds = _number(text)
-    if seconds is not None or not text:
-        return seconds
-    try:
-        return max(0.0, parsedate_to_datetime(text).timestamp() - time.time())
-    except ValueError:
-        return None
-
-
 def _about_request(
     provider: str, status: int, complaint: Complaint, code: str | None, secret: str
 ) -> ProviderRefusedError:
     words = complaint.message or f"{provider} refused the request (status {status})."
-    if secret:
-        words = words.replace(secret, "[key]")
     return ProviderRefusedError(
-        words[:LONGEST_MESSAGE], provider=provider, about="request", code=code, param=complaint.param
+        told(words, secret), provider=provider, about="request", code=code, param=complaint.param
     )
 
 
@@ -127,11 +85,3 @@ def _complaint(body: bytes) -> Complaint:
     if isinstance(error, str):
         return Complaint(message=error)
     return error or Complaint()
-
-
-def _number(text: str | None) -> float | None:
-    try:
-        number = float(text or "")
-    except ValueError:
-        return None
-    return number if 0 <= number < float("inf") else None

@@ -6,7 +6,8 @@ from itertools import pairwise
 
 import pytest
 
-from cozy_adapters.openai.failures import reason_of, refused
+from cozy_adapters.openai.failures import refused
+from cozy_adapters.upstream import reason_of
 from cozy_domain.errors import ProviderRefusedError
 
 

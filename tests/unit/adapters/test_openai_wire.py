@@ -10,8 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cozy_adapters.openai.answer import Answer
-from cozy_adapters.openai.sse import LONGEST_EVENT, BodyReader, EventReader
 from cozy_adapters.openai.wire import COMPATIBLE, OPENAI, Dialect, encode_request
+from cozy_adapters.sse import LONGEST_EVENT, BodyReader, EventReader
 from cozy_domain.errors import ProviderMalformedError, ProviderUnavailableError
 from cozy_domain.messages import (
     AssistantMessage,

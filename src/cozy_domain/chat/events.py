@@ -9,7 +9,7 @@ from datetime import datetime
 import msgspec
 
 from cozy_domain.ids import SessionId, TurnId
-from cozy_domain.models.deltas import RefusalDelta, TextDelta, ToolCallDelta
+from cozy_domain.models.deltas import ReasoningDelta, RefusalDelta, TextDelta, ToolCallDelta
 from cozy_domain.sessions.session import PersonaPin
 from cozy_domain.sessions.turn import TurnOutcome, TurnState
 
@@ -24,11 +24,12 @@ class TurnStarted(msgspec.Struct, frozen=True, tag="turn_started"):
 
 
 class ToolRan(msgspec.Struct, frozen=True, tag="tool_ran"):
-    """A tool of the server has run; for display only."""
+    """A tool of the server has run; for display only. ``arguments`` is the model's JSON text, which may be invalid."""
 
     name: str
     outcome: str
     duration_ms: int
+    arguments: str = ""
 
 
 class AnswerWritten(msgspec.Struct, frozen=True, tag="answer_written"):
@@ -40,6 +41,15 @@ class TurnEnded(msgspec.Struct, frozen=True, tag="turn_ended"):
     outcome: TurnOutcome
 
 
-ChatEvent = TurnStarted | TextDelta | RefusalDelta | ToolCallDelta | ToolRan | AnswerWritten | TurnEnded
-"""The deltas are the model's own. A ``ToolCallDelta`` here is always one of the client's tools, with ``index`` counted
-over the client's calls of the turn."""
+ChatEvent = (
+    TurnStarted
+    | TextDelta
+    | RefusalDelta
+    | ReasoningDelta
+    | ToolCallDelta
+    | ToolRan
+    | AnswerWritten
+    | TurnEnded
+)
+"""The deltas are the model's own; a ``ReasoningDelta`` is for display only. A ``ToolCallDelta`` here is always one of the
+client's tools, with ``index`` counted over the client's calls of the turn."""

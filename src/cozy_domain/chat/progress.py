@@ -9,6 +9,7 @@ from cozy_domain.chat.tool_loop import LoopState, RoundFold, RoundOutput, tool_m
 from cozy_domain.messages import AssistantMessage, FinishReason, Message, Usage
 from cozy_domain.models.deltas import (
     ModelDelta,
+    ReasoningDelta,
     RefusalDelta,
     TextDelta,
     ToolCallDelta,
@@ -63,13 +64,15 @@ class Progress:
         self._usage, self._round_usage = self.usage, Usage()
         self._silent = {choice for choice, pieces in self._sent.items() if any(pieces)}
 
-    def take(self, delta: ModelDelta) -> TextDelta | RefusalDelta | ToolCallDelta | None:
+    def take(self, delta: ModelDelta) -> TextDelta | RefusalDelta | ReasoningDelta | ToolCallDelta | None:
         """What the caller sees of it, if anything."""
         shown = self._heard(delta)
         if isinstance(delta, TextDelta):
             return self._said(delta)
         if isinstance(delta, RefusalDelta):
             self.characters += len(delta.text)
+            return delta
+        if isinstance(delta, ReasoningDelta):
             return delta
         if isinstance(delta, ToolCallDelta):
             self.characters += len(delta.arguments)

@@ -126,7 +126,8 @@ class Rounds:
             self._progress.results += ended
             raise
         for result in results:
-            self._listener.emit(ToolRan(result.call.name, result.outcome, result.duration_ms))
+            call = result.call
+            self._listener.emit(ToolRan(call.name, result.outcome, result.duration_ms, call.arguments))
         return results
 
     def _terms(self) -> CallTerms:

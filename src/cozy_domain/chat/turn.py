@@ -66,6 +66,7 @@ class ChatTurn:
         self._delivery = Delivery(spoken=delivery == "spoken", grace_s=parts.limits.spoken_grace_s)
         self._progress = Progress()
         self._left = False
+        self._stopped = False
         self._ended_by: CozyError | None = None
         self._scope: asyncio.Timeout | None = None
         self._began_ns = parts.clock.monotonic_ns()
@@ -103,6 +104,13 @@ class ChatTurn:
         Leaving a turn that has ended does nothing; leaving a speculative one drops it."""
         self._left = True
         self._events.abandon()
+        self._give_up()
+
+    def stop(self) -> None:
+        """Ends the answer here, as its reader wishes: the work upstream stops now, what was said so far is stored as
+        ``interrupted``, and then ``TurnEnded`` says so. Without a word so far the turn ends the same way, without
+        ``TurnStarted``. Stopping a turn that has ended does nothing; stopping an undecided speculative one drops it."""
+        self._stopped = True
         self._give_up()
 
     async def confirm(self) -> None:
@@ -375,7 +383,7 @@ class ChatTurn:
 
     def _is_over(self) -> bool:
         """Whether nobody wants to hear more."""
-        return self._left or self._ended_by is not None or self._delivery.whole is False
+        return self._left or self._stopped or self._ended_by is not None or self._delivery.whole is False
 
     def _must_be_undecided(self) -> None:
         if not self._speculative or self._confirmed is not None:

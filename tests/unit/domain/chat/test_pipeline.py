@@ -25,7 +25,7 @@ from cozy_domain.errors import (
 )
 from cozy_domain.ids import Owner, SessionId
 from cozy_domain.messages import AssistantMessage, SystemMessage, ToolCall, ToolMessage, UserMessage, text_of
-from cozy_domain.models.deltas import TextDelta, ToolCallDelta
+from cozy_domain.models.deltas import ReasoningDelta, TextDelta, ToolCallDelta
 from cozy_domain.models.request import Feature, ToolDefinition
 from cozy_domain.sessions.turn import IdempotencyKey
 from tests.fixtures.chat import (
@@ -93,7 +93,9 @@ async def test_a_server_tool_runs_and_its_result_reaches_the_model_and_the_histo
         events = await events_of(pipeline, asking("6*7?"))
         stored = await chat.stored()
     assert text_in(events) == "Let me see.\n\nIt is 42."
-    assert [event.outcome for event in events if isinstance(event, ToolRan)] == ["ok"]
+    assert [(event.outcome, event.arguments) for event in events if isinstance(event, ToolRan)] == [
+        ("ok", SUM.arguments)
+    ]
     assert not [event for event in events if isinstance(event, ToolCallDelta)]
     result = chat.model.requests[1].messages[-1]
     assert isinstance(result, ToolMessage)
@@ -248,6 +250,46 @@ async def test_leaving_before_the_first_delta_interrupts_an_empty_turn() -> None
         await until(lambda: pipeline.turns_running == 0)
         stored = await chat.stored()
     assert [(message.message, message.state) for message in stored] == [(UserMessage("hi"), "interrupted")]
+
+
+async def test_a_reader_who_stops_the_answer_is_told_when_what_was_said_is_stored() -> None:
+    chat = ChatUnderTest()
+    async with (
+        chat.running((TextDelta("half"), asyncio.Event(), TextDelta("never"))) as pipeline,
+        pipeline.turn(asking("hi")) as turn,
+    ):
+        await anext(turn)
+        assert await anext(turn) == TextDelta("half")
+        turn.stop()
+        rest = [event async for event in turn]
+        stored = await chat.stored()
+    assert [event.state for event in rest if isinstance(event, TurnEnded)] == ["interrupted"]
+    assert len(rest) == 1
+    assert chat.model.streaming == 0
+    assert (stored[-1].message, stored[-1].state) == (AssistantMessage(content="half"), "interrupted")
+
+
+async def test_an_answer_stopped_before_its_first_word_ends_without_a_start() -> None:
+    chat = ChatUnderTest()
+    async with (
+        chat.running((asyncio.Event(), TextDelta("never"))) as pipeline,
+        pipeline.turn(asking("hi")) as turn,
+    ):
+        await until(lambda: chat.model.streaming == 1)
+        turn.stop()
+        events = [event async for event in turn]
+    (ended,) = events
+    assert isinstance(ended, TurnEnded)
+    assert (ended.state, ended.outcome.error) == ("interrupted", None)
+
+
+async def test_thinking_is_shown_and_neither_said_nor_stored() -> None:
+    chat = ChatUnderTest()
+    async with chat.running((ReasoningDelta("hm"), *saying("hello"))) as pipeline:
+        events = await events_of(pipeline, asking("hi"))
+        stored = await chat.stored()
+    assert ReasoningDelta("hm") in events
+    assert stored[-1].message == AssistantMessage(content="hello")
 
 
 async def test_a_provider_that_dies_in_mid_stream_leaves_its_text_and_raises() -> None:

@@ -26,6 +26,7 @@ CODE = ("src", "tests", "noxfile.py")
 PURE_DECISIONS = (
     "access/caller",
     "access/keys",
+    "access/limits",
     "audit/chain",
     "chat/admit",
     "chat/close",

@@ -1,4 +1,5 @@
-"""Who asks, and what they may.
+"""Who asks, what they may, and how often.
 
-``caller.py`` Caller, Role · ``keys.py`` API keys: make, parse, check (pure) · ``ports.py`` KeyStore.
+``caller.py`` Caller, Role · ``keys.py`` API keys: make, parse, check (pure) · ``limits.py`` how often (pure) · ``ports.py``
+KeyStore, LimitStore.
 """

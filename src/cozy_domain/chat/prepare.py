@@ -56,6 +56,14 @@ async def prompt(parts: ChatParts, plan: TurnPlan, gathered: Gathered) -> Contex
     return build(given, parts.tokens)
 
 
+def holds_words_of_strangers(plan: TurnPlan, gathered: Gathered, bundle: ContextBundle) -> bool:
+    """Whether the prompt holds new text that is neither the user's nor the operator's: passages of knowledge, or what a
+    client's tool brought."""
+    passages = {it.origin for it in gathered.candidates if it.source == "knowledge"}
+    brought = any(isinstance(message, ToolMessage) for message in plan.conversation.new)
+    return brought or not passages.isdisjoint(bundle.used)
+
+
 async def _asked_before(parts: ChatParts, plan: TurnPlan, seq: int) -> str:
     """What the user said in the turn that these tool results go on with."""
     session = plan.session

@@ -21,7 +21,7 @@ from cozy_domain.errors import ProviderMalformedError
 from cozy_domain.messages import Message, ToolCall
 from cozy_domain.models.request import ModelRef, ModelRequest
 from cozy_domain.tools.invoke import CallTerms, handed_over, invoke_all
-from cozy_domain.tools.policy import runs_unconfirmed
+from cozy_domain.tools.policy import held_back, runs_unconfirmed
 from cozy_domain.tools.tool import ToolResult
 
 
@@ -53,13 +53,16 @@ class Rounds:
         self._progress = progress
         self._listener = listener
         self._chain = plan.chain
+        self._tainted = False
 
-    async def run(self, bundle: ContextBundle) -> tuple[str, ...]:
-        """Until there is an answer; the ids of the calls that the client has to run, if it has to.
+    async def run(self, bundle: ContextBundle, *, tainted: bool = False) -> tuple[str, ...]:
+        """Until there is an answer; the ids of the calls that the client has to run, if it has to. ``tainted``: the prompt
+        holds words of strangers.
 
         Raises:
             ProviderError: a model failed in a way that cannot be mended.
         """
+        self._tainted = tainted
         messages: tuple[Message, ...] = bundle.messages
         state = LoopState(
             turn=self._plan.turn, client_tools=self._plan.offer.client, choice=self._plan.request.tool_choice
@@ -121,7 +124,7 @@ class Rounds:
             await self._listener.confirmed()
         ended: list[ToolResult] = []
         try:
-            results = await invoke_all(calls, self._terms(), ended.append)
+            results = await invoke_all(calls, self._terms(calls), ended.append)
         except BaseException:
             self._progress.results += ended
             raise
@@ -130,15 +133,17 @@ class Rounds:
             self._listener.emit(ToolRan(call.name, result.outcome, result.duration_ms, call.arguments))
         return results
 
-    def _terms(self) -> CallTerms:
-        parts = self._parts
+    def _terms(self, calls: tuple[ToolCall, ...]) -> CallTerms:
+        parts, allowed = self._parts, self._plan.offer.server
+        permissions = self._plan.speaker.persona.tools
         return CallTerms(
             box=parts.toolbox,
-            allowed=self._plan.offer.server,
+            allowed=allowed,
             check=parts.arguments,
             context=self._plan.tool_context(parts.clock.now()),
             clock=parts.clock,
             deadline_s=parts.limits.tool_s,
             max_result=parts.limits.tool_result_characters,
             unapproved=self._plan.offer.unapproved,
+            held_back=held_back(calls, allowed, permissions, self._progress.results, tainted=self._tainted),
         )

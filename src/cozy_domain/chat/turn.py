@@ -18,7 +18,7 @@ from cozy_domain.chat.events import AnswerWritten, ChatEvent, TurnEnded, TurnSta
 from cozy_domain.chat.opening import open_turn, undo_open
 from cozy_domain.chat.parts import ChatParts
 from cozy_domain.chat.plan import TurnPlan, plan_turn
-from cozy_domain.chat.prepare import gather, prompt
+from cozy_domain.chat.prepare import gather, holds_words_of_strangers, prompt
 from cozy_domain.chat.progress import Progress
 from cozy_domain.chat.replay import replayed
 from cozy_domain.chat.request import ChatRequest
@@ -273,7 +273,9 @@ class ChatTurn:
             has_room=self._events.has_room,
             confirmed=self._wait_until_confirmed,
         )
-        self._waiting_for = await Rounds(self._parts, plan, self._progress, listener).run(bundle)
+        rounds = Rounds(self._parts, plan, self._progress, listener)
+        tainted = holds_words_of_strangers(plan, self._gathered, bundle)
+        self._waiting_for = await rounds.run(bundle, tainted=tainted)
         if self._delivery.spoken and (self._progress.text or not self._waiting_for):
             self._events.write(AnswerWritten())
             await self._delivery.settled()

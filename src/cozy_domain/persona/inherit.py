@@ -13,7 +13,7 @@ from cozy_domain.persona.document import (
     ScalarNode,
     problem_at,
 )
-from cozy_domain.persona.persona import Fault, ToolPermissions
+from cozy_domain.persona.persona import Fault, ToolPermissions, server_of
 
 _OWN = ("id", "schema", "extends")  # never inherited
 _EDITS = {"append", "remove"}
@@ -115,11 +115,15 @@ def _widenings(parent: ToolPermissions, child: ToolPermissions) -> Iterator[Faul
         yield Fault(("tools", "sealed"), "a child cannot unseal what its parent sealed", code)
     gained, places, approved = child.usable - parent.usable, frozenset(parent.mcp), frozenset(child.approval)
     for index, tool in enumerate(child.allow):
-        if tool in gained:
+        if tool in gained and server_of(tool) not in places:
             yield Fault(("tools", "allow", index), f"'{tool}' is not allowed by the sealed parent", code)
     for index, place in enumerate(child.mcp):
         if place not in places:
             yield Fault(("tools", "mcp", index), f"'{place}' is not allowed by the sealed parent", code)
+    for index, tool in enumerate(child.when_tainted):
+        if tool not in parent.when_tainted:
+            path = ("tools", "when_tainted", index)
+            yield Fault(path, f"'{tool}' is not allowed there by the sealed parent", code)
     for tool in parent.approval:
         if tool not in approved:
             yield Fault(("tools", "approval"), f"the sealed parent has '{tool}' approved first", code)

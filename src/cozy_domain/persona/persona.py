@@ -20,6 +20,8 @@ LOCALE_PATTERN = "^[A-Za-z]{2,3}(-[A-Za-z0-9]{1,8})*$"
 PLACEHOLDER = re.compile(r"\{\{\s*(\w+)\s*\}\}")
 ALWAYS_FILLED = ("char", "user")
 """In any case of letters; the persona's name, and words for the user."""
+SERVER_END = "__"
+"""Stands between the name of an MCP server, which does not hold it, and that of its tool."""
 Share = Annotated[int, Meta(ge=0)]
 
 
@@ -62,13 +64,16 @@ class ModelPreferences(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class ToolPermissions(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """An empty ``allow`` means no tool; ``deny`` wins over it. ``sealed``: no child may allow more than this."""
+    """An empty ``allow`` means no tool; ``mcp`` are servers all of whose tools it may have; ``deny`` wins over both.
+    ``limits`` are calls of a tool in one turn. ``when_tainted``: tools that may change something also in a turn that holds
+    text from outside. ``sealed``: no child may allow more than this."""
 
     allow: tuple[str, ...] = ()
     deny: tuple[str, ...] = ()
     approval: tuple[str, ...] = ()
     limits: dict[str, Annotated[int, Meta(ge=0)]] = {}
     mcp: tuple[str, ...] = ()
+    when_tainted: tuple[str, ...] = ()
     sealed: bool = False
 
     @property
@@ -198,6 +203,12 @@ class PublishedPersona(msgspec.Struct, frozen=True):
     revision: int
     hash: str
     published_at_us: int
+
+
+def server_of(tool: str) -> str | None:
+    """The MCP server that a tool of this name comes from: ``files`` of ``files__read``. Our own tools have none."""
+    server, between, _ = tool.partition(SERVER_END)
+    return server if between else None
 
 
 class Fault(msgspec.Struct, frozen=True):

@@ -5,20 +5,22 @@ from difflib import get_close_matches
 
 import msgspec
 
-from cozy_domain.persona.persona import Fault, Persona
+from cozy_domain.persona.persona import Fault, Persona, server_of
 
 Path = tuple[str | int, ...]
 
 
 class Surroundings(msgspec.Struct, frozen=True):
     """What a server has: names of tools, aliases and providers. ``models`` are those that may be named without their
-    provider; ``absent`` are providers that it has as soon as they run."""
+    provider; ``absent`` are providers that it has as soon as they run; ``servers`` are MCP servers, whose tools nobody
+    knows before they are connected."""
 
     tools: tuple[str, ...]
     aliases: tuple[str, ...]
     providers: tuple[str, ...]
     models: tuple[str, ...] = ()
     absent: tuple[str, ...] = ()
+    servers: tuple[str, ...] = ()
 
 
 def what_lacks(persona: Persona, around: Surroundings) -> Iterator[Fault]:
@@ -27,11 +29,16 @@ def what_lacks(persona: Persona, around: Surroundings) -> Iterator[Fault]:
         yield from _of_model(persona.model.route, ("model", "route"), "persona_model_route", around)
     for index, name in enumerate(persona.model.fallbacks):
         yield from _of_model(name, ("model", "fallbacks", index), "persona_model_fallbacks", around)
-    for field in ("allow", "deny", "approval"):
+    for field in ("allow", "deny", "approval", "when_tainted"):
         for index, tool in enumerate(getattr(persona.tools, field)):
             yield from _of_tool(tool, ("tools", field, index), around)
     for tool in persona.tools.limits:
         yield from _of_tool(tool, ("tools", "limits", tool), around)
+    for index, server in enumerate(persona.tools.mcp):
+        if server not in around.servers:
+            message = f"there is no MCP server '{server[:40]}' in the settings"
+            near = _near(server, around.servers)
+            yield Fault(("tools", "mcp", index), message, "persona_tool", warning=True, suggestion=near)
 
 
 def _of_model(name: str, path: Path, code: str, around: Surroundings) -> Iterator[Fault]:
@@ -50,7 +57,7 @@ def _of_model(name: str, path: Path, code: str, around: Surroundings) -> Iterato
 
 
 def _of_tool(name: str, path: Path, around: Surroundings) -> Iterator[Fault]:
-    if name not in around.tools:
+    if name not in around.tools and server_of(name) not in around.servers:
         message = f"there is no tool '{name[:40]}'"
         yield Fault(path, message, "persona_tool", warning=True, suggestion=_near(name, around.tools))
 

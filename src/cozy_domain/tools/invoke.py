@@ -35,7 +35,8 @@ _abandoned: set[asyncio.Task[str]] = set()
 
 class CallTerms(msgspec.Struct, frozen=True):
     """What all calls of a round have in common. ``allowed`` are the tools that may run, by name, and ``unapproved`` those
-    that somebody would have to approve first; ``deadline_s`` (seconds) and ``max_result`` (characters) hold for each call.
+    that somebody would have to approve first; ``held_back`` tells for the ids of calls that may not run why.
+    ``deadline_s`` (seconds) and ``max_result`` (characters) hold for each call.
     """
 
     box: ToolBox
@@ -46,6 +47,7 @@ class CallTerms(msgspec.Struct, frozen=True):
     deadline_s: float
     max_result: int
     unapproved: frozenset[str] = frozenset()
+    held_back: Mapping[str, str] = {}
 
 
 class _Ended(msgspec.Struct, frozen=True):
@@ -136,6 +138,12 @@ async def _run(call: ToolCall, terms: CallTerms) -> _Ended:
     spec = terms.allowed.get(call.name)
     if spec is None:
         return _not_offered(call, terms)
+    if call.id in terms.held_back:
+        return _Ended("refused", f"Error: {terms.held_back[call.id]}. Nothing was run.")
+    if _has_changed(spec, terms.box):
+        return _Ended(
+            "refused", f"Error: the tool {call.name!r} was changed during this turn. Nothing was run."
+        )
     arguments = _object(call.arguments)
     if arguments is None:
         return _Ended("invalid_arguments", "Error: the arguments are not a JSON object. Nothing was run.")
@@ -193,6 +201,13 @@ def _not_offered(call: ToolCall, terms: CallTerms) -> _Ended:
         return _Ended("refused", f"Error: {why_unapproved(call.name)}, and {NO_APPROVAL}. Nothing was run.")
     exists = any(spec.name == call.name for spec in terms.box.specs())
     return _Ended("refused" if exists else "unknown", _no_such_tool(call))
+
+
+def _has_changed(spec: ToolSpec, box: ToolBox) -> bool:
+    """A tool that says something else than it did when it was offered is not the one that was allowed. One that is gone
+    says so itself."""
+    now = next((it for it in box.specs() if it.name == spec.name), spec)
+    return now is not spec and now != spec
 
 
 def _no_such_tool(call: ToolCall) -> str:

@@ -1,6 +1,7 @@
 """A tool, and what a call of it gives."""
 
 from enum import StrEnum
+from typing import Literal
 
 import msgspec
 
@@ -20,12 +21,33 @@ class Effect(StrEnum):
 
 
 class ToolSpec(msgspec.Struct, frozen=True):
+    """``server`` is the MCP server that it comes from, by its name in the settings; None for a tool of our own."""
+
     definition: ToolDefinition
     effect: Effect
+    server: str | None = None
 
     @property
     def name(self) -> str:
         return self.definition.name
+
+
+class ToolServerState(msgspec.Struct, frozen=True):
+    """How an MCP server is. ``address`` is what runs or where it is, without arguments, paths and secrets; ``cause`` is why
+    it is not connected; ``tools`` are the names under which its tools are offered, and ``withheld`` those that are not,
+    each with the reason."""
+
+    name: str
+    address: str
+    state: Literal["connecting", "connected", "failed"]
+    cause: str | None = None
+    tools: tuple[str, ...] = ()
+    withheld: tuple[str, ...] = ()
+
+    @property
+    def well(self) -> bool:
+        """Connected, with every tool that was asked for."""
+        return self.state == "connected" and not self.withheld
 
 
 class ToolTime(msgspec.Struct, frozen=True):

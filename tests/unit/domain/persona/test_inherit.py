@@ -141,6 +141,7 @@ SEALED = {
     "mcp": ["maps"],
     "approval": ["mail"],
     "limits": {"mail": 2},
+    "when_tainted": ["mail"],
 }
 
 
@@ -152,6 +153,8 @@ SEALED = {
         {"allow": []},
         {"allow": ["clock", "net"], "deny": ["net"]},
         {"mcp": []},
+        {"allow": ["maps__route"]},
+        {"when_tainted": []},
         {"approval": {"append": ["clock"]}},
         {"limits": {"mail": 1, "clock": 9}},
     ],
@@ -166,6 +169,11 @@ def test_a_child_of_a_sealed_parent_may_narrow(tools: object) -> None:
         ({"sealed": False}, "tools.sealed: a child cannot unseal what its parent sealed"),
         ({"allow": {"append": ["net"]}}, "tools.allow[3]: 'net' is not allowed by the sealed parent"),
         ({"mcp": ["maps", "web"]}, "tools.mcp[1]: 'web' is not allowed by the sealed parent"),
+        ({"allow": ["web__get"]}, "tools.allow[0]: 'web__get' is not allowed by the sealed parent"),
+        (
+            {"when_tainted": ["mail", "clock"]},
+            "tools.when_tainted[1]: 'clock' is not allowed there by the sealed parent",
+        ),
         ({"approval": []}, "tools.approval: the sealed parent has 'mail' approved first"),
         ({"limits": {"mail": 3}}, "tools.limits.mail: is above 2, the limit of the sealed parent"),
     ],

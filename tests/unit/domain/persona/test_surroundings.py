@@ -13,6 +13,7 @@ SERVER = Surroundings(
     providers=("openai", "offline"),
     models=("large",),
     absent=("ollama",),
+    servers=("files",),
 )
 
 
@@ -53,7 +54,7 @@ def test_a_provider_that_does_not_run_yet_is_a_warning() -> None:
     assert (problem.message, problem.severity) == ("the provider 'ollama' does not run", "warning")
 
 
-@pytest.mark.parametrize("field", ["allow", "deny", "approval"])
+@pytest.mark.parametrize("field", ["allow", "deny", "approval", "when_tainted"])
 def test_an_unknown_tool_is_a_warning_with_the_nearest_name(field: str) -> None:
     (problem,) = lacking(tools={field: ["clock", "calculater"]})
     assert str(problem).partition("  ")[2] == (
@@ -65,6 +66,21 @@ def test_an_unknown_tool_is_a_warning_with_the_nearest_name(field: str) -> None:
 def test_so_is_a_limit_of_an_unknown_tool() -> None:
     (problem,) = lacking(tools={"limits": {"zzz": 1, "clock": 1}})
     assert (problem.field, problem.suggestion) == ("tools.limits.zzz", "")
+
+
+def test_a_tool_of_an_mcp_server_may_come_when_it_is_connected() -> None:
+    assert lacking(tools={"allow": ["files__read"], "limits": {"files__read": 1}, "mcp": ["files"]}) == ()
+
+
+def test_a_tool_of_a_server_that_is_not_there_is_a_warning() -> None:
+    (problem,) = lacking(tools={"allow": ["mail__send"]})
+    assert (problem.field, problem.message) == ("tools.allow[0]", "there is no tool 'mail__send'")
+
+
+def test_an_unknown_mcp_server_is_a_warning_with_the_nearest_name() -> None:
+    (problem,) = lacking(tools={"mcp": ["files", "fils"]})
+    assert (problem.field, problem.severity, problem.suggestion) == ("tools.mcp[1]", "warning", "files")
+    assert problem.message == "there is no MCP server 'fils' in the settings"
 
 
 def test_where_nothing_is_known_of_the_server_nothing_is_lacking() -> None:

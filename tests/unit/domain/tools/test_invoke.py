@@ -495,3 +495,35 @@ def test_arguments_that_are_no_text_can_still_be_audited() -> None:
 def test_a_call_handed_to_the_client_is_audited_as_such() -> None:
     event = audited(handed_over(ToolCall("c", "lamp", '{"on": true}')), KEY)
     assert (event.tool, event.outcome, event.result_bytes) == ("lamp", "handed_over", 0)
+
+
+async def test_a_call_that_is_held_back_is_refused_with_the_reason_and_nothing_runs() -> None:
+    ran: list[str] = []
+
+    def body(arguments: msgspec.Raw, context: ToolContext) -> str:
+        ran.append("ran")
+        return "ran"
+
+    held, free = call_of("a"), call_of("b")
+    under = terms((spec(), body), held_back={"a": "not now"})
+    assert (await invoke(held, under)).outcome == "refused"
+    assert (await invoke(held, under)).text == "Error: not now. Nothing was run."
+    assert (await invoke(free, under)).outcome == "ok"
+    assert ran == ["ran"]
+
+
+async def test_a_tool_that_is_another_than_was_offered_is_refused() -> None:
+    offered, changed = spec(schema=b'{"type":"object"}'), spec(schema=b'{"type":"object","required":["a"]}')
+    under = replace(terms((changed, said("done"))), allowed={"tool": offered})
+    result = await invoke(call_of("a"), under)
+    assert result.outcome == "refused"
+    assert "changed" in result.text
+
+
+async def test_a_tool_that_was_listed_again_as_it_was_runs() -> None:
+    under = replace(terms((spec(), said("done"))), allowed={"tool": spec()})
+    assert (await invoke(call_of("a"), under)).text == "done"
+
+
+def call_of(id: str) -> ToolCall:
+    return ToolCall(id, "tool", "{}")

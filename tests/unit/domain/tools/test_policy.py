@@ -8,18 +8,22 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from cozy_domain.access.caller import Role
+from cozy_domain.audit.events import ToolOutcome
 from cozy_domain.errors import InputError
+from cozy_domain.messages import ToolCall
 from cozy_domain.models.request import ToolChoice, ToolDefinition
 from cozy_domain.persona.persona import ToolPermissions
 from cozy_domain.tools.policy import (
     Permitted,
     Refused,
+    held_back,
     offer,
     permitted,
     runnable,
     runs_unconfirmed,
+    tainted_by,
 )
-from cozy_domain.tools.tool import Effect, ToolSpec
+from cozy_domain.tools.tool import Effect, ToolResult, ToolSpec
 
 
 def spec(name: str, effect: Effect = Effect.READ) -> ToolSpec:
@@ -259,3 +263,111 @@ def test_the_order_of_the_box_is_kept() -> None:
 def test_what_is_permitted_is_a_value() -> None:
     found = permitted(ALL, ToolPermissions(allow=NAMES), ("read", "x"), "user")
     assert msgspec.json.decode(msgspec.json.encode(found), type=Permitted) == found
+
+
+# MCP servers, taint and limits
+
+THEIRS = ToolSpec(ToolDefinition(name="files__read"), Effect.READ, server="files")
+THEIRS_WRITE = ToolSpec(ToolDefinition(name="files__write"), Effect.WRITE, server="files")
+TOOLS = {each.name: each for each in (*ALL, THEIRS, THEIRS_WRITE)}
+
+
+def call(name: str, number: int = 0) -> ToolCall:
+    return ToolCall(f"{name}-{number}", name, "{}")
+
+
+def ended(name: str, outcome: ToolOutcome = "ok") -> ToolResult:
+    return ToolResult(call(name), "said", outcome)
+
+
+def test_a_persona_that_is_given_a_server_has_all_of_its_tools() -> None:
+    found = permitted(tuple(TOOLS.values()), ToolPermissions(mcp=("files",)), None, "user")
+    assert names(found) == ("files__read", "files__write")
+
+
+def test_a_tool_of_ours_is_nobodys_by_a_servers_name() -> None:
+    assert permitted(ALL, ToolPermissions(mcp=("", "None", "read")), None, "user").tools == ()
+
+
+def test_another_server_is_not_given() -> None:
+    assert permitted((THEIRS,), ToolPermissions(mcp=("file", "mail")), None, "user").tools == ()
+
+
+def test_deny_wins_over_a_whole_server() -> None:
+    persona = ToolPermissions(mcp=("files",), deny=("files__write",))
+    assert names(permitted((THEIRS, THEIRS_WRITE), persona, None, "user")) == ("files__read",)
+
+
+def test_one_tool_of_a_server_can_be_allowed_by_name() -> None:
+    found = permitted((THEIRS, THEIRS_WRITE), ToolPermissions(allow=("files__read",)), None, "user")
+    assert names(found) == ("files__read",)
+
+
+@pytest.mark.parametrize(
+    ("result", "tainted"),
+    [
+        (ended("files__read"), True),
+        (ended("files__read", "failed"), True),
+        (ended("files__read", "timeout"), False),
+        (ended("files__read", "refused"), False),
+        (ended("network"), True),
+        (ended("read"), False),
+        (ended("write"), False),
+        (ended("a client's"), False),
+    ],
+)
+def test_words_of_strangers_come_from_tools_that_are_not_ours(result: ToolResult, tainted: bool) -> None:
+    assert tainted_by((ended("read"), result), TOOLS) is tainted
+
+
+def test_a_tainted_turn_holds_back_all_that_may_change_something() -> None:
+    calls = [call(name) for name in TOOLS]
+    held = held_back(calls, TOOLS, ToolPermissions(), (), tainted=True)
+    assert set(held) == {call(name).id for name, each in TOOLS.items() if each.effect is not Effect.READ}
+    assert "'write'" in held["write-0"]
+    assert "outside" in held["write-0"]
+
+
+def test_an_untainted_turn_holds_nothing_back() -> None:
+    calls = [call(name) for name in TOOLS]
+    assert held_back(calls, TOOLS, ToolPermissions(), (ended("read"),), tainted=False) == {}
+
+
+def test_a_result_of_a_server_taints_the_rest_of_the_turn() -> None:
+    held = held_back(
+        [call("write"), call("read")], TOOLS, ToolPermissions(), (ended("files__read"),), tainted=False
+    )
+    assert set(held) == {"write-0"}
+
+
+def test_what_a_persona_names_for_it_runs_in_a_tainted_turn_too() -> None:
+    persona = ToolPermissions(when_tainted=("write",))
+    held = held_back([call("write"), call("files__write")], TOOLS, persona, (), tainted=True)
+    assert set(held) == {"files__write-0"}
+
+
+def test_a_call_of_no_tool_is_not_held_back_because_it_is_told_so_anyway() -> None:
+    assert (
+        held_back([call("nonsense")], TOOLS, ToolPermissions(limits={"nonsense": 0}), (), tainted=True) == {}
+    )
+
+
+def test_a_tool_runs_at_most_as_often_in_a_turn_as_the_persona_says() -> None:
+    persona = ToolPermissions(limits={"read": 3})
+    done = (ended("read"), ended("read", "failed"), ended("write"))
+    held = held_back([call("read", 1), call("read", 2), call("write")], TOOLS, persona, done, tainted=False)
+    assert set(held) == {"read-2"}
+    assert "3 times" in held["read-2"]
+
+
+def test_calls_that_never_reached_the_tool_do_not_count() -> None:
+    persona = ToolPermissions(limits={"read": 1})
+    done = (ended("read", "refused"), ended("read", "invalid_arguments"), ended("read", "unknown"))
+    assert held_back([call("read")], TOOLS, persona, done, tainted=False) == {}
+
+
+def test_a_limit_of_none_is_not_a_limit_of_zero() -> None:
+    persona = ToolPermissions(limits={"read": 0})
+    assert set(held_back([call("read"), call("files__read")], TOOLS, persona, (), tainted=False)) == {
+        "read-0"
+    }

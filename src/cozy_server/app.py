@@ -1,11 +1,11 @@
 """The application: routes, the error table, and the one lifespan that opens and closes what the container made."""
 
 import logging
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Any, Self
 
-from litestar import Litestar, Router
+from litestar import HttpMethod, Litestar, Response, Router
 from litestar.config.cors import CORSConfig
 from litestar.di import Provide
 from litestar.events import BaseEventEmitterBackend
@@ -33,13 +33,9 @@ ROUTES: tuple[HTTPRouteHandler, ...] = (
 
 def create_app(container: Container) -> Litestar:
     """The whole server as an ASGI application. It works between the start and the end of its lifespan."""
+    routes = (*ROUTES, *docs.routes, *(docs.development_routes if container.development() else ()))
     app = Litestar(
-        [
-            *ROUTES,
-            *docs.routes,
-            *(docs.development_routes if container.development() else ()),
-            Router("/", route_handlers=[errors_page], opt=PUBLIC),
-        ],
+        [*_methods_told(routes), *routes, Router("/", route_handlers=[errors_page], opt=PUBLIC)],
         dependencies={
             "caller": Provide(caller_of_request, sync_to_thread=False),
             "clock": _from(container.clock),
@@ -61,6 +57,26 @@ def create_app(container: Container) -> Litestar:
     # Around everything, the answers of Litestar's router and of CORS included.
     app.asgi_handler = Stamp(app.asgi_handler, container.ids(), container.clock())
     return app
+
+
+def _methods_told(handlers: Iterable[HTTPRouteHandler]) -> Iterator[HTTPRouteHandler]:
+    """The answer to OPTIONS for each path, to be registered first. Litestar's own names only the method that a path had
+    when it was first registered."""
+    by_path: dict[str, set[str]] = {}
+    for handler in handlers:
+        for path in handler.paths:
+            by_path.setdefault(path, {"OPTIONS"}).update(handler.http_methods)
+    for path, methods in by_path.items():
+        yield _options(path, ", ".join(sorted(methods)))
+
+
+def _options(path: str, methods: str) -> HTTPRouteHandler:
+    def told() -> Response[None]:
+        return Response(None, status_code=204, headers={"allow": methods})
+
+    return HTTPRouteHandler(
+        path, http_method=HttpMethod.OPTIONS, include_in_schema=False, sync_to_thread=False
+    )(told)
 
 
 class _NoEvents(BaseEventEmitterBackend):

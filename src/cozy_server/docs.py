@@ -4,7 +4,7 @@ Litestar's own pages load scripts from a CDN, so none of its routes is used. `/d
 made here, under a policy that lets it load nothing.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from importlib.metadata import version
 from typing import Any
 
@@ -17,7 +17,7 @@ from litestar.response import Redirect
 from litestar.routes import HTTPRoute
 
 from cozy_server.auth import PUBLIC
-from cozy_server.openapi_page import html, operations
+from cozy_server.openapi_page import html, operations, reached
 from cozy_server.page import POLICY
 from cozy_server.problems import ErrorBody
 
@@ -30,6 +30,11 @@ _ERROR = {
 _ERRORS = {
     "4XX": "Refused: what is wrong with the request, and what to do.",
     "5XX": "Failed: on our side or the provider's.",
+}
+
+_EVENTS = {
+    "type": "string",
+    "description": "Server-sent events: `data: {…}` each, `data: [DONE]` at the end.",
 }
 
 _OPENAI = "As at OpenAI."
@@ -60,6 +65,12 @@ _QUERY_WORDS: Mapping[str, str] = {
     "after": "`next` of the page before.",
 }
 
+_EXAMPLES: Mapping[str, Any] = {
+    "ChatCompletionIn": {"model": "default", "messages": [{"role": "user", "content": "Hello"}]},
+    "SessionChange": {"title": "A walk by the sea"},
+}
+"""Of bodies, by schema."""
+
 Json = dict[str, Any]
 
 
@@ -84,14 +95,22 @@ def openapi_config() -> OpenAPIConfig:
     )
 
 
+class Header(msgspec.Struct, frozen=True):
+    """What it is for, and what its value must match as a whole."""
+
+    told: str
+    pattern: str
+
+
 class Taken(msgspec.Struct, frozen=True):
     """What an operation takes besides its path, as its handler's ``opt`` says: a JSON body, query parameters as the fields
-    of a Struct, headers by name with what they are for. Handlers read these themselves, strictly, so Litestar does not know
-    of them."""
+    of a Struct, headers by name. Handlers read these themselves, strictly, so Litestar does not know of them. One that
+    ``streams`` may also answer with server-sent events."""
 
     body: type | None = None
     query: type[msgspec.Struct] | None = None
-    headers: Mapping[str, str] = {}
+    headers: Mapping[str, Header] = {}
+    streams: bool = False
 
 
 class Start(msgspec.Struct, frozen=True):
@@ -109,15 +128,22 @@ def document(app: Litestar) -> Json:
     generated = app.openapi_schema.to_schema()
     handlers = _handlers(app)
     taken = {name: _taken(handler) for name, handler in handlers.items()}
+    answered = {name: _answered(handler) for name, handler in handlers.items()}
     bodies = [it.body for it in taken.values() if it.body]
-    schemas, components = msgspec.json.schema_components([*bodies, ErrorBody], ref_template=_REFERENCE)
-    references = dict(zip(bodies, schemas, strict=False))
-    known = {**generated["components"].get("schemas", {}), **_worded(components), "Error": _ERROR}
+    answers = list(dict.fromkeys(kind for kinds in answered.values() for kind in kinds.values()))
+    schemas, components = msgspec.json.schema_components(
+        [*bodies, *answers, ErrorBody], ref_template=_REFERENCE
+    )
+    references = dict(zip([*bodies, *answers], schemas, strict=False))
+    whole = _whole(components, schemas[len(bodies) :], schemas[: len(bodies)])
+    known = {**_worded(whole), "Error": _ERROR}
     public = {name for name, handler in handlers.items() if handler.opt.get("access") == PUBLIC["access"]}
 
     def described(name: str, operation: Mapping[str, Any]) -> Json:
         inputs = _inputs(operation, taken.get(name, Taken()), references)
-        return {**operation, **inputs, **_answers(operation), **({"security": []} if name in public else {})}
+        kinds = {status: references[kind] for status, kind in answered.get(name, {}).items()}
+        told = _answers(operation, kinds, streams=taken.get(name, Taken()).streams)
+        return {**operation, **inputs, **told, **({"security": []} if name in public else {})}
 
     paths = {
         path: {method: described(f"{method.upper()} {path}", it) for method, it in operations(item)}
@@ -152,8 +178,9 @@ development_routes: tuple[HTTPRouteHandler, ...] = (docs_page, start)
 
 
 def _worded(schemas: Json) -> Json:
-    """With what each field is for, which types cannot say."""
-    return {**schemas, **{name: _with_words(schemas[name], words) for name, words in _WORDS.items()}}
+    """With what each field is for, which types cannot say, and an example of each body."""
+    worded = {**schemas, **{name: _with_words(schemas[name], words) for name, words in _WORDS.items()}}
+    return {**worded, **{name: {**worded[name], "examples": [it]} for name, it in _EXAMPLES.items()}}
 
 
 def _with_words(schema: Json, words: Mapping[str, str]) -> Json:
@@ -164,16 +191,32 @@ def _with_words(schema: Json, words: Mapping[str, str]) -> Json:
     }
 
 
-def _answers(operation: Mapping[str, Any]) -> Json:
-    """Its own good ones, and our errors."""
-    good = {
-        status: it
+def _whole(schemas: Json, answers: Iterable[Json], bodies: Iterable[Json]) -> Json:
+    """With what an answer always has: a default leaves no field out of it. In a body it does."""
+    named = {*reached(answers, schemas)} - {*reached(bodies, schemas)}
+    return {name: _all_sent(schema) if name in named else schema for name, schema in schemas.items()}
+
+
+def _all_sent(schema: Json) -> Json:
+    defaulted = [name for name, it in schema["properties"].items() if "default" in it]
+    return {**schema, "required": [*schema.get("required", ()), *defaulted]}
+
+
+def _answers(operation: Mapping[str, Any], kinds: Mapping[str, Json], *, streams: bool) -> Json:
+    """Its own ones, and our errors."""
+    own = {
+        status: {**it, **_content(kinds[status], streams=streams)} if status in kinds else it
         for status, it in operation.get("responses", {}).items()
-        if not status.startswith(("4", "5"))
+        if status in kinds or not status.startswith(("4", "5"))
     }
-    content = {"application/json": {"schema": {"$ref": _REFERENCE.format(name="Error")}}}
-    bad = {status: {"description": told, "content": content} for status, told in _ERRORS.items()}
-    return {"responses": {**good, **bad}}
+    content = _content({"$ref": _REFERENCE.format(name="Error")})
+    bad = {status: {"description": told, **content} for status, told in _ERRORS.items()}
+    return {"responses": {**own, **bad}}
+
+
+def _content(schema: Json, *, streams: bool = False) -> Json:
+    events = {"text/event-stream": {"schema": _EVENTS}} if streams else {}
+    return {"content": {"application/json": {"schema": schema}, **events}}
 
 
 def _inputs(operation: Mapping[str, Any], taken: Taken, references: Mapping[type, Json]) -> Json:
@@ -193,15 +236,29 @@ def _query(taken: Taken) -> Iterator[Json]:
 
 
 def _headers(taken: Taken) -> Iterator[Json]:
-    text = {"type": "string"}
-    for name, told in taken.headers.items():
-        yield {"name": name, "in": "header", "description": told, "schema": text}
+    for name, it in taken.headers.items():
+        schema = {"type": "string", "pattern": f"^{it.pattern}$"}
+        yield {"name": name, "in": "header", "description": it.told, "schema": schema}
 
 
 def _taken(handler: HTTPRouteHandler) -> Taken:
     return msgspec.convert(
         {name: it for name, it in handler.opt.items() if name in Taken.__struct_fields__}, Taken
     )
+
+
+def _answered(handler: HTTPRouteHandler) -> Mapping[str, type[msgspec.Struct]]:
+    """The objects that it answers, by status. Litestar's own schemas of them lack discriminators and descriptions."""
+    returned = handler.parsed_fn_signature.return_type
+    if returned.is_subclass_of(Response) and returned.inner_types:
+        returned = returned.inner_types[0]
+    specs = {str(status): spec.data_container for status, spec in (handler.responses or {}).items()}
+    kinds = {str(handler.status_code): returned.annotation, **specs}
+    return {
+        status: kind
+        for status, kind in kinds.items()
+        if isinstance(kind, type) and issubclass(kind, msgspec.Struct)
+    }
 
 
 def _handlers(app: Litestar) -> Mapping[str, HTTPRouteHandler]:

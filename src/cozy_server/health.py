@@ -11,6 +11,7 @@ from typing import Literal
 import msgspec
 from litestar import HttpMethod, Response, get, route
 from litestar.di import NamedDependency
+from litestar.openapi.datastructures import ResponseSpec
 from litestar.params import SkipValidation
 
 from cozy_domain.clock import Clock
@@ -86,7 +87,13 @@ def livez() -> Status:
     return Status("ok")
 
 
-@route("/readyz", http_method=_PROBED, opt=PUBLIC, tags=["Health"])
+@route(
+    "/readyz",
+    http_method=_PROBED,
+    opt=PUBLIC,
+    tags=["Health"],
+    responses={503: ResponseSpec(Status, description="`draining` or `store_unavailable`.")},
+)
 async def readyz(vitals: NamedDependency[SkipValidation[Vitals]]) -> Response[Status]:
     """Whether to send requests here: 503 while it stops, and while its store does not answer."""
     if vitals.draining:

@@ -24,7 +24,7 @@ def html(described: Json) -> str:
             tag = (operation.get("tags") or ["More"])[0]
             sections.setdefault(tag, []).append(_article(path, method, operation, schemas))
     body = "".join(f"<h2>{escape(tag)}</h2>{''.join(articles)}" for tag, articles in sections.items())
-    objects = "".join(_object(name, schemas[name]) for name in _reached(described["paths"], schemas))
+    objects = "".join(_object(name, schemas[name]) for name in reached(described["paths"], schemas))
     return page(
         info["title"],
         f"<h1>{escape(info['title'])} {escape(info['version'])}</h1>"
@@ -37,6 +37,18 @@ def html(described: Json) -> str:
 def operations(item: Json) -> Iterator[tuple[str, Json]]:
     """The methods of one path."""
     return ((method, item[method]) for method in METHODS if method in item)
+
+
+def reached(node: object, schemas: Json) -> list[str]:
+    """The names of all ``schemas`` that a part of a document refers to, and these to."""
+    found: dict[str, None] = {}
+    waiting = list(_names(node))
+    while waiting:
+        name = waiting.pop(0)
+        if name in schemas and name not in found:
+            found[name] = None
+            waiting.extend(_names(schemas[name]))
+    return list(found)
 
 
 def _article(path: str, method: str, operation: Json, schemas: Json) -> str:
@@ -133,18 +145,6 @@ def _bounds(schema: Json, what: str, unit: str = "") -> str:
 def _schema_of(content: Json) -> Json | None:
     schemas = [it["schema"] for it in content.get("content", {}).values() if "schema" in it]
     return schemas[0] if schemas else None
-
-
-def _reached(paths: object, schemas: Json) -> list[str]:
-    """The names of all schemas that operations refer to, and these to."""
-    found: dict[str, None] = {}
-    waiting = list(_names(paths))
-    while waiting:
-        name = waiting.pop(0)
-        if name in schemas and name not in found:
-            found[name] = None
-            waiting.extend(_names(schemas[name]))
-    return list(found)
 
 
 def _names(node: object) -> Iterator[str]:

@@ -35,9 +35,9 @@ def session_out(session: Session) -> wire.SessionOut:
     )
 
 
-def message_out(stored: StoredMessage) -> wire.MessageOut:
+def message_out(stored: StoredMessage) -> wire.StoredMessageOut:
     message = stored.message
-    out = wire.MessageOut(
+    out = wire.StoredMessageOut(
         id=str(stored.id),
         turn_id=str(stored.turn),
         turn_state=stored.state,
@@ -79,8 +79,8 @@ def _seconds(at: datetime) -> int:
     return int(at.timestamp())
 
 
-def _call(call: ToolCall) -> wire.ToolCallOut:
-    return wire.ToolCallOut(call.id, wire.FunctionOut(call.name, call.arguments))
+def _call(call: ToolCall) -> wire.StoredCallOut:
+    return wire.StoredCallOut(call.id, wire.FunctionOut(call.name, call.arguments))
 
 
 def _content(content: Content) -> wire.ContentOut:

@@ -6,7 +6,12 @@ import msgspec
 from msgspec import UNSET, Meta, UnsetType
 
 Role = Literal["system", "user", "assistant", "tool"]
-UserId = Annotated[str, Meta(min_length=1, max_length=256)]
+# Patterns that only the OpenAPI document shows: the rules are kept elsewhere, where their errors say more.
+UserId = Annotated[str, Meta(min_length=1, max_length=256, extra_json_schema={"pattern": "^[^\\x00]+$"})]
+Cursor = Annotated[str, Meta(extra_json_schema={"format": "uuid"})]
+Title = Annotated[
+    str, Meta(min_length=1, max_length=200, extra_json_schema={"pattern": r"^[^\x00]*[^\x00\s][^\x00]*$"})
+]
 
 
 class OwnerQuery(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -19,7 +24,7 @@ class SessionsQuery(OwnerQuery, frozen=True, forbid_unknown_fields=True):
     """``after`` is ``next`` of the page before."""
 
     limit: Annotated[int, Meta(ge=1, le=100)] = 20
-    after: str | None = None
+    after: Cursor | None = None
 
 
 class MessagesQuery(OwnerQuery, frozen=True, forbid_unknown_fields=True):
@@ -30,7 +35,7 @@ class MessagesQuery(OwnerQuery, frozen=True, forbid_unknown_fields=True):
 
 
 class SessionChange(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    title: Annotated[str, Meta(min_length=1, max_length=200)]
+    title: Title
 
 
 class SessionOut(msgspec.Struct, frozen=True):
@@ -97,13 +102,13 @@ class FunctionOut(msgspec.Struct, frozen=True):
     arguments: str
 
 
-class ToolCallOut(msgspec.Struct, frozen=True):
+class StoredCallOut(msgspec.Struct, frozen=True):
     id: str
     function: FunctionOut
     type: Literal["function"] = "function"
 
 
-class MessageOut(msgspec.Struct, frozen=True):
+class StoredMessageOut(msgspec.Struct, frozen=True):
     """Content in the shapes of a chat request. ``turn_state``: started, waiting, completed, interrupted or failed."""
 
     id: str
@@ -112,7 +117,7 @@ class MessageOut(msgspec.Struct, frozen=True):
     role: Role
     content: ContentOut | None
     created_at: int
-    tool_calls: tuple[ToolCallOut, ...] | UnsetType = UNSET
+    tool_calls: tuple[StoredCallOut, ...] | UnsetType = UNSET
     tool_call_id: str | UnsetType = UNSET
     refusal: str | UnsetType = UNSET
     name: str | UnsetType = UNSET
@@ -122,6 +127,6 @@ class MessageOut(msgspec.Struct, frozen=True):
 class MessageList(msgspec.Struct, frozen=True):
     """Oldest first. ``next`` continues the list; null on the last page."""
 
-    data: tuple[MessageOut, ...]
+    data: tuple[StoredMessageOut, ...]
     next: str | None
     object: Literal["list"] = "list"

@@ -168,8 +168,12 @@ class ChatAnswer:
     },
     opt={
         "body": ChatCompletionIn,
+        "streams": True,
         "headers": {
-            "Idempotency-Key": "1-255 visible ASCII characters: the same request is answered once in 24 h."
+            "Idempotency-Key": {
+                "told": "1-255 visible ASCII characters: the same request is answered once in 24 h.",
+                "pattern": _IDEMPOTENCY_KEY.pattern,
+            }
         },
     },
     tags=["OpenAI"],

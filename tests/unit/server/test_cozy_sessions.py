@@ -212,7 +212,7 @@ def test_every_kind_of_message_has_a_shape() -> None:
     call = ToolCall("c1", "look", "{}")
     assistant = message_out(stored(AssistantMessage(None, tool_calls=(call,))))
     assert (assistant.role, assistant.content, assistant.turn_state) == ("assistant", None, "waiting")
-    assert assistant.tool_calls == (wire.ToolCallOut("c1", wire.FunctionOut("look", "{}")),)
+    assert assistant.tool_calls == (wire.StoredCallOut("c1", wire.FunctionOut("look", "{}")),)
     tool = message_out(stored(ToolMessage("c1", "seen")))
     assert (tool.role, tool.tool_call_id, tool.tool_calls) == ("tool", "c1", UNSET)
     assert message_out(stored(SystemMessage("s"))).role == "system"

@@ -82,7 +82,7 @@ def test_every_operation_has_a_summary_and_our_errors_and_no_others(described: d
     for name, operation in operations(described).items():
         assert operation.get("summary"), name
         bad = {status for status in operation["responses"] if status[0] in "45"}
-        assert bad == {"4XX", "5XX"}, name
+        assert bad == {"4XX", "5XX"} | ({"503"} if name == "get /readyz" else set()), name
         schema = operation["responses"]["4XX"]["content"]["application/json"]["schema"]
         assert schema == {"$ref": "#/components/schemas/Error"}
 
@@ -242,11 +242,54 @@ def test_only_public_operations_ask_for_no_key(described: dict[str, Any]) -> Non
     assert free == {"get /livez", "get /readyz", "get /health"}
 
 
-def test_schemas_of_requests_and_answers_do_not_take_each_others_names(
-    app: Litestar, described: dict[str, Any]
-) -> None:
-    for name, schema in app.openapi_schema.to_schema()["components"]["schemas"].items():
-        assert described["components"]["schemas"][name] == schema
+def test_schemas_of_requests_and_answers_do_not_take_each_others_names(described: dict[str, Any]) -> None:
+    """msgspec gives two types of one name the names of their modules, which are nobody's business."""
+    assert not [name for name in described["components"]["schemas"] if "." in name or "cozy_" in name]
+
+
+def test_a_union_says_which_field_tells_its_members_apart(described: dict[str, Any]) -> None:
+    schemas = described["components"]["schemas"]
+    parts = schemas["StoredMessageOut"]["properties"]["content"]["anyOf"][1]["items"]
+    assert parts["discriminator"]["propertyName"] == "type"
+    assert parts["discriminator"]["mapping"]["image_url"] == "#/components/schemas/ImagePartOut"
+    messages = schemas["ChatCompletionIn"]["properties"]["messages"]["items"]
+    assert messages["discriminator"]["propertyName"] == "role"
+
+
+def test_a_body_that_takes_no_unknown_fields_says_so(described: dict[str, Any]) -> None:
+    schemas = described["components"]["schemas"]
+    assert schemas["CozyIn"]["additionalProperties"] is False
+    assert schemas["SessionChange"]["additionalProperties"] is False
+
+
+def test_an_answer_says_which_fields_it_always_has(described: dict[str, Any]) -> None:
+    """Defaults are sent, unset fields are not."""
+    stored = described["components"]["schemas"]["StoredMessageOut"]
+    assert "object" in stored["required"]
+    assert "tool_calls" not in stored["required"]
+    assert described["components"]["schemas"]["ChatCompletionIn"]["required"] == ["model", "messages"]
+
+
+def test_an_answer_of_another_shape_than_our_error_is_described(described: dict[str, Any]) -> None:
+    found = operations(described)
+    refusal = found["get /readyz"]["responses"]["503"]["content"]["application/json"]["schema"]
+    assert refusal == {"$ref": "#/components/schemas/Status"}
+    answered = found["post /v1/chat/completions"]["responses"]["200"]["content"]
+    assert set(answered) == {"application/json", "text/event-stream"}
+
+
+def test_every_example_is_what_it_is_an_example_of(described: dict[str, Any]) -> None:
+    schemas = described["components"]["schemas"]
+    examples = [(name, it) for name, schema in schemas.items() for it in schema.get("examples", ())]
+    bodies = {
+        operation["requestBody"]["content"]["application/json"]["schema"]["$ref"].rpartition("/")[2]
+        for operation in operations(described).values()
+        if "application/json" in operation.get("requestBody", {}).get("content", {})
+    }
+    assert {name for name, _ in examples} == bodies
+    for name, example in examples:
+        schema = {"$ref": f"#/components/schemas/{name}", "components": described["components"]}
+        assert Draft202012Validator(schema).is_valid(example), name
 
 
 def told(page: str, row: str) -> list[str]:

@@ -29,6 +29,12 @@ def test_the_next_free_port_is_taken_where_that_is_wanted(taken: int) -> None:
         assert taken < found.getsockname()[1] <= taken + 50
 
 
+def test_answers_do_not_wait_for_the_clients_acknowledgement() -> None:
+    """asyncio turns off Nagle's algorithm for sockets whose protocol is TCP by name, not by default."""
+    with listen("127.0.0.1", 0) as found:
+        assert found.proto == socket.IPPROTO_TCP
+
+
 def test_an_address_of_another_machine_is_an_error_also_then() -> None:
     with pytest.raises(ConfigError):
         listen("192.0.2.1", 0, or_next=True)

@@ -14,17 +14,20 @@ from litestar.middleware import DefineMiddleware
 
 from cozy_domain.errors import ConfigError
 from cozy_domain.persona.document import InvalidPersonaError
+from cozy_domain.routing.choice import names
+from cozy_domain.routing.embedding import lost
 from cozy_server import docs, health
 from cozy_server.auth import PUBLIC, Gate, caller_of_request
 from cozy_server.container import Container
 from cozy_server.cozy import sessions
-from cozy_server.openai import chat, models
+from cozy_server.openai import chat, embeddings, models
 from cozy_server.problems import EXCEPTION_HANDLERS, Stamp, errors_page
 from cozy_server.upkeep import upkeep
 
 _log = logging.getLogger(__name__)
 ROUTES: tuple[HTTPRouteHandler, ...] = (
     *chat.routes,
+    *embeddings.routes,
     *models.routes,
     *sessions.routes,
     *health.routes,
@@ -39,6 +42,8 @@ def create_app(container: Container) -> Litestar:
         dependencies={
             "caller": Provide(caller_of_request, sync_to_thread=False),
             "clock": _from(container.clock),
+            "embedding": _from(container.embedding),
+            "embedding_routes": _from(container.embedding_routes),
             "history": _from(container.history),
             "pipeline": _from(container.pipeline),
             "sessions": _from(container.sessions),
@@ -131,8 +136,18 @@ async def configure(container: Container) -> None:
     for problem in problems:
         _log.warning("persona_doubtful", extra={"told": str(problem)})
     await configuration.settle()
-    if wrong := configuration.clashes():
+    if wrong := (*configuration.clashes(), *_lost_embedders(container)):
         raise ConfigError("\n".join(wrong))
+
+
+def _lost_embedders(container: Container) -> Iterator[str]:
+    settings, embedder = container.settings().models, container.embedders()
+    return lost(
+        settings.embedding,
+        tuple(settings.embeddings.items()),
+        providers=[name for name in container.models() if embedder(name)],
+        taken=names(container.snapshot()),
+    )
 
 
 async def _close_models(container: Container) -> None:

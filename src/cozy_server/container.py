@@ -20,6 +20,7 @@ from cozy_adapters.inmemory.memory import InMemoryChatMemory
 from cozy_adapters.inmemory.profile import InMemoryProfileStore
 from cozy_adapters.inmemory.toolbox import builtin_tools
 from cozy_adapters.json_schema import JsonSchemaArgumentCheck
+from cozy_adapters.offline.embedder import OfflineEmbedder
 from cozy_adapters.offline.language_model import OfflineLanguageModel
 from cozy_adapters.openai.chat import OpenAILanguageModel
 from cozy_adapters.openai.discovery import dialect_of, discover
@@ -37,14 +38,16 @@ from cozy_domain.chat.generate import Generation, ModelDeadlines
 from cozy_domain.chat.parts import ChatLimits, ChatParts
 from cozy_domain.chat.pipeline import ChatPipeline
 from cozy_domain.context.assembly import ContextAssembly, Deadlines
+from cozy_domain.embedding import Embedding
 from cozy_domain.errors import ConfigError
 from cozy_domain.jobs import JobQueue
 from cozy_domain.learning.flush import LEARN, flush
 from cozy_domain.learning.worker import Worker
-from cozy_domain.models.ports import LanguageModel
+from cozy_domain.models.ports import Embedder, LanguageModel
 from cozy_domain.persona.catalog import LiveCatalog
 from cozy_domain.routing.circuit import Circuit
 from cozy_domain.routing.default import OFFLINE
+from cozy_domain.routing.embedding import EmbeddingRoutes, embedding_routes
 from cozy_server.auth import DevelopmentDoor, Door, KeyDoor, Keys, RefusalLog
 from cozy_server.data_folder import anchor_file, database_file, postgres_url
 from cozy_server.health import Vitals
@@ -84,6 +87,25 @@ def language_models(settings: ModelSettings) -> dict[str, LanguageModel]:
     return {OFFLINE.provider: OfflineLanguageModel(), **configured}
 
 
+def embedders(models: Mapping[str, LanguageModel]) -> Callable[[str], Embedder | None]:
+    """Each provider's embedder beside its language model, also of those that are found later."""
+
+    def embedder(provider: str) -> Embedder | None:
+        match models.get(provider):
+            case OpenAILanguageModel() as model:
+                return model.embedder()
+            case OfflineLanguageModel():
+                return OfflineEmbedder()
+            case _:
+                return None
+
+    return embedder
+
+
+def _embedding_routes(settings: ModelSettings) -> EmbeddingRoutes:
+    return embedding_routes(settings.embedding, tuple(settings.embeddings.items()))
+
+
 def discovery(environment: Mapping[str, str]) -> Callable[[], Awaitable[tuple[FoundProvider, ...]]]:
     """Looks for providers that nobody configured."""
 
@@ -119,8 +141,11 @@ def _probe(jobs: JobQueue) -> Callable[[], Awaitable[object]]:
     return lambda: jobs.list(limit=1)
 
 
-def _circuits(generation: Generation, assembly: ContextAssembly) -> Callable[[], Mapping[str, Circuit]]:
+def _circuits(
+    generation: Generation, assembly: ContextAssembly, embedding: Embedding
+) -> Callable[[], Mapping[str, Circuit]]:
     return lambda: {
+        **{str(model): circuit for model, circuit in embedding.circuits().items()},
         **{str(model): circuit for model, circuit in generation.circuits().items()},
         **{str(engine): circuit for engine, circuit in assembly.circuits().items()},
     }
@@ -191,6 +216,11 @@ class Container(containers.DeclarativeContainer):
             between_s=settings.provided.models.between_s,
         ),
     )
+    embedders = providers.Callable(embedders, models)
+    embedding = providers.Singleton(
+        Embedding, embedders, clock, deadline_s=settings.provided.models.embedding_s
+    )
+    embedding_routes = providers.Callable(_embedding_routes, settings.provided.models)
     assembly = providers.Singleton(
         ContextAssembly,
         history,
@@ -240,7 +270,7 @@ class Container(containers.DeclarativeContainer):
     vitals = providers.Singleton(
         Vitals,
         providers.Callable(_probe, jobs),
-        providers.Callable(_circuits, generation, assembly),
+        providers.Callable(_circuits, generation, assembly, embedding),
         clock,
         providers.Callable(_standing_in, configuration),
     )

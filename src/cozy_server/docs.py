@@ -56,6 +56,12 @@ _WORDS: Mapping[str, Mapping[str, str]] = {
         "use_personalization": "Whether memory and profile are used; absent: as the persona says.",
         "allowed_tools": "Which of the persona's tools may run: `[]` none; absent: all.",
     },
+    "EmbeddingIn": {
+        "model": "The embedding model in force, or another name for one: `GET /v1/models` lists them.",
+        "input": "A text, or up to 2,048; or the tokens of one, or of several, for models that take tokens.",
+        "encoding_format": "`base64` is little-endian float32; numbers by default.",
+        "user": "Who the person is.",
+    },
     "SessionChange": {"title": "Its new name."},
 }
 """Of the fields of bodies, by schema."""
@@ -67,6 +73,7 @@ _QUERY_WORDS: Mapping[str, str] = {
 
 _EXAMPLES: Mapping[str, Any] = {
     "ChatCompletionIn": {"model": "default", "messages": [{"role": "user", "content": "Hello"}]},
+    "EmbeddingIn": {"model": "lexical", "input": ["A walk by the sea", "Rain in Vienna"]},
     "SessionChange": {"title": "A walk by the sea"},
 }
 """Of bodies, by schema."""

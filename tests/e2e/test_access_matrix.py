@@ -32,6 +32,7 @@ class Row:
 
 ROWS = {
     "POST /v1/chat/completions": Row("key", body=CHAT),
+    "POST /v1/embeddings": Row("key", body={"model": "lexical", "input": "Hello"}),
     "GET /v1/models": Row("key"),
     "GET /v1/models/{model}": Row("key"),
     "GET /v1/cozy/sessions": Row("key"),

@@ -91,3 +91,6 @@ async def test_it_answers_streams_calls_tools_remembers_and_fails_as_at_openai(
     assert got["error"]["code"] == "model_not_found"
     assert got["error"]["requestID"].startswith("req_")
     assert "default" in got["models"]
+    by_default, in_numbers = got["vectors"]
+    assert [len(vector) for vector in by_default] == [512, 512]
+    assert by_default == in_numbers

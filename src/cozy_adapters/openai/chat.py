@@ -13,6 +13,7 @@ from uuid import uuid4
 import msgspec
 
 from cozy_adapters.openai.answer import Answer
+from cozy_adapters.openai.embeddings import OpenAIEmbedder
 from cozy_adapters.openai.failures import refused
 from cozy_adapters.openai.wire import COMPATIBLE, Dialect, ModelList, encode_request
 from cozy_adapters.sse import BodyReader, EventReader
@@ -79,6 +80,10 @@ class OpenAILanguageModel:
     def features(self, model: str) -> frozenset[Feature]:  # noqa: ARG002  # the port asks by model
         return self._features
 
+    def embedder(self) -> OpenAIEmbedder:
+        """The same provider's embeddings, over the same connections."""
+        return OpenAIEmbedder(self._provider, self._post, self._dialect)
+
     async def list_models(self) -> tuple[str, ...]:
         import httpx2  # with the SDK, on first use
 
@@ -94,7 +99,7 @@ class OpenAILanguageModel:
 
     @asynccontextmanager
     async def _stream(self, request: ModelRequest) -> AsyncIterator[AsyncIterator[ModelDelta]]:
-        response = await self._send(encode_request(request, self._dialect))
+        response = await self._send("/chat/completions", encode_request(request, self._dialect))
         try:
             async with (
                 aclosing(response.aiter_bytes()) as pieces,
@@ -104,13 +109,24 @@ class OpenAILanguageModel:
         finally:
             await response.aclose()
 
-    async def _send(self, body: bytes) -> "httpx2.Response":
+    @asynccontextmanager
+    async def _post(self, path: str, body: bytes) -> AsyncIterator[AsyncIterator[bytes]]:
+        response = await self._send(path, body)
+        try:
+            async with aclosing(response.aiter_bytes()) as pieces:
+                yield pieces
+        except transport_errors() as error:
+            raise broken_off(self._provider, reason_of(error)) from error
+        finally:
+            await response.aclose()
+
+    async def _send(self, path: str, body: bytes) -> "httpx2.Response":
         """A response of status 200 whose body was not read yet."""
         import httpx2  # with the SDK, on first use
 
         with self._failures():
             return await self._client().post(
-                "/chat/completions",
+                path,
                 cast_to=httpx2.Response,
                 content=body,
                 options={"headers": {"Content-Type": "application/json"}},

@@ -20,7 +20,8 @@ from cozy_domain.errors import (
 from cozy_domain.models.deltas import ModelDelta
 from cozy_domain.models.ports import LanguageModel
 from cozy_domain.models.request import Feature, ModelRef, ModelRequest
-from cozy_domain.routing.circuit import Circuit, after_failure, after_success, allows, probing
+from cozy_domain.routing.breakers import Breakers, open_circuit
+from cozy_domain.routing.circuit import Circuit
 from cozy_domain.routing.retry import GiveUp, NextModel, RetrySame, decide
 
 
@@ -75,9 +76,8 @@ class Generation:
         deadlines: ModelDeadlines | None = None,
     ) -> None:
         self._providers = providers
-        self._clock = clock
         self._deadlines = deadlines or ModelDeadlines()
-        self._circuits: dict[ModelRef, Circuit] = {}
+        self._breakers = Breakers(clock)
 
     def features(self, model: ModelRef) -> frozenset[Feature]:
         """What the model can do; nothing when there is no such provider."""
@@ -86,7 +86,7 @@ class Generation:
 
     def circuits(self) -> Mapping[ModelRef, Circuit]:
         """The state of every model that was asked so far."""
-        return dict(self._circuits)
+        return self._breakers.states()
 
     @asynccontextmanager
     async def answer(
@@ -108,9 +108,9 @@ class Generation:
             try:
                 yield answer
             except ProviderError as error:
-                self._note_failure(answer.model, error)
+                self._breakers.failed(answer.model, error)
                 raise
-            self._note_success(answer.model)
+            self._breakers.succeeded(answer.model)
 
     async def _first_that_answers(
         self, chain: tuple[ModelRef, ...], ask: Callable[[ModelRef], ModelRequest], stack: AsyncExitStack
@@ -120,17 +120,17 @@ class Generation:
         last: ProviderError = ProviderUnavailableError("There is no model to ask.", provider="none")
         while remaining:
             model = remaining[0]
-            if not self._may_be_asked(model):
+            if not self._breakers.may_be_asked(model):
                 remaining.pop(0)
-                last = _open_circuit(model) if last.provider == "none" else last
+                last = open_circuit(model) if last.provider == "none" else last
                 continue
             try:
                 return await self._attempt(model, ask(model), stack)
             except ProviderError as error:
-                self._note_failure(model, error)
+                self._breakers.failed(model, error)
                 last = error
                 last.retried = retried
-            others_left = any(map(self._may_be_asked, remaining[1:]))
+            others_left = any(map(self._breakers.may_be_asked, remaining[1:]))
             match decide(last, retried=retried, others_left=others_left):
                 case RetrySame(after_s=pause):
                     retried = True
@@ -142,8 +142,7 @@ class Generation:
         raise last
 
     async def _attempt(self, model: ModelRef, request: ModelRequest, stack: AsyncExitStack) -> Answer:
-        now = self._clock.monotonic_ns()
-        self._circuits[model] = probing(self._circuits.get(model, Circuit()), now)
+        self._breakers.asking(model)
         async with AsyncExitStack() as attempt:
             try:
                 async with asyncio.timeout(self._deadlines.first_token_s):
@@ -159,13 +158,8 @@ class Generation:
                     f"The model '{model}' ended without an answer.", provider=model.provider
                 )
             stack.push_async_exit(attempt.pop_all())
-        if self._circuits[model].open_until_ns is not None:
-            # Others need not wait for the whole answer to know that the model is back.
-            self._note_success(model)
+        self._breakers.answers(model)
         return Answer(model, first, deltas, self._deadlines.between_s)
-
-    def _may_be_asked(self, model: ModelRef) -> bool:
-        return allows(self._circuits.get(model, Circuit()), self._clock.monotonic_ns())
 
     def _provider(self, model: ModelRef) -> LanguageModel:
         try:
@@ -174,23 +168,3 @@ class Generation:
             raise ProviderUnavailableError(
                 f"There is no provider '{model.provider}'.", provider=model.provider
             ) from None
-
-    def _note_failure(self, model: ModelRef, error: ProviderError) -> None:
-        """Only what says that the provider is not well counts; a refusal or a rate limit is an answer."""
-        if isinstance(error, ProviderTimeoutError | ProviderUnavailableError | ProviderMalformedError):
-            now = self._clock.monotonic_ns()
-            self._circuits[model] = after_failure(self._circuits.get(model, Circuit()), now)
-        else:
-            self._note_success(model)
-
-    def _note_success(self, model: ModelRef) -> None:
-        self._circuits[model] = after_success(self._circuits.get(model, Circuit()))
-
-
-def _open_circuit(model: ModelRef) -> ProviderUnavailableError:
-    return ProviderUnavailableError(
-        f"The model '{model}' has been failing and is left alone for a while.",
-        provider=model.provider,
-        code="provider_circuit_open",
-        retry_after_s=30.0,
-    )

@@ -1,5 +1,5 @@
-"""Models that write text: the port, the request it takes and the deltas it gives.
+"""Models that write text, and models that embed it: the ports, what they take and what they give.
 
-``request.py`` ModelRequest, Sampling, ToolDefinition · ``deltas.py`` what streams back · ``ports.py`` LanguageModel,
-TokenCounter.
+``request.py`` ModelRequest, Sampling, ToolDefinition · ``deltas.py`` what streams back · ``embedding.py`` EmbeddingRequest,
+Embeddings · ``ports.py`` LanguageModel, Embedder, TokenCounter.
 """

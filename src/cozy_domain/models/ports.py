@@ -6,6 +6,7 @@ from typing import Protocol
 
 from cozy_domain.messages import Message
 from cozy_domain.models.deltas import ModelDelta
+from cozy_domain.models.embedding import EmbeddingRequest, Embeddings
 from cozy_domain.models.request import Feature, ModelRequest
 
 
@@ -35,6 +36,21 @@ class LanguageModel(Protocol):
 
         Raises:
             ProviderError: the provider did not answer.
+        """
+        ...
+
+
+class Embedder(Protocol):
+    """A provider of vectors that stand for texts.
+
+    The caller owns time, as with `LanguageModel`. A call has no effect but its cost, so it may be repeated.
+    """
+
+    async def embed(self, request: EmbeddingRequest) -> Embeddings:
+        """
+        Raises:
+            ProviderError: one of its five kinds; ``ProviderRefusedError`` about the request also for tokens or
+                ``dimensions`` that the adapter or the model does not take.
         """
         ...
 

@@ -1,7 +1,7 @@
 """GET /v1/models: everything that a request may write in ``model``.
 
-Personas come first, then aliases, then the provider models that may be named. ``created`` is when a persona's revision went
-live; of the others no time is known, so it is 0.
+Personas come first, then aliases, then the provider models that may be named, then what embeds. ``created`` is when a
+persona's revision went live; of the others no time is known, so it is 0.
 """
 
 from collections.abc import Iterator
@@ -14,50 +14,59 @@ from litestar.params import FromPath, SkipValidation
 
 from cozy_domain.access.caller import Caller
 from cozy_domain.errors import MissingError
+from cozy_domain.routing import embedding
 from cozy_domain.routing.choice import Snapshot, models_named, names
+from cozy_domain.routing.embedding import EmbeddingRoutes, embedder_named
 from cozy_server.openai.wire.reply import ModelList, ModelOut
 
 OWNER = "cozyengine"
 _LONGEST_COMPARED = 128
 
 
-def listed(snapshot: Snapshot) -> Iterator[ModelOut]:
+def listed(snapshot: Snapshot, embeddings: EmbeddingRoutes) -> Iterator[ModelOut]:
     """Each name once, in the order in which a request's ``model`` is looked up."""
     for published in snapshot.catalog:
         yield ModelOut(published.persona.id, published.published_at_us // 1_000_000, OWNER)
     yield from (ModelOut(route.alias, 0, OWNER) for route in snapshot.routes.routes)
     yield from (ModelOut(str(ref), 0, ref.provider) for ref in snapshot.routes.allowed)
+    answering = set(map(str, snapshot.routes.allowed))
+    yield from (_embedder(name, embeddings) for name in embedding.names(embeddings) if name not in answering)
 
 
-def named(name: str, snapshot: Snapshot) -> ModelOut | None:
+def named(name: str, snapshot: Snapshot, embeddings: EmbeddingRoutes) -> ModelOut | None:
     """What a request that writes ``name`` in ``model`` gets, bare model ids included; None when it would be refused."""
-    known = {listing.id: listing for listing in listed(snapshot)}
+    known = {listing.id: listing for listing in listed(snapshot, embeddings)}
     if name in known:
         return known[name]
     models = models_named(name, snapshot.routes)
-    return ModelOut(name, 0, models[0].provider) if models else None
+    if models:
+        return ModelOut(name, 0, models[0].provider)
+    return _embedder(name, embeddings) if embedder_named(name, embeddings) else None
 
 
 @get("/v1/models", sync_to_thread=False, tags=["OpenAI"])
 def list_models(
     snapshot: NamedDependency[SkipValidation[Snapshot]],
+    embedding_routes: NamedDependency[SkipValidation[EmbeddingRoutes]],
     caller: NamedDependency[SkipValidation[Caller]],  # noqa: ARG001 - asked for, so that the route needs a credential
 ) -> ModelList:
     """Lists personas, aliases and models."""
-    return ModelList(tuple(listed(snapshot)))
+    return ModelList(tuple(listed(snapshot, embedding_routes)))
 
 
 @get("/v1/models/{model:path}", sync_to_thread=False, tags=["OpenAI"])
 def retrieve_model(
     model: FromPath[str],
     snapshot: NamedDependency[SkipValidation[Snapshot]],
+    embedding_routes: NamedDependency[SkipValidation[EmbeddingRoutes]],
     caller: NamedDependency[SkipValidation[Caller]],  # noqa: ARG001 - asked for, so that the route needs a credential
 ) -> ModelOut:
     """One persona, alias or model; its name may hold slashes."""
     name = model.removeprefix("/")
-    if found := named(name, snapshot):
+    if found := named(name, snapshot, embedding_routes):
         return found
-    close = get_close_matches(name[:_LONGEST_COMPARED], names(snapshot), n=1)
+    known = (*names(snapshot), *embedding.names(embedding_routes))
+    close = get_close_matches(name[:_LONGEST_COMPARED], known, n=1)
     raise MissingError(
         "The model does not exist.",
         code="model_not_found",
@@ -67,3 +76,10 @@ def retrieve_model(
 
 
 routes: list[HTTPRouteHandler] = [list_models, retrieve_model]
+
+
+def _embedder(name: str, embeddings: EmbeddingRoutes) -> ModelOut:
+    """Owned by whose model it is, aliases by us."""
+    aliases = dict(embeddings.aliases)
+    ref = embedder_named(name, embeddings)
+    return ModelOut(name, 0, OWNER if name in aliases or ref is None else ref.provider)

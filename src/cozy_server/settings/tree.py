@@ -95,6 +95,12 @@ class ModelSettings(msgspec.Struct, frozen=True):
     """Models that a request may name itself."""
     preferred: tuple[str, ...] = ()
     """When a provider lists many models: the first of these that it lists becomes the default."""
+    embedding: str | None = None
+    """The model behind `/v1/embeddings`; by default `offline/lexical`, which compares words and not meanings."""
+    embeddings: dict[str, str] = {}
+    """Other names for embedding models, each with its model: the names that your clients write, for example."""
+    embedding_s: Seconds = 30.0
+    """Deadline of one call of an embedding model, its retry included."""
     window_tokens: Annotated[int, Meta(ge=1_024)] = 32_768
     """Context window assumed of a model."""
     first_token_s: Seconds = 10.0

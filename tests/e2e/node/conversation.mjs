@@ -39,6 +39,10 @@ const failed = await client.chat.completions
   .create({ model: "nobody", messages: asked })
   .then(() => null, (error) => error);
 
+const texts = ["a cat", "two cats"];
+const inBase64 = await client.embeddings.create({ model: "lexical", input: texts });
+const inNumbers = await client.embeddings.create({ model: "lexical", input: texts, encoding_format: "float" });
+
 const models = [];
 for await (const model of client.models.list()) models.push(model.id);
 
@@ -54,5 +58,6 @@ console.log(
     remembered: remembered.choices[0].message.content,
     error: { isNotFound: failed instanceof NotFoundError, code: failed.code, requestID: failed.requestID },
     models,
+    vectors: [inBase64, inNumbers].map((answer) => answer.data.map((it) => it.embedding)),
   }),
 );

@@ -11,21 +11,24 @@ from litestar import Litestar
 from litestar.di import Provide
 
 from cozy_adapters.inmemory.conversations import InMemoryConversations
+from cozy_adapters.inmemory.embedder import InMemoryEmbedder
 from cozy_adapters.inmemory.sessions import InMemorySessionStore, InMemoryTurnHistory
 from cozy_domain.access.caller import Caller
 from cozy_domain.audit.events import Degradation
 from cozy_domain.chat.events import ChatEvent, TurnEnded, TurnStarted
 from cozy_domain.chat.request import ChatRequest
+from cozy_domain.embedding import Embedding
 from cozy_domain.ids import PersonaId, SessionId, TurnId
 from cozy_domain.messages import FinishReason, Usage
 from cozy_domain.models.request import ModelRef
 from cozy_domain.persona.catalog import Catalog
 from cozy_domain.persona.persona import Persona, PublishedPersona
 from cozy_domain.routing.choice import Route, RouteTable, Snapshot
+from cozy_domain.routing.embedding import LEXICAL, EmbeddingRoutes
 from cozy_domain.sessions.session import PersonaPin
 from cozy_domain.sessions.turn import Timings, TurnOutcome
 from cozy_server.cozy import sessions
-from cozy_server.openai import chat, models
+from cozy_server.openai import chat, embeddings, models
 from cozy_server.problems import EXCEPTION_HANDLERS, Stamp
 
 TURN = TurnId(UUID("01890000-0000-7000-8000-000000000001"))
@@ -124,9 +127,13 @@ def app_with(
     caller: Caller | None = None,
     conversations: InMemoryConversations | None = None,
     heartbeat_s: float = chat.HEARTBEAT_S,
+    embedder: InMemoryEmbedder | None = None,
 ) -> Stamp:
     store = conversations or InMemoryConversations()
+    embedding = embedder or InMemoryEmbedder()
     things: Mapping[str, object] = {
+        "embedding": Embedding(lambda _: embedding, FixedClock()),
+        "embedding_routes": EmbeddingRoutes(aliases=(("text-embedding-3-small", LEXICAL),)),
         "pipeline": chat_path or ScriptedChat(started(), ended()),
         "caller": caller or Caller("acme"),
         "snapshot": SNAPSHOT,
@@ -136,7 +143,7 @@ def app_with(
         "heartbeat_s": heartbeat_s,
     }
     app = Litestar(
-        [*chat.routes, *models.routes, *sessions.routes],
+        [*chat.routes, *embeddings.routes, *models.routes, *sessions.routes],
         dependencies={name: Provide(_giving(thing), sync_to_thread=False) for name, thing in things.items()},
         exception_handlers=dict(EXCEPTION_HANDLERS),
         logging_config=None,

@@ -11,6 +11,7 @@ from cozy_domain.errors import MissingError
 from cozy_domain.models.request import ModelRef
 from cozy_domain.persona.catalog import Catalog
 from cozy_domain.routing.choice import Route, RouteTable, Snapshot, choose
+from cozy_domain.routing.embedding import EmbeddingRoutes
 from cozy_server.openai.models import named
 from tests.unit.server.scripted_chat import app_with, published
 
@@ -29,18 +30,27 @@ def test_personas_come_first_then_aliases_then_models(client: Any) -> None:
             {"id": "default", "object": "model", "created": 1_700_000_000, "owned_by": "cozyengine"},
             {"id": "fast", "object": "model", "created": 0, "owned_by": "cozyengine"},
             {"id": "openai/org/big", "object": "model", "created": 0, "owned_by": "openai"},
+            {"id": "text-embedding-3-small", "object": "model", "created": 0, "owned_by": "cozyengine"},
+            {"id": "offline/lexical", "object": "model", "created": 0, "owned_by": "offline"},
         ],
     }
 
 
-@pytest.mark.parametrize("name", ["anna", "fast", "openai/org/big", "openai%2Forg%2Fbig"])
+@pytest.mark.parametrize("name", ["anna", "fast", "openai/org/big", "openai%2Forg%2Fbig", "offline/lexical"])
 def test_every_listed_model_can_be_read_also_with_slashes(client: Any, name: str) -> None:
     answer = client.get(f"/v1/models/{name}")
     assert (answer.status_code, answer.json()["id"]) == (200, name.replace("%2F", "/"))
 
 
 @pytest.mark.parametrize(
-    ("name", "owner"), [("org/big", "openai"), ("org%2Fbig", "openai"), ("default", "cozyengine")]
+    ("name", "owner"),
+    [
+        ("org/big", "openai"),
+        ("org%2Fbig", "openai"),
+        ("default", "cozyengine"),
+        ("lexical", "offline"),
+        ("text-embedding-3-small", "cozyengine"),
+    ],
 )
 def test_a_model_can_be_read_by_its_bare_id_too(client: Any, name: str, owner: str) -> None:
     answer = client.get(f"/v1/models/{name}")
@@ -64,9 +74,9 @@ def test_what_can_be_read_is_what_chat_accepts(
     try:
         choose(name, None, None, snapshot)
     except MissingError:
-        assert named(name, snapshot) is None
+        assert named(name, snapshot, EmbeddingRoutes()) is None
     else:
-        found = named(name, snapshot)
+        found = named(name, snapshot, EmbeddingRoutes())
         assert found is not None
         assert found.id == name
 

@@ -23,7 +23,8 @@ from cozy_domain.ids import TurnId
 from cozy_domain.sessions.ports import TurnStore
 from cozy_domain.sessions.turn import Opened, Opening, ReapedTurn, TurnClosed, TurnOpened
 from cozy_server.app import create_app
-from cozy_server.cli.composition import container_of, settings_from
+from cozy_server.cli.composition import container_of
+from cozy_server.cli.given import settings_from
 from cozy_server.serving import listen, serve
 from cozy_server.telemetry import configure_logs
 

@@ -1,9 +1,11 @@
 """The `cozy` command. Each command imports what it needs when it runs, so that help comes at once."""
 
+import os
 from typing import Annotated, Literal
 
 import typer
 
+from cozy_server.cli.language import language_of
 from cozy_server.cli.telling import EXIT_CODES, needing, told_errors
 
 app = typer.Typer(
@@ -29,7 +31,10 @@ Config = Annotated[
 Data = Annotated[
     str | None, typer.Option("--data", metavar="DIR", help="Data folder; default COZY_DATA, else ./.cozy.")
 ]
-AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON; errors too, on standard error.")]
+Lang = Annotated[
+    Literal["en", "zh"] | None, typer.Option("--lang", help="Language of messages; default: the locale's.")
+]
 
 
 @app.command(epilog=EXIT_CODES)
@@ -75,6 +80,63 @@ def demo(
         from cozy_server.cli import demo as demonstration
 
         demonstration.run(model)
+
+
+@app.command(epilog=EXIT_CODES)
+def chat(
+    message: Annotated[
+        str | None,
+        typer.Argument(metavar="[MESSAGE|-]", help="Say this, once; - says all of standard input."),
+    ] = None,
+    persona: Annotated[
+        str | None, typer.Option("--persona", "-p", metavar="ID", help="Who answers; default: default.")
+    ] = None,
+    session: Annotated[
+        str | None, typer.Option("--session", metavar="UUID|last", help="Go on with this session.")
+    ] = None,
+    new: Annotated[bool, typer.Option("--new", help="Begin a new session, as without --session.")] = False,
+    model: Annotated[
+        str | None, typer.Option("--model", metavar="NAME", help="An alias or an allowed provider/id.")
+    ] = None,
+    user: Annotated[
+        str | None, typer.Option("--user", metavar="ID", help="On whose behalf: cozy.user_id.")
+    ] = None,
+    url: Annotated[
+        str | None, typer.Option("--url", help="A running server, instead of this process.")
+    ] = None,
+    key: Annotated[
+        str | None, typer.Option("--key", help="Its API key; better env:NAME or file:PATH than the key.")
+    ] = None,
+    color: Annotated[bool, typer.Option("--color/--no-color", help="Notes are dim, or plain.")] = True,
+    lang: Lang = None,
+    data: Data = None,
+    config_file: Config = None,
+    as_json: AsJson = False,
+) -> None:
+    """Talk to a persona: streamed, remembered, with the tools that it uses.
+
+    In a pipe each line of standard input is a message, and only answers are on standard output.
+    """
+    from cozy_server.cli.chat import command
+
+    with told_errors(as_json=as_json, language=lang):
+        command.run(
+            command.ChatOptions(
+                message=message,
+                persona=persona,
+                session=session,
+                new=new,
+                model=model,
+                user=user,
+                url=url,
+                key=key,
+                as_json=as_json,
+                color=color,
+                language=language_of(lang, os.environ),
+                data=data,
+                config=config_file,
+            )
+        )
 
 
 @keys.command("create", epilog=EXIT_CODES)

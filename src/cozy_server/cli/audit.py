@@ -18,7 +18,8 @@ from cozy_domain.audit.events import (
     ToolCalled,
     TurnAudited,
 )
-from cozy_server.cli.composition import settings_from, store_to_read
+from cozy_server.cli.composition import store_to_read
+from cozy_server.cli.given import settings_from
 from cozy_server.cli.telling import FAILED, show
 from cozy_server.settings.load import Loaded
 

@@ -1,4 +1,4 @@
-"""From command-line options to settings, and to a container whose store is open."""
+"""From settings to a container whose store is open."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -7,27 +7,12 @@ from typing import Literal
 from cozy_domain.errors import ConfigError, StorageUnavailableError
 from cozy_server.container import Container
 from cozy_server.data_folder import audit_key, missing_store
-from cozy_server.settings.load import Flags, Loaded, load
+from cozy_server.settings.load import Loaded
 
 IN_USE = "storage_in_use"
 MODEL = ("models", "default")
 
 Role = Literal["server", "guest", "reader"]
-
-
-def settings_from(
-    *,
-    data: str | None = None,
-    config: str | None = None,
-    more: Flags | None = None,
-    development: bool = False,
-) -> Loaded:
-    """
-    Raises:
-        SettingsError: something is wrong in one of the sources.
-    """
-    flags = {"--data": (("data", "folder"), data), **(more or {})}
-    return load(flags=flags, config=config, development=development)
 
 
 def container_of(loaded: Loaded, *, role: Role = "server", development: bool = False) -> Container:

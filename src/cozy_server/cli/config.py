@@ -1,6 +1,6 @@
 """`cozy config`: the settings in force."""
 
-from cozy_server.cli.composition import settings_from
+from cozy_server.cli.given import settings_from
 from cozy_server.cli.telling import show
 from cozy_server.settings.secret import MASK, Secret
 from cozy_server.settings.shape import dotted

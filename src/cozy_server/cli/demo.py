@@ -22,7 +22,8 @@ from cozy_domain.audit.events import AuditRecord, ToolCalled
 from cozy_domain.routing.default import OFFLINE
 from cozy_server.app import create_app
 from cozy_server.cli.audit import told
-from cozy_server.cli.composition import container_of, settings_from, store_to_read
+from cozy_server.cli.composition import container_of, store_to_read
+from cozy_server.cli.given import settings_from
 from cozy_server.cli.telling import FAILED
 from cozy_server.container import Container
 from cozy_server.serving import Stop, listen, serve

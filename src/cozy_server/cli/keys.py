@@ -12,7 +12,8 @@ from cozy_domain.access.keys import PREFIX, PUBLIC_BYTES, SECRET_BYTES, ApiKey, 
 from cozy_domain.audit.chain import sign
 from cozy_domain.audit.events import AuditRecord, OperatorActed
 from cozy_domain.errors import ConfigError, MissingError
-from cozy_server.cli.composition import settings_from, store_beside
+from cozy_server.cli.composition import store_beside
+from cozy_server.cli.given import settings_from
 from cozy_server.cli.telling import as_json_text, show, when
 from cozy_server.container import Container
 from cozy_server.settings.load import Loaded

@@ -11,7 +11,7 @@ from cozy_domain.errors import ConfigError, StorageUnavailableError
 from cozy_domain.persona.document import InvalidPersonaError, PersonaDocument, Problem
 from cozy_domain.persona.persona import Persona, PublishedPersona
 from cozy_domain.persona.resolve import all_problems, examine, pinned_parents
-from cozy_server.cli.composition import settings_from
+from cozy_server.cli.given import settings_from
 from cozy_server.cli.telling import FAILED, show
 from cozy_server.container import Container
 from cozy_server.data_folder import missing_store

@@ -11,7 +11,8 @@ import uvloop
 
 from cozy_domain.errors import ConfigError
 from cozy_server.app import create_app
-from cozy_server.cli.composition import container_of, settings_from
+from cozy_server.cli.composition import container_of
+from cozy_server.cli.given import settings_from
 from cozy_server.container import Container
 from cozy_server.data_folder import postgres_url, prepare
 from cozy_server.serving import Stop, listen, serve

@@ -1,6 +1,7 @@
 """How commands talk to people: tables or JSON on standard output, errors on standard error, and what exit codes mean."""
 
 import json
+import os
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
@@ -8,24 +9,34 @@ from datetime import UTC, datetime
 import typer
 
 from cozy_domain.errors import ConfigError, CozyError
+from cozy_server.cli.language import language_of
+from cozy_server.codes import CODES, Language
 
 FAILED = 1
 """It was tried and failed, or found something wrong."""
 REFUSED = 2
 """It cannot be done like this: settings, arguments, or what they name."""
-EXIT_CODES = "Exit codes: 0 done · 1 it failed, or found something wrong · 2 settings or arguments are wrong."
+INTERRUPTED = 130
+"""Ctrl-C, as shells report it: 128 and the number of SIGINT."""
+EXIT_CODES = "Exit codes: 0 done · 1 it failed, or found something wrong · 2 settings or arguments are wrong · 130 Ctrl-C."
 
 
 @contextmanager
-def told_errors() -> Iterator[None]:
-    """Turns errors of the domain into a message and an exit code."""
+def told_errors(*, as_json: bool = False, language: Language | None = None) -> Iterator[None]:
+    """Turns errors of the domain into a message, or a JSON object, on standard error and an exit code."""
     try:
         yield
     except CozyError as error:
-        typer.secho(f"error: {error.message}", fg="red", err=True)
-        if error.hint:
-            typer.echo(f"  → {error.hint}", err=True)
+        if as_json:
+            typer.echo(error_object(error.code, error.message, error.hint), err=True)
+        else:
+            _tell(error, language_of(language, os.environ))
         raise typer.Exit(REFUSED if isinstance(error, ConfigError) else FAILED) from None
+
+
+def error_object(code: str, message: str, hint: str | None = None) -> str:
+    """``{"error": {…}}`` on one line, the shape of every error with ``--json``."""
+    return json.dumps({"error": {"code": code, "message": message, "hint": hint}}, ensure_ascii=False)
 
 
 @contextmanager
@@ -61,6 +72,15 @@ def as_json_text(value: object) -> str:
 def when(time: datetime) -> str:
     """For people: UTC, to the second."""
     return _zulu(time, "seconds")
+
+
+def _tell(error: CozyError, language: Language) -> None:
+    """What happened is said in the user's language; names and places in it stay as they are."""
+    words = CODES[error.code if error.code in CODES else error.default_code].words(language)
+    message = f"{words.cause}（{error.message}）" if language == "zh" else error.message
+    typer.secho(f"error: {message}", fg="red", err=True)
+    if error.hint:
+        typer.echo(f"  → {error.hint}", err=True)
 
 
 def _json_of(value: object) -> str:

@@ -134,7 +134,7 @@ def _value(item: Written, variables: Mapping[str, str] | None = None) -> object:
     try:
         if is_secret(shape):
             text = msgspec.convert(value, str, strict=False)
-            return Secret(text if variables is None else _resolved(text, variables))
+            return Secret(text if variables is None else secret_of(text, variables))
         value = msgspec.convert(value, shape, strict=not isinstance(value, str))
     except (msgspec.ValidationError, ConfigError) as error:
         reason = str(error).partition(" - at ")[0]
@@ -143,8 +143,8 @@ def _value(item: Written, variables: Mapping[str, str] | None = None) -> object:
     return Wrong(item.origin, dotted(item.path), complaint) if complaint else value
 
 
-def _resolved(text: str, variables: Mapping[str, str]) -> str:
-    """The secret itself, where a reference to it was written.
+def secret_of(text: str, variables: Mapping[str, str]) -> str:
+    """The secret itself, where a reference to it (``env:NAME``, ``file:PATH``) was written.
 
     Raises:
         ConfigError: what it refers to is not there.

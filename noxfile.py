@@ -44,6 +44,7 @@ PURE_DECISIONS = (
     "context/prompt",
     "context/recall",
     "jobs",
+    "persona/card/*",
     "persona/document",
     "persona/fit",
     "persona/inherit",

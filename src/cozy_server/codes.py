@@ -179,6 +179,13 @@ _ALL = (
     ),
     # Who asks.
     _code(
+        "card_invalid",
+        "The file is no character card that we take.",
+        "The message says what is wrong with it and what to do.",
+        "该文件不是可接受的角色卡。",
+        "错误信息会说明问题所在和解决办法。",
+    ),
+    _code(
         "missing_api_key",
         "The request carries no API key. On the wire `code` is null here, as at OpenAI.",
         "Send the header Authorization: Bearer <key>; 'cozy keys create' makes one.",

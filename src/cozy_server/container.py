@@ -13,6 +13,7 @@ from msgspec.structs import replace
 
 from cozy_adapters.clock import SystemClock
 from cozy_adapters.files.audit_anchor import FileAuditAnchor
+from cozy_adapters.files.cards import FileCards
 from cozy_adapters.files.personas import YamlPersonaFiles
 from cozy_adapters.ids import TimeOrderedIds
 from cozy_adapters.inmemory.knowledge import InMemoryKnowledgeBase
@@ -193,6 +194,7 @@ class Container(containers.DeclarativeContainer):
     persona_files = providers.Singleton(
         YamlPersonaFiles, providers.Callable(_persona_folder, settings.provided.personas)
     )
+    cards = providers.Singleton(FileCards)
     catalog = providers.Singleton(LiveCatalog, persona_files, revisions, clock)
     models = providers.Singleton(language_models, settings.provided.models)
     configuration = providers.Singleton(

@@ -22,7 +22,7 @@ from cozy_domain.persona.document import (
     ScalarNode,
 )
 
-MAX_BYTES = 256 * 1024
+MAX_BYTES = 1024 * 1024
 MAX_DEPTH = 32
 MAX_DIGITS = 40  # far beyond what is kept exactly; Python refuses to read more than 4,300
 
@@ -35,7 +35,7 @@ _NOT_FINITE = re.compile(r"([-+]?)\.(?:inf|Inf|INF)|\.(?:nan|NaN|NAN)")
 
 
 def parse(content: bytes, file: str) -> PersonaDocument:
-    """The document in a file of at most 256 kB of UTF-8, called ``file`` in messages.
+    """The document in a file of at most 1 MB of UTF-8, called ``file`` in messages.
 
     Raises:
         InvalidPersonaError: with the first thing that is wrong.

@@ -7,7 +7,7 @@ import msgspec
 from cozy_domain.errors import ConfigError
 
 Path = tuple[str | int, ...]
-_Json = str | int | float | bool | None | list["_Json"] | dict[str, "_Json"]
+Json = str | int | float | bool | None | list["Json"] | dict[str, "Json"]
 
 
 class Mark(msgspec.Struct, frozen=True, order=True):
@@ -159,7 +159,7 @@ def from_json(document: bytes, file: str) -> MapNode:
     return root
 
 
-def _node(value: _Json, mark: Mark) -> Node:
+def _node(value: Json, mark: Mark) -> Node:
     if isinstance(value, dict):
         return MapNode(tuple(Entry(key, _node(inner, mark), mark) for key, inner in value.items()), mark)
     if isinstance(value, list):

@@ -25,7 +25,7 @@ from cozy_domain.persona.document import (
     to_json,
 )
 from cozy_domain.persona.fit import fit, unstorable
-from cozy_domain.persona.inherit import inherit, widenings
+from cozy_domain.persona.inherit import bare, inherit, widenings
 from cozy_domain.persona.persona import SCHEMA, Fault, Persona, PublishedPersona, faults
 from cozy_domain.persona.schema import Parent, nearest, set_apart
 from cozy_domain.persona.surroundings import Surroundings, what_lacks
@@ -117,6 +117,26 @@ def as_document(persona: Persona, file: str = "") -> PersonaDocument:
     """A persona as if somebody had written all of it."""
     root = from_json(msgspec.json.encode(persona), file or persona.id)
     return PersonaDocument(root.mark.file, root.replacing("schema", ScalarNode(SCHEMA, root.mark)))
+
+
+def as_written(persona: Persona, file: str = "") -> PersonaDocument:
+    """The same with no more than its author would write: what is as by default is left out."""
+    whole = as_document(persona, file).root
+    brief = _beside(whole.without("schema"), _defaults())
+    schema = Entry("schema", ScalarNode(SCHEMA, whole.mark), whole.mark)
+    return PersonaDocument(whole.mark.file, MapNode((schema, *brief.entries), whole.mark))
+
+
+def _beside(node: MapNode, default: MapNode) -> MapNode:
+    entries = []
+    for entry in node.entries:
+        known = default.get(entry.key)
+        if known is None or bare(known) != bare(entry.value):
+            inner = entry.value
+            if isinstance(inner, MapNode) and isinstance(known, MapNode):
+                inner = _beside(inner, known)
+            entries.append(Entry(entry.key, inner, entry.mark))
+    return MapNode(tuple(entries), node.mark)
 
 
 # One document

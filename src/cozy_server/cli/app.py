@@ -247,3 +247,46 @@ def validate_personas(
 
     with told_errors():
         persona_commands.validate(place, config_file, as_json=as_json)
+
+
+@persona.command("import", epilog=EXIT_CODES)
+def import_card(
+    file: Annotated[str, typer.Argument(help="A character card, V1 to V3: JSON, PNG or CHARX.")],
+    id: Annotated[str | None, typer.Option("--id", help="What to call it; default: from its name.")] = None,
+    folder: Annotated[
+        str | None, typer.Option("--folder", metavar="DIR", help="Where to; default: the configured folder.")
+    ] = None,
+    force: Annotated[bool, typer.Option("--force", help="Replace a persona of this id.")] = False,
+    config_file: Config = None,
+    as_json: AsJson = False,
+) -> None:
+    """Make a persona of a character card. It gets words only: nothing in a card is run, fetched or allowed."""
+    from cozy_server.cli import cards
+
+    with told_errors():
+        wanted = cards.Import(file, id=id, folder=folder, force=force)
+        cards.import_card(wanted, config_file, as_json=as_json)
+
+
+@persona.command("export", epilog=EXIT_CODES)
+def export_card(
+    id: Annotated[str, typer.Argument(help="Which persona.")],
+    output: Annotated[
+        str,
+        typer.Option("--output", "-o", metavar="FILE", help="Its ending says what it is: .json .png .charx"),
+    ],
+    spec: Annotated[Literal["v2", "v3"], typer.Option("--spec", help="Version of the card.")] = "v3",
+    image: Annotated[
+        str | None,
+        typer.Option("--image", metavar="FILE", help="A PNG to use; default: the one it came with."),
+    ] = None,
+    force: Annotated[bool, typer.Option("--force", help="Replace the file.")] = False,
+    config_file: Config = None,
+    as_json: AsJson = False,
+) -> None:
+    """Make a character card of a persona. What it was imported with and did not change stays as it was."""
+    from cozy_server.cli import cards
+
+    with told_errors():
+        wanted = cards.Export(id, output, spec=spec, image=image, force=force)
+        cards.export_card(wanted, config_file, as_json=as_json)

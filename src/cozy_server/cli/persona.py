@@ -21,7 +21,7 @@ from cozy_server.settings.tree import PersonaSettings
 ENDINGS = (".yaml", ".yml")
 
 
-class _Found(msgspec.Struct, frozen=True):
+class Found(msgspec.Struct, frozen=True):
     """``documents`` and ``personas`` are empty when some file could not be read."""
 
     documents: tuple[PersonaDocument, ...]
@@ -34,7 +34,7 @@ def show_all(config: str | None, *, as_json: bool) -> None:
     Raises:
         InvalidPersonaError: some file has a mistake.
     """
-    found = asyncio.run(_examined(settings_from(config=config)))
+    found = asyncio.run(examined(settings_from(config=config)))
     errors = tuple(problem for problem in found.problems if problem.severity == "error")
     if errors:
         raise InvalidPersonaError(errors)
@@ -49,7 +49,7 @@ def validate(place: str | None, config: str | None, *, as_json: bool) -> None:
         ConfigError: there is nothing at ``place``.
     """
     loaded, file = _at(settings_from(config=config), place)
-    found = asyncio.run(_examined(loaded))
+    found = asyncio.run(examined(loaded))
     problems = [it for it in found.problems if file is None or it.file == file]
     errors = [problem for problem in problems if problem.severity == "error"]
     if as_json:
@@ -76,7 +76,7 @@ def _at(loaded: Loaded, place: str | None) -> tuple[Loaded, str | None]:
     return replace(loaded, settings=settings), f"{folder}/{path.name}" if path.is_file() else None
 
 
-def _praise(found: _Found, loaded: Loaded, file: str | None) -> str:
+def _praise(found: Found, loaded: Loaded, file: str | None) -> str:
     if file is not None:
         return f"{file} is fine."
     folder = loaded.settings.personas.folder
@@ -97,16 +97,17 @@ def _counted(number: int, what: str) -> str:
     return f"{number} {what}" if number == 1 else f"{number} {what}s"
 
 
-async def _examined(loaded: Loaded) -> _Found:
+async def examined(loaded: Loaded) -> Found:
+    """All personas of a configuration, and what is wrong with them."""
     container = Container(settings=loaded.settings, audit_key=b"", database_role="reader")
     around = container.configuration().surroundings(tuple(tool.name for tool in container.toolbox().specs()))
     try:
         documents = await container.persona_files().read()
     except InvalidPersonaError as error:
         published = await _published(container, error.readable)
-        return _Found((), (), all_problems(error, published, around))
+        return Found((), (), all_problems(error, published, around))
     found = examine(documents, await _published(container, documents), around)
-    return _Found(documents, found.personas, found.problems)
+    return Found(documents, found.personas, found.problems)
 
 
 async def _published(

@@ -1,0 +1,67 @@
+"""A document as YAML that `parse` reads back as the same values."""
+
+import re
+from collections.abc import Iterator
+from typing import assert_never
+
+import msgspec
+import yaml
+
+from cozy_adapters.files.parse import parse
+from cozy_domain.persona.document import ListNode, MapNode, Node, ScalarNode, to_json
+
+_SAFE = re.compile(r"[A-Za-z][A-Za-z0-9 _,.()/'!?-]*")
+_WORDS = {"null", "true", "false"}
+_UNBROKEN = 1_000_000
+
+
+def to_yaml(root: MapNode, file: str) -> bytes:
+    """UTF-8; texts of several lines are written as blocks where YAML can hold them so. ``file`` is for messages.
+
+    Raises:
+        InvalidPersonaError: the document is larger than a file may be.
+    """
+    written = _emitted(root, blocks=True)
+    if to_json(parse(written, file).root) == to_json(root):
+        return written
+    return _emitted(root, blocks=False)
+
+
+def _emitted(root: MapNode, *, blocks: bool) -> bytes:
+    events = (
+        yaml.StreamStartEvent(),
+        yaml.DocumentStartEvent(explicit=False),
+        *_events(root, blocks),
+        yaml.DocumentEndEvent(explicit=False),
+        yaml.StreamEndEvent(),
+    )
+    text: str = yaml.emit(events, Dumper=yaml.SafeDumper, allow_unicode=True, width=_UNBROKEN)
+    return text.encode()
+
+
+def _events(node: Node, blocks: bool) -> Iterator[yaml.Event]:
+    match node:
+        case ScalarNode(value=str(text)):
+            yield _text(text, blocks)
+        case ScalarNode():
+            plain = msgspec.json.encode(node.value).decode()
+            yield yaml.ScalarEvent(anchor=None, tag=None, implicit=(True, False), value=plain)
+        case ListNode():
+            yield yaml.SequenceStartEvent(anchor=None, tag=None, implicit=True, flow_style=False)
+            for item in node.items:
+                yield from _events(item, blocks)
+            yield yaml.SequenceEndEvent()
+        case MapNode():
+            yield yaml.MappingStartEvent(anchor=None, tag=None, implicit=True, flow_style=False)
+            for entry in node.entries:
+                yield _text(entry.key, blocks=False)
+                yield from _events(entry.value, blocks)
+            yield yaml.MappingEndEvent()
+        case _:
+            assert_never(node)
+
+
+def _text(text: str, blocks: bool) -> yaml.ScalarEvent:
+    plain = bool(_SAFE.fullmatch(text)) and not text.endswith(" ") and text.lower() not in _WORDS
+    style = None if plain else "|" if blocks and "\n" in text else '"'
+    return yaml.ScalarEvent(anchor=None, tag=None, implicit=(plain, True), value=text, style=style)

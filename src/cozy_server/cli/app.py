@@ -263,7 +263,7 @@ def import_card(
     """Make a persona of a character card. It gets words only: nothing in a card is run, fetched or allowed."""
     from cozy_server.cli import cards
 
-    with told_errors():
+    with told_errors(as_json=as_json):
         wanted = cards.Import(file, id=id, folder=folder, force=force)
         cards.import_card(wanted, config_file, as_json=as_json)
 
@@ -287,6 +287,6 @@ def export_card(
     """Make a character card of a persona. What it was imported with and did not change stays as it was."""
     from cozy_server.cli import cards
 
-    with told_errors():
+    with told_errors(as_json=as_json):
         wanted = cards.Export(id, output, spec=spec, image=image, force=force)
         cards.export_card(wanted, config_file, as_json=as_json)

@@ -20,7 +20,7 @@ from cozy_domain.persona.card.to_persona import Imported, to_persona
 from cozy_domain.persona.document import InvalidPersonaError, PersonaDocument
 from cozy_domain.persona.persona import Persona
 from cozy_domain.persona.resolve import as_written, examine
-from cozy_server.cli.composition import settings_from
+from cozy_server.cli.given import settings_from
 from cozy_server.cli.persona import examined
 from cozy_server.cli.telling import as_json_text
 from cozy_server.container import Container

@@ -1,5 +1,6 @@
 """Who and what: identifiers, and the port that makes new ones."""
 
+from functools import lru_cache
 from typing import NewType, Protocol
 from uuid import UUID, uuid5
 
@@ -26,7 +27,13 @@ class Owner(msgspec.Struct, frozen=True):
     @property
     def id(self) -> OwnerId:
         """The same pair always gives the same id; the length prefix keeps ``(a, bc)`` and ``(ab, c)`` apart."""
-        return OwnerId(uuid5(_OWNERS, f"{len(self.account)}:{self.account}{self.subject}"))
+        return _owner_id(self.account, self.subject)
+
+
+@lru_cache(1_024)
+def _owner_id(account: str, subject: str) -> OwnerId:
+    """Remembered, because a turn asks for it ten times."""
+    return OwnerId(uuid5(_OWNERS, f"{len(account)}:{account}{subject}"))
 
 
 class Ids(Protocol):

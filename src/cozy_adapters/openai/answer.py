@@ -75,13 +75,16 @@ class Answer:
                 f"{self._provider} broke off its answer with an error.", provider=self._provider, billed=True
             )
         for choice in chunk.choices or ():
-            yield from self._choices.setdefault(choice.index, _Choice(choice.index)).read(
-                choice, self._new_call_id
-            )
-        self._tier = whole(chunk.service_tier or "") or self._tier
-        self._fingerprint = whole(chunk.system_fingerprint or "") or self._fingerprint
+            known = self._choices.get(choice.index)
+            if known is None:
+                known = self._choices[choice.index] = _Choice(choice.index)
+            yield from known.read(choice, self._new_call_id)
+        self._tier = chunk.service_tier or self._tier
+        self._fingerprint = chunk.system_fingerprint or self._fingerprint
         if chunk.usage is not None:
-            yield UsageReported(_usage(chunk.usage), self._tier, self._fingerprint)
+            yield UsageReported(
+                _usage(chunk.usage), whole(self._tier or "") or None, whole(self._fingerprint or "") or None
+            )
 
     def end(self) -> Iterator[ModelDelta]:
         """What is left when no more events come: the end of choices that the server did not end itself.

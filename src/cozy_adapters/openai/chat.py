@@ -14,6 +14,7 @@ import msgspec
 
 from cozy_adapters.openai.answer import Answer
 from cozy_adapters.openai.embeddings import OpenAIEmbedder
+from cozy_adapters.openai.endpoint import Endpoint
 from cozy_adapters.openai.failures import refused
 from cozy_adapters.openai.wire import COMPATIBLE, Dialect, ModelList, encode_request
 from cozy_adapters.sse import BodyReader, EventReader
@@ -61,16 +62,17 @@ class OpenAILanguageModel:
         self._dialect = dialect
         self._features = features
         self._sdk: AsyncOpenAI | None = None
+        self._endpoint: Endpoint | None = None
 
     def __repr__(self) -> str:
         return f"OpenAILanguageModel(provider={self._provider!r}, base_url={self._base_url!r})"
 
     async def aopen(self) -> None:
         """Imports the SDK now instead of during the first request."""
-        self._client()
+        self._opened()
 
     async def aclose(self) -> None:
-        sdk, self._sdk = self._sdk, None
+        sdk, self._sdk, self._endpoint = self._sdk, None, None
         if sdk is not None:
             await sdk.close()
 
@@ -122,16 +124,16 @@ class OpenAILanguageModel:
 
     async def _send(self, path: str, body: bytes) -> "httpx2.Response":
         """A response of status 200 whose body was not read yet."""
-        import httpx2  # with the SDK, on first use
-
-        with self._failures():
-            return await self._client().post(
-                path,
-                cast_to=httpx2.Response,
-                content=body,
-                options={"headers": {"Content-Type": "application/json"}},
-                stream=True,
-            )
+        try:
+            response = await self._opened().post(path, body)
+            if not response.is_success:
+                async with aclosing(response):
+                    await response.aread()
+        except transport_errors() as error:
+            raise unreachable(self._provider, reason_of(error)) from error
+        if not response.is_success:
+            raise self._refused(response)
+        return response
 
     async def _deltas(
         self, pieces: AsyncGenerator[bytes, None], reader: EventReader | BodyReader
@@ -175,17 +177,30 @@ class OpenAILanguageModel:
 
     def _client(self) -> "AsyncOpenAI":
         if self._sdk is None:
-            import httpx2  # with the SDK, on first use
-            import openai
-
-            self._sdk = openai.AsyncOpenAI(
-                api_key=self._api_key or NO_KEY,
-                base_url=self._base_url or "https://api.openai.com/v1",
-                max_retries=0,
-                timeout=httpx2.Timeout(None, connect=CONNECT_S),
-                http_client=openai.DefaultAioHttpClient(timeout=httpx2.Timeout(None, connect=CONNECT_S)),
-            )
+            self._connect()
+        assert self._sdk is not None  # noqa: S101 - narrows for mypy
         return self._sdk
+
+    def _opened(self) -> Endpoint:
+        if self._endpoint is None:
+            self._connect()
+        assert self._endpoint is not None  # noqa: S101 - narrows for mypy
+        return self._endpoint
+
+    def _connect(self) -> None:
+        import httpx2  # with the SDK, on first use
+        import openai
+
+        timeout = httpx2.Timeout(None, connect=CONNECT_S)
+        http = openai.DefaultAioHttpClient(timeout=timeout)
+        self._sdk = openai.AsyncOpenAI(
+            api_key=self._api_key or NO_KEY,
+            base_url=self._base_url or "https://api.openai.com/v1",
+            max_retries=0,
+            timeout=timeout,
+            http_client=http,
+        )
+        self._endpoint = Endpoint(self._sdk, http)
 
 
 def _sdk_errors() -> tuple[type[Exception], ...]:

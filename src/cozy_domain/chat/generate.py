@@ -36,13 +36,12 @@ class ModelDeadlines(msgspec.Struct, frozen=True):
 class Answer:
     """The deltas of the model that answered; ``model`` says which."""
 
-    def __init__(
-        self, model: ModelRef, first: ModelDelta, rest: AsyncIterator[ModelDelta], between_s: float
-    ) -> None:
+    def __init__(self, model: ModelRef, first: ModelDelta, rest: AsyncIterator[ModelDelta]) -> None:
         self.model = model
         self._first: ModelDelta | None = first
         self._rest = rest
-        self._between_s = between_s
+        self._now = asyncio.get_running_loop().time
+        self._asked_at: float | None = None
 
     def __aiter__(self) -> "Answer":
         return self
@@ -50,20 +49,62 @@ class Answer:
     async def __anext__(self) -> ModelDelta:
         """
         Raises:
-            ProviderError: the stream broke, or was silent for too long.
+            ProviderError: the stream broke.
         """
         if self._first is not None:
             first, self._first = self._first, None
             return first
+        self._asked_at = self._now()
         try:
-            async with asyncio.timeout(self._between_s):
-                return await anext(self._rest)
+            return await anext(self._rest)
+        finally:
+            self._asked_at = None
+
+    @asynccontextmanager
+    async def patience(self, between_s: float) -> AsyncIterator[None]:
+        """Ends what is done inside when the model lets itself be waited for longer than ``between_s``.
+
+        Raises:
+            ProviderTimeoutError: it was silent for too long.
+        """
+        try:
+            async with asyncio.timeout(None) as scope:
+                watch = _Watch(scope, lambda: self._asked_at, between_s)
+                try:
+                    yield
+                finally:
+                    watch.stop()
         except TimeoutError:
+            if not scope.expired():
+                raise
             raise ProviderTimeoutError(
-                f"The model '{self.model}' fell silent for {self._between_s:g} s in the middle of its answer.",
+                f"The model '{self.model}' fell silent for {between_s:g} s in the middle of its answer.",
                 provider=self.model.provider,
                 billed=True,
             ) from None
+
+
+class _Watch:
+    """One timer for a whole answer, which looks now and then how long a wait has been: a deadline for every delta would cost
+    more than the delta. ``since`` gives the loop's time at which the wait began, or None."""
+
+    def __init__(self, scope: asyncio.Timeout, since: Callable[[], float | None], most_s: float) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._scope = scope
+        self._since = since
+        self._most_s = most_s
+        self._timer = self._loop.call_later(most_s, self._look)
+
+    def stop(self) -> None:
+        self._timer.cancel()
+
+    def _look(self) -> None:
+        now, since = self._loop.time(), self._since()
+        due = (now if since is None else since) + self._most_s
+        if due <= now:
+            self._scope.reschedule(now)
+        else:
+            self._timer = self._loop.call_at(due, self._look)
 
 
 class Generation:
@@ -95,7 +136,8 @@ class Generation:
         """An answer whose first delta is there. Leaving the context closes the connection to the provider.
 
         Raises:
-            ProviderError: no model of ``chain`` answered; the last failure, or the breaker's when none was tried.
+            ProviderError: no model of ``chain`` answered; the last failure, or the breaker's when none was tried. Or the one
+                that answered fell silent.
         """
         async with AsyncExitStack() as stack:
             try:
@@ -106,7 +148,8 @@ class Generation:
                     f"No model answered within {self._deadlines.chain_s:g} s.", provider=chain[-1].provider
                 ) from None
             try:
-                yield answer
+                async with answer.patience(self._deadlines.between_s):
+                    yield answer
             except ProviderError as error:
                 self._breakers.failed(answer.model, error)
                 raise
@@ -159,7 +202,7 @@ class Generation:
                 )
             stack.push_async_exit(attempt.pop_all())
         self._breakers.answers(model)
-        return Answer(model, first, deltas, self._deadlines.between_s)
+        return Answer(model, first, deltas)
 
     def _provider(self, model: ModelRef) -> LanguageModel:
         try:

@@ -1,6 +1,8 @@
 """The events of a turn on their way to its caller."""
 
 import asyncio
+from collections import deque
+from collections.abc import Sequence
 
 from cozy_domain.chat.events import ChatEvent, TurnEnded
 from cozy_domain.errors import CozyError
@@ -11,36 +13,40 @@ class EventStream:
 
     def __init__(self, unread: int) -> None:
         self._unread = unread
-        self._events: asyncio.Queue[ChatEvent | CozyError | None] = asyncio.Queue()
+        self._events: deque[ChatEvent | CozyError] = deque()
+        self._news: asyncio.Future[None] | None = None
         self._read = asyncio.Event()
-        self._released = asyncio.Event()
+        self._released = False
         self._abandoned = False
-        self._over = False
+        self._ended = False
 
     def release(self) -> None:
         """Lets the reader see the events; until then it waits."""
-        self._released.set()
+        self._released = True
+        self._wake()
 
     def abandon(self) -> None:
         """Nobody reads any more: what was not read, and all that is written from now on, is discarded."""
         self._abandoned = True
-        self._released.set()
+        self._events.clear()
         self._read.set()
-        self._events.put_nowait(None)
+        self._wake()
 
     def end(self) -> None:
         """Nothing more is written. Events that were never released stay unseen."""
-        if not self._released.is_set():
+        self._ended = True
+        if not self._released:
             self.abandon()
-        self._events.put_nowait(None)
+        self._wake()
 
     def write(self, event: ChatEvent | CozyError) -> None:
         """An error is raised in the reader; it and ``TurnEnded`` are the last of the stream."""
         if not self._abandoned:
-            self._events.put_nowait(event)
+            self._events.append(event)
+            self._wake()
 
     def has_room(self) -> bool:
-        return self._abandoned or self._events.qsize() < self._unread
+        return len(self._events) < self._unread
 
     async def room(self) -> None:
         """Waits until the reader has taken something."""
@@ -54,13 +60,37 @@ class EventStream:
             CozyError: the turn failed.
             StopAsyncIteration: it is over, or was abandoned.
         """
-        await self._released.wait()
-        event = None if self._over or self._abandoned else await self._events.get()
-        self._read.set()
-        if event is None or self._abandoned:
-            self._over = True
+        while not self._abandoned and not (self._released and (self._events or self._ended)):
+            await self._wait()
+        if not self._events:
             raise StopAsyncIteration
-        self._over = isinstance(event, TurnEnded | CozyError)
+        event = self._events.popleft()
+        self._took(event)
         if isinstance(event, CozyError):
             raise event
         return event
+
+    def ready(self) -> Sequence[ChatEvent]:
+        """All that can be read without waiting; an error is left to ``read``."""
+        found: list[ChatEvent] = []
+        while self._released and self._events and not isinstance(event := self._events[0], CozyError):
+            self._events.popleft()
+            self._took(event)
+            found.append(event)
+        return found
+
+    def _took(self, event: ChatEvent | CozyError) -> None:
+        self._read.set()
+        if isinstance(event, TurnEnded | CozyError):
+            self.abandon()
+
+    async def _wait(self) -> None:
+        self._news = asyncio.get_running_loop().create_future()
+        try:
+            await self._news
+        finally:
+            self._news = None
+
+    def _wake(self) -> None:
+        if self._news is not None and not self._news.done():
+            self._news.set_result(None)

@@ -154,7 +154,10 @@ class RoundFold:
         return RoundOutput(tuple(self._choices[index].output() for index in sorted(self._choices)))
 
     def _of(self, choice: int) -> "_Writing":
-        return self._choices.setdefault(choice, _Writing())
+        writing = self._choices.get(choice)
+        if writing is None:
+            writing = self._choices[choice] = _Writing()
+        return writing
 
     def _piece(self, writing: "_Writing", delta: ToolCallDelta) -> ToolCallDelta | None:
         call = writing.call_of(delta)

@@ -7,7 +7,7 @@ scope, a failure ends it, and all of them go on to ``_close``, which stands outs
 
 import asyncio
 import logging
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Sequence
 from typing import Literal
 
 from cozy_domain.chat.close import TurnFacts, unspeakable
@@ -98,6 +98,10 @@ class ChatTurn:
             CozyError: the turn failed; what was said before is stored.
         """
         return await self._events.read()
+
+    def ready(self) -> Sequence[ChatEvent]:
+        """The events that follow and are there already; a caller who writes them out together spares itself work."""
+        return self._events.ready()
 
     def leave(self) -> None:
         """The caller goes away: the work upstream stops now, and what was said so far is stored as ``interrupted``.

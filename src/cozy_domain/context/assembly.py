@@ -3,13 +3,13 @@
 History must answer: its error is the turn's. The other three may be late, broken or lying: then they are skipped and
 named in ``degraded``. An engine that fails five times in a row is left alone for 30 s (``routing.circuit``).
 
-Each engine runs in a task of its own that is waited for, not awaited: one that ignores its cancellation delays nobody.
+Each engine runs in one task of its own that is waited for, not awaited: one that ignores its cancellation delays nobody.
 Such a task is kept until it ends, and ``aclose`` gives it a last moment.
 """
 
 import asyncio
 from collections.abc import Coroutine, Mapping
-from typing import Literal, TypeVar
+from typing import Generic, Literal, TypeVar
 
 import msgspec
 
@@ -99,15 +99,19 @@ class ContextAssembly:
             StorageUnavailableError: the history did not come; what else its store raises passes through.
         """
         asked = engines(want.persona, want.personalise, want.text)
+        past = self._past(want)
+        inquiries = [(engine, self._ask(engine, want)) for engine in asked]
         try:
-            async with asyncio.TaskGroup() as group:
-                past = group.create_task(self._past(want))
-                asking = [group.create_task(self._ask(engine, want)) for engine in asked]
-        except ExceptionGroup as failed:
-            raise failed.exceptions[0] from None
-        given = [task.result() for task in asking]
+            history = await self._remembered(past) if past else ()
+            given = [await self._heard(engine, inquiry) for engine, inquiry in inquiries]
+        finally:
+            if past:
+                self._leave(past)
+            for _, inquiry in inquiries:
+                if inquiry:
+                    self._leave(inquiry)
         return Gathered(
-            history=past.result(),
+            history=history,
             profile=next((answer for answer in given if isinstance(answer, Profile)), Profile()),
             candidates=tuple(item for answer in given if isinstance(answer, tuple) for item in answer),
             degraded=tuple(answer for answer in given if isinstance(answer, Degradation)),
@@ -123,40 +127,38 @@ class ContextAssembly:
         if self._abandoned:
             await asyncio.wait(self._abandoned, timeout=LAST_MOMENT_S)
 
-    async def _past(self, want: Wanted) -> tuple[PastTurn, ...]:
+    def _past(self, want: Wanted) -> "_Inquiry[tuple[PastTurn, ...]] | None":
         if want.session is None:
-            return ()
+            return None
         session = want.session
         turns = self._history.turns(want.owner, session.id, session.history_from, want.before)
+        return _Inquiry(turns, self._deadlines.history_ms, self._clock)
+
+    async def _remembered(self, past: "_Inquiry[tuple[PastTurn, ...]]") -> tuple[PastTurn, ...]:
         try:
-            return await self._within(self._deadlines.history_ms, turns)
+            return await past.answer()
         except _LateError:
             raise StorageUnavailableError("the history did not come in time") from None
 
-    async def _ask(self, engine: Engine, want: Wanted) -> Answer | Degradation:
+    def _ask(self, engine: Engine, want: Wanted) -> "_Inquiry[Answer] | None":
+        """None when the engine is left alone."""
         start = self._clock.monotonic_ns()
         circuit = self._circuits.get(engine, Circuit())
         if not allows(circuit, start):
-            return Degradation(engine=engine, reason="open_circuit", after_ms=0)
+            return None
         self._circuits[engine] = probing(circuit, start)
-        answer = await self._answer(engine, want)
-        end = self._clock.monotonic_ns()
+        return _Inquiry(self._checked(engine, want), self._deadlines.of(engine), self._clock)
+
+    async def _heard(self, engine: Engine, inquiry: "_Inquiry[Answer] | None") -> Answer | Degradation:
+        if inquiry is None:
+            return Degradation(engine=engine, reason="open_circuit", after_ms=0)
+        answer = await _answer_of(inquiry)
         circuit = self._circuits[engine]
         if isinstance(answer, _Failed):
-            self._circuits[engine] = after_failure(circuit, end)
-            return Degradation(engine=engine, reason=answer.reason, after_ms=(end - start) // 1_000_000)
+            self._circuits[engine] = after_failure(circuit, inquiry.ended_ns)
+            return Degradation(engine=engine, reason=answer.reason, after_ms=inquiry.took_ms)
         self._circuits[engine] = after_success(circuit)
         return answer
-
-    async def _answer(self, engine: Engine, want: Wanted) -> Answer | _Failed:
-        try:
-            return await self._within(self._deadlines.of(engine), self._checked(engine, want))
-        except _LateError:
-            return _Failed("timeout")
-        except answers.LieError:
-            return _Failed("malformed")
-        except Exception:  # noqa: BLE001 - whatever an engine raises, the chat goes on without it
-            return _Failed("error")
 
     async def _checked(self, engine: Engine, want: Wanted) -> Answer:
         if engine == "memory":
@@ -182,27 +184,79 @@ class ContextAssembly:
         found = await self._knowledge.search(want.owner, query)
         return answers.knowledge(found, query, want.persona.budgets.knowledge.priority, self._tokens)
 
-    async def _within(self, deadline_ms: int, work: Coroutine[object, object, T]) -> T:
-        """The result of ``work``, or ``_LateError`` at the deadline, even when ``work`` does not let itself be cancelled."""
-        task = asyncio.create_task(work)
-        try:
-            await asyncio.wait((task,), timeout=deadline_ms / 1_000)
-            if not task.done():
-                raise _LateError
-            if task.cancelled():
-                raise StorageUnavailableError("the call was cancelled by the engine itself")
-            return task.result()
-        finally:
-            if not task.done():
-                self._abandon(task)
-
-    def _abandon(self, task: asyncio.Task[T]) -> None:
-        task.cancel()
-        self._abandoned.add(task)
-        task.add_done_callback(self._ended)
+    def _leave(self, inquiry: "_Inquiry[T]") -> None:
+        """Nobody waits for it any more."""
+        task = inquiry.stop()
+        if not task.done():
+            self._abandoned.add(task)
+            task.add_done_callback(self._ended)
 
     def _ended(self, task: asyncio.Task[T]) -> None:
         """Looks at the error, which asyncio would report as never retrieved."""
         self._abandoned.discard(task)
         if not task.cancelled():
             task.exception()
+
+
+class _Inquiry(Generic[T]):
+    """Work under way. It has its result, or is late, at the deadline at the latest, even when it does not let itself be
+    cancelled. A timer and a future, because every turn makes several of these: a task to wait for a task costs twice as
+    much."""
+
+    def __init__(self, work: Coroutine[object, object, T], deadline_ms: int, clock: Clock) -> None:
+        loop = asyncio.get_running_loop()
+        self._clock = clock
+        self._began_ns = self.ended_ns = clock.monotonic_ns()
+        self._late = False
+        self._over: asyncio.Future[None] = loop.create_future()
+        self._task = loop.create_task(work)
+        self._task.add_done_callback(self._end)
+        self._timer = loop.call_later(deadline_ms / 1_000, self._expire)
+
+    @property
+    def took_ms(self) -> int:
+        return (self.ended_ns - self._began_ns) // 1_000_000
+
+    async def answer(self) -> T:
+        """What the work gives.
+
+        Raises:
+            _LateError: the deadline has passed.
+            Exception: whatever the work raises.
+        """
+        if not self._over.done():
+            await self._over
+        if self._late:
+            raise _LateError
+        if self._task.cancelled():
+            raise StorageUnavailableError("the call was cancelled by the engine itself")
+        return self._task.result()
+
+    def stop(self) -> asyncio.Task[T]:
+        """Cancels what is not done. The task, which may take no notice."""
+        self._timer.cancel()
+        self._task.remove_done_callback(self._end)
+        self._task.cancel()
+        return self._task
+
+    def _expire(self) -> None:
+        self._late = True
+        self._task.cancel()
+        self._end(self._task)
+
+    def _end(self, _: asyncio.Task[T]) -> None:
+        if not self._over.done():
+            self._timer.cancel()
+            self.ended_ns = self._clock.monotonic_ns()
+            self._over.set_result(None)
+
+
+async def _answer_of(inquiry: _Inquiry[Answer]) -> Answer | _Failed:
+    try:
+        return await inquiry.answer()
+    except _LateError:
+        return _Failed("timeout")
+    except answers.LieError:
+        return _Failed("malformed")
+    except Exception:  # noqa: BLE001 - whatever an engine raises, the chat goes on without it
+        return _Failed("error")

@@ -22,12 +22,12 @@ from litestar.openapi.datastructures import ResponseSpec
 from litestar.params import SkipValidation
 from litestar.types import HTTPResponseStartEvent, Receive, Scope, Send
 
-from cozy_domain.access.caller import Caller
 from cozy_domain.chat.events import ChatEvent, TurnEnded, TurnStarted
 from cozy_domain.chat.reply import fold
 from cozy_domain.chat.request import ChatRequest
 from cozy_domain.errors import InputError, LocalProtocolError
 from cozy_domain.sessions.turn import IdempotencyKey
+from cozy_server.auth import caller_of_request
 from cozy_server.body import JsonBody, read_body
 from cozy_server.openai.reply import to_completion
 from cozy_server.openai.sse import KEEP_ALIVE, ChunkWriter, error_frame
@@ -52,10 +52,27 @@ _STREAM = [
 ]
 
 
+class Events(Protocol):
+    """The events of one turn, once."""
+
+    def __aiter__(self) -> AsyncIterator[ChatEvent]: ...
+
+    async def __anext__(self) -> ChatEvent:
+        """
+        Raises:
+            CozyError: the turn failed.
+        """
+        ...
+
+    def ready(self) -> Sequence[ChatEvent]:
+        """Those that follow and are there already."""
+        ...
+
+
 class Chat(Protocol):
     """The chat path, as this surface sees it."""
 
-    def turn(self, request: ChatRequest) -> AbstractAsyncContextManager[AsyncIterator[ChatEvent]]:
+    def turn(self, request: ChatRequest) -> AbstractAsyncContextManager[Events]:
         """One turn's events: `TurnStarted` first, `TurnEnded` last, which is then stored. Leaving the context stops it.
 
         Raises:
@@ -132,11 +149,12 @@ class ChatAnswer:
             if not line.ended:
                 await _tell(line, problem)
 
-    async def _reply(self, line: Line, events: AsyncIterator[ChatEvent]) -> None:
+    async def _reply(self, line: Line, events: Events) -> None:
         body = ENCODER.encode(to_completion(await fold(events), self._asked))
         await _send_json(line, 200, body, [])
 
-    async def _stream(self, line: Line, events: AsyncIterator[ChatEvent]) -> None:
+    async def _stream(self, line: Line, events: Events) -> None:
+        """Each delta is a frame of its own; those that came together go out together."""
         started = await anext(events, None)
         if not isinstance(started, TurnStarted):
             raise LocalProtocolError("a turn's events did not begin with its start")
@@ -145,12 +163,11 @@ class ChatAnswer:
         line.streaming = True
         await line.write(writer.opening())
         async for event in events:
-            if isinstance(event, TurnEnded):
-                await line.write(writer.closing(event), last=True)
-                return
-            frames = writer.delta(event)
+            frames, ended = _written(writer, (event, *events.ready()))
             if frames:
-                await line.write(frames)
+                await line.write(frames, last=ended)
+            if ended:
+                return
         raise LocalProtocolError("a turn's events ended before the turn did")
 
 
@@ -180,8 +197,9 @@ class ChatAnswer:
 )
 async def create_chat_completion(
     request: Request[Any, Any, Any],
-    pipeline: NamedDependency[SkipValidation[Chat]],
-    caller: NamedDependency[SkipValidation[Caller]],
+    pipeline: NamedDependency[
+        SkipValidation[Chat]
+    ],  # the only one: Litestar makes a task for each of several
     heartbeat_s: NamedDependency[float] = HEARTBEAT_S,
 ) -> ChatAnswer:
     """Answers a conversation, as a persona or as a model."""
@@ -190,7 +208,7 @@ async def create_chat_completion(
     if names := _BODY.unknown(body):
         logger.info("unknown_fields_ignored", extra={"request": request_id(request.scope), "fields": names})
     envelope = Envelope(
-        caller=caller,
+        caller=caller_of_request(request),
         request=request_id(request.scope) or "",
         locale=language_of(request.scope),
         idempotency=idempotency_of(request.headers, body),
@@ -215,6 +233,16 @@ def idempotency_of(headers: Headers, body: bytes) -> IdempotencyKey | None:
     if not _IDEMPOTENCY_KEY.fullmatch(key):
         raise InputError("'Idempotency-Key' must be 1-255 visible ASCII characters.", param="Idempotency-Key")
     return IdempotencyKey(f"POST {PATH}", key, sha256(body).hexdigest())
+
+
+def _written(writer: ChunkWriter, events: Sequence[ChatEvent]) -> tuple[bytes, bool]:
+    """The frames of ``events``, and whether they are the last."""
+    frames: list[bytes] = []
+    for event in events:
+        if isinstance(event, TurnEnded):
+            return b"".join((*frames, writer.closing(event))), True
+        frames.append(writer.delta(event))
+    return b"".join(frames), False
 
 
 async def _accompany(line: Line, receive: Receive, heartbeat_s: float) -> None:

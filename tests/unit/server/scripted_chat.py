@@ -9,6 +9,8 @@ from uuid import UUID
 
 from litestar import Litestar
 from litestar.di import Provide
+from litestar.middleware import DefineMiddleware
+from litestar.types import ASGIApp, Receive, Scope, Send
 
 from cozy_adapters.inmemory.conversations import InMemoryConversations
 from cozy_adapters.inmemory.embedder import InMemoryEmbedder
@@ -54,6 +56,22 @@ def ended(*finish: FinishReason, usage: Usage | None = None) -> TurnEnded:
     return TurnEnded("completed", outcome)
 
 
+class Played:
+    """Events that come one by one."""
+
+    def __init__(self, events: AsyncIterator[ChatEvent]) -> None:
+        self._events = events
+
+    def __aiter__(self) -> "Played":
+        return self
+
+    async def __anext__(self) -> ChatEvent:
+        return await anext(self._events)
+
+    def ready(self) -> Sequence[ChatEvent]:
+        return ()
+
+
 class ScriptedChat:
     """``requests`` are the turns asked for; ``entered`` and ``left`` are set when a turn's context is. ``at_exit`` is raised
     on leaving."""
@@ -66,12 +84,12 @@ class ScriptedChat:
         self.left = asyncio.Event()
 
     @asynccontextmanager
-    async def turn(self, request: ChatRequest) -> AsyncIterator[AsyncIterator[ChatEvent]]:
+    async def turn(self, request: ChatRequest) -> AsyncIterator["Played"]:
         self.requests.append(request)
         self.entered.set()
         events = self._play()
         try:
-            yield events
+            yield Played(events)
         finally:
             await events.aclose()
             self.left.set()
@@ -131,11 +149,12 @@ def app_with(
 ) -> Stamp:
     store = conversations or InMemoryConversations()
     embedding = embedder or InMemoryEmbedder()
+    who = caller or Caller("acme")
     things: Mapping[str, object] = {
         "embedding": Embedding(lambda _: embedding, FixedClock()),
         "embedding_routes": EmbeddingRoutes(aliases=(("text-embedding-3-small", LEXICAL),)),
         "pipeline": chat_path or ScriptedChat(started(), ended()),
-        "caller": caller or Caller("acme"),
+        "caller": who,
         "snapshot": SNAPSHOT,
         "sessions": InMemorySessionStore(store),
         "history": InMemoryTurnHistory(store),
@@ -145,11 +164,24 @@ def app_with(
     app = Litestar(
         [*chat.routes, *embeddings.routes, *models.routes, *sessions.routes],
         dependencies={name: Provide(_giving(thing), sync_to_thread=False) for name, thing in things.items()},
+        middleware=[DefineMiddleware(Admitted, caller=who)],
         exception_handlers=dict(EXCEPTION_HANDLERS),
         logging_config=None,
         openapi_config=None,
     )
     return Stamp(app, CountedIds(), FixedClock())
+
+
+class Admitted:
+    """Everybody is the same caller."""
+
+    def __init__(self, app: ASGIApp, caller: Caller) -> None:
+        self._app = app
+        self._caller = caller
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        scope.setdefault("state", {})["caller"] = self._caller
+        await self._app(scope, receive, send)
 
 
 def _giving(thing: object) -> Callable[[], Any]:

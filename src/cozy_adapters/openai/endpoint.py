@@ -1,0 +1,40 @@
+"""A provider, asked through the SDK's client with as little work as possible.
+
+Address, authentication, headers and transport are the SDK's own, but put together once: its ``post`` does so anew for each
+call, which costs as much CPU as all the rest of sending it (0.7 of 1.3 ms).
+"""
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import httpx2
+    from openai import AsyncOpenAI
+
+
+class Endpoint:
+    """POSTs JSON to a provider; ``http`` is the client that ``sdk`` uses."""
+
+    def __init__(self, sdk: "AsyncOpenAI", http: "httpx2.AsyncClient") -> None:
+        import httpx2  # with the SDK, on first use
+
+        headers = {**http.headers, **sdk.default_headers, **sdk.auth_headers}
+        self._sdk = sdk
+        self._http = http
+        self._urls: dict[str, httpx2.URL] = {}
+        # What the SDK leaves out it marks with an object of its own.
+        self._headers = httpx2.Headers({name: it for name, it in headers.items() if isinstance(it, str)})
+        self._extensions = {"timeout": http.timeout.as_dict()}
+        self._request = httpx2.Request
+
+    async def post(self, path: str, body: bytes) -> "httpx2.Response":
+        """The response, whatever its status, with its body unread. ``path`` is below the base URL and begins with a slash;
+        there are few of them.
+
+        Raises:
+            httpx2.HTTPError, aiohttp.ClientError, OSError: there is none.
+        """
+        url = self._urls.get(path)
+        if url is None:
+            url = self._urls[path] = self._sdk.base_url.join(path.removeprefix("/"))
+        request = self._request("POST", url, headers=self._headers, content=body, extensions=self._extensions)
+        return await self._http.send(request, stream=True)

@@ -4,7 +4,7 @@ while no provider answers.
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, MutableMapping
+from collections.abc import Awaitable, Callable, Iterator, MutableMapping
 
 import msgspec
 from msgspec.structs import replace
@@ -15,7 +15,14 @@ from cozy_domain.models.request import ModelRef
 from cozy_domain.persona.catalog import LiveCatalog
 from cozy_domain.persona.surroundings import Surroundings
 from cozy_domain.routing.choice import Route, RouteTable, Snapshot, clashes, parse_ref
-from cozy_domain.routing.default import OFFLINE, Default, Listing, choose_default, named_default
+from cozy_domain.routing.default import (
+    OFFLINE,
+    Default,
+    Listing,
+    choose_default,
+    named_default,
+    without_provider,
+)
 from cozy_server.settings.tree import ModelSettings
 
 LISTING_S = 3.0
@@ -66,7 +73,7 @@ class LiveConfiguration:
     def clashes(self) -> tuple[str, ...]:
         """What is wrong with the personas, routes and allowed models. A default that is called like one of them is not:
         theirs is the name, and what was found by itself must not keep a server from starting."""
-        return clashes(self._snapshot(self._allowed()))
+        return (*self._strangers(), *clashes(self._snapshot(self._allowed())))
 
     def surroundings(self, tools: tuple[str, ...] = ()) -> Surroundings:
         """What personas may name, as far as it was looked for; with a provider that was found and cannot be used yet."""
@@ -123,6 +130,21 @@ class LiveConfiguration:
         if self.standing_in:
             reason = f"{self.default.reason}; looking again every {AGAIN_S:g} s"
             self.default = replace(self.default, reason=reason)
+
+    def _strangers(self) -> Iterator[str]:
+        """Models of the settings whose provider is neither configured nor found."""
+        known = self.surroundings()
+        providers = tuple(dict.fromkeys((*known.providers, *known.absent)))
+        for place, name in self._named():
+            if wrong := without_provider(place, _ref(name, place), providers):
+                yield wrong
+
+    def _named(self) -> Iterator[tuple[str, str]]:
+        """Every model of the settings but the default one, with its place."""
+        for number, name in enumerate(self._settings.allowed):
+            yield f"models.allowed[{number}]", name
+        for alias, models in self._settings.routes.items():
+            yield from ((f"models.routes.{alias}[{number}]", name) for number, name in enumerate(models))
 
     def _snapshot(self, allowed: tuple[ModelRef, ...]) -> Snapshot:
         table = RouteTable(

@@ -66,6 +66,17 @@ async def test_a_persona_in_the_place_of_a_model_gets_a_hint_of_its_own(tmp_path
     assert "'wren' is a persona" in errors
 
 
+async def test_a_model_of_a_provider_that_is_not_configured_is_refused_at_the_start(tmp_path: Path) -> None:
+    (tmp_path / "cozy.yaml").write_text(
+        "models:\n  allowed: [opneai/large]\n  routes:\n    fast: [openai/small, mistral/x]\n"
+    )
+    code, _, errors = await command("dev", "--port", "0", folder=tmp_path, OPENAI_API_KEY="k")
+    assert code == 2
+    assert "models.allowed[0]: 'opneai/large', but there is no provider 'opneai'" in errors
+    assert "did you mean openai/large?" in errors
+    assert "models.routes.fast[1]: 'mistral/x'" in errors
+
+
 async def test_a_server_whose_provider_is_down_is_degraded_and_looks_again(tmp_path: Path) -> None:
     variables = {"COZY_MODEL": "", "OPENAI_BASE_URL": "http://127.0.0.1:1/v1", "OPENAI_API_KEY": "k"}
     async with (
@@ -94,7 +105,11 @@ async def test_requests_may_name_the_model_in_force_and_learn_why_not_another(
             )
             for model in (f"fake/{SHORT}", SHORT, "fake/zzz", "nobody/zzz")
         }
+        read = await client.get(f"{server.base_url}/models/fake/zzz")
     assert f"fake/{SHORT}" in [model["id"] for model in listed["data"]]
     assert [answer.status_code for answer in answers.values()] == [200, 200, 404, 404]
     assert "not in `models.allowed`" in answers["fake/zzz"].json()["error"]["message"]
     assert "does not exist" in answers["nobody/zzz"].json()["error"]["message"]
+    assert read.status_code == 404
+    said, refused = read.json()["error"], answers["fake/zzz"].json()["error"]
+    assert (said["message"], said["hint"]) == (refused["message"], refused["hint"])

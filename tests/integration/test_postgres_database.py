@@ -454,13 +454,15 @@ class Forgotten(asyncpg.Connection):  # type: ignore[misc]  # asyncpg has no typ
         raise AssertionError
 
 
-async def test_a_connection_that_rested_long_is_asked_before_it_is_used(
-    url: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("cozy_adapters.sql.postgres_pool.RESTED_S", 0.0)
-    monkeypatch.setattr("cozy_adapters.sql.postgres_pool.PING_S", 0.05)
+async def test_a_connection_that_rested_long_is_asked_before_it_is_used(url: str) -> None:
     classes = iter([Forgotten, asyncpg.Connection])
-    pool = ConnectionPool(lambda: asyncpg.connect(url, connection_class=next(classes)), size=1, wait_s=1.0)
+    pool = ConnectionPool(
+        lambda: asyncpg.connect(url, connection_class=next(classes)),
+        size=1,
+        wait_s=1.0,
+        rested_s=0.0,
+        ping_s=0.05,
+    )
     async with pool.connection() as first:
         pass
     async with pool.connection() as other:
@@ -472,7 +474,13 @@ async def test_a_connection_that_rested_long_is_asked_before_it_is_used(
 
 
 async def test_a_connection_that_was_used_just_now_is_not_asked(url: str) -> None:
-    pool = ConnectionPool(lambda: asyncpg.connect(url, connection_class=Forgotten), size=1, wait_s=1.0)
+    pool = ConnectionPool(
+        lambda: asyncpg.connect(url, connection_class=Forgotten),
+        size=1,
+        wait_s=1.0,
+        rested_s=30.0,
+        ping_s=1.0,
+    )
     async with pool.connection() as first:
         pass
     async with pool.connection() as again:

@@ -39,7 +39,7 @@ _FAILURES = (asyncpg.PostgresError, *BROKEN)
 class PostgresLimits(msgspec.Struct, frozen=True):
     """Seconds. ``patience_s`` bounds a whole call, and is less than the 5 s that a turn gives its store; the server gives
     up a statement, and sooner a lock, a little earlier than we do. ``wait_s`` is for a free connection, ``connect_s`` for a
-    new one."""
+    new one. A connection that was idle for ``rested_s`` must first answer within ``ping_s``."""
 
     pool_size: int = 10
     patience_s: float = 4.5
@@ -47,6 +47,8 @@ class PostgresLimits(msgspec.Struct, frozen=True):
     lock_s: float = 3.0
     wait_s: float = 2.0
     connect_s: float = 3.0
+    rested_s: float = 30.0
+    ping_s: float = 1.0
 
 
 LIMITS = PostgresLimits()
@@ -73,7 +75,7 @@ class PostgresDatabase:
             ConfigError: the URL cannot be read.
             StorageUnavailableError: it cannot be reached, does not let us in, or a newer version of this program wrote it.
         """
-        pool = ConnectionPool(self._connect, size=self._limits.pool_size, wait_s=self._limits.wait_s)
+        pool = _pool(self._connect, self._limits)
         try:
             async with pool.connection() as connection:
                 if self._role == "server":
@@ -208,6 +210,16 @@ async def _commit(connection: asyncpg.Connection) -> None:
             raise
         connection.terminate()
         raise StorageUnavailableError("the database went away during a commit") from error
+
+
+def _pool(connect: Callable[[], Awaitable[asyncpg.Connection]], limits: PostgresLimits) -> ConnectionPool:
+    return ConnectionPool(
+        connect,
+        size=limits.pool_size,
+        wait_s=limits.wait_s,
+        rested_s=limits.rested_s,
+        ping_s=limits.ping_s,
+    )
 
 
 async def _run(connection: asyncpg.Connection, transaction: Transaction[T]) -> T:

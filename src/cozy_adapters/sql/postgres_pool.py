@@ -13,21 +13,30 @@ import asyncpg
 from cozy_adapters.sql.postgres_failures import BROKEN, kind_of
 from cozy_domain.errors import StorageUnavailableError
 
-RESTED_S = 30.0
-"""A connection that was idle for longer is asked first: a firewall may have forgotten it without a word."""
-PING_S = 1.0
 CLOSE_S = 1.0
 
 
 class ConnectionPool:
-    """At most ``size`` connections, opened by ``connect`` when they are needed; who finds none free waits ``wait_s``."""
+    """At most ``size`` connections, opened by ``connect`` when they are needed; who finds none free waits ``wait_s``.
+
+    One that was idle for ``rested_s`` is asked before it is used, and has ``ping_s`` to answer: a firewall may have
+    forgotten it without a word.
+    """
 
     def __init__(
-        self, connect: Callable[[], Awaitable[asyncpg.Connection]], *, size: int, wait_s: float
+        self,
+        connect: Callable[[], Awaitable[asyncpg.Connection]],
+        *,
+        size: int,
+        wait_s: float,
+        rested_s: float,
+        ping_s: float,
     ) -> None:
         self._connect = connect
         self._size = size
         self._wait_s = wait_s
+        self._rested_s = rested_s
+        self._ping_s = ping_s
         self._free = asyncio.Semaphore(size)
         self._idle: list[tuple[asyncpg.Connection, float]] = []
         self._closed = False
@@ -83,7 +92,8 @@ class ConnectionPool:
         now = asyncio.get_running_loop().time()
         while self._idle:
             connection, since = self._idle.pop()
-            if not connection.is_closed() and (now - since < RESTED_S or await _answers(connection)):
+            fresh = now - since < self._rested_s
+            if not connection.is_closed() and (fresh or await _answers(connection, self._ping_s)):
                 return connection
             connection.terminate()
         return await self._connect()
@@ -108,9 +118,9 @@ async def _is_clean(connection: asyncpg.Connection, error: Exception) -> bool:
     return True
 
 
-async def _answers(connection: asyncpg.Connection) -> bool:
+async def _answers(connection: asyncpg.Connection, within_s: float) -> bool:
     try:
-        async with asyncio.timeout(PING_S):
+        async with asyncio.timeout(within_s):
             await connection.execute("SELECT 1")
     except (asyncpg.PostgresError, *BROKEN):
         return False

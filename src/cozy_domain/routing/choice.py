@@ -79,11 +79,17 @@ def choose(model: str, persona: PersonaId | None, session_pin: Pinned | None, sn
     named = PersonaId(model) if model in snapshot.catalog else None
     models = None if named else models_named(model, snapshot.routes)
     if not named and not models:
-        raise _not_allowed(model, snapshot) or _unknown("model", model, names(snapshot), param="model")
+        raise missing_model(model, snapshot)
     speaker = persona or named or (session_pin.persona if session_pin else DEFAULT_PERSONA)
     if speaker not in snapshot.catalog:
         raise _unknown("persona", speaker, snapshot.catalog.ids(), param="cozy.personality_id")
     return Choice(speaker, models or models_of(snapshot.catalog.get(speaker).persona, snapshot.routes))
+
+
+def missing_model(name: str, snapshot: Snapshot, others: tuple[str, ...] = ()) -> MissingError:
+    """What to say to who asks for a model that requests may not name, or that there is not. ``others`` may be meant too."""
+    known = (*names(snapshot), *others)
+    return _not_allowed(name, snapshot, known) or _unknown("model", name, known, param="model")
 
 
 def models_of(persona: Persona, routes: RouteTable) -> tuple[ModelRef, ...]:
@@ -192,7 +198,7 @@ def _meanings(snapshot: Snapshot) -> Iterator[str]:
     yield from (name for name, times in ids.items() if times == 1)
 
 
-def _not_allowed(name: str, snapshot: Snapshot) -> MissingError | None:
+def _not_allowed(name: str, snapshot: Snapshot, known: tuple[str, ...]) -> MissingError | None:
     """Whether the provider has such a model is not known; that nobody may name it is."""
     ref = parse_ref(name)
     if ref is None or ref.provider not in snapshot.routes.providers:
@@ -201,7 +207,7 @@ def _not_allowed(name: str, snapshot: Snapshot) -> MissingError | None:
         f"The model '{name}' is not in `models.allowed`, so requests may not name it.",
         code="model_not_found",
         param="model",
-        hint=_did_you_mean(name, names(snapshot)) or "Whoever runs the server can add it there.",
+        hint=_did_you_mean(name, known) or "Whoever runs the server can add it there.",
     )
 
 

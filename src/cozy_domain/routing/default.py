@@ -5,6 +5,7 @@ was found offers exactly one model, or one of the preferred ones; else the offli
 """
 
 from collections.abc import Iterator
+from difflib import get_close_matches
 
 import msgspec
 
@@ -59,6 +60,16 @@ def named_default(
             hint="Set the provider's key, or configure it under models.providers.",
         )
     return Default(ref, f"{origin} names it")
+
+
+def without_provider(place: str, ref: ModelRef, providers: tuple[str, ...]) -> str | None:
+    """What is wrong with ``ref``, which stands at ``place`` in the settings: its provider is none of ``providers``. None:
+    nothing."""
+    if ref.provider in providers:
+        return None
+    close = get_close_matches(ref.provider, providers, n=1)
+    meant = f"; did you mean {ModelRef(close[0], ref.id)}?" if close else ""
+    return f"{place}: '{ref}', but there is no provider '{ref.provider}'; there are: {', '.join(providers)}{meant}"
 
 
 def choose_default(listings: tuple[Listing, ...], preferred: tuple[str, ...]) -> Default:

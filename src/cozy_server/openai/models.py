@@ -5,7 +5,6 @@ persona's revision went live; of the others no time is known, so it is 0.
 """
 
 from collections.abc import Iterator
-from difflib import get_close_matches
 
 from litestar import get
 from litestar.di import NamedDependency
@@ -13,9 +12,8 @@ from litestar.handlers import HTTPRouteHandler
 from litestar.params import FromPath, SkipValidation
 
 from cozy_domain.access.caller import Caller
-from cozy_domain.errors import MissingError
 from cozy_domain.routing import embedding
-from cozy_domain.routing.choice import Snapshot, models_named, names
+from cozy_domain.routing.choice import Snapshot, missing_model, models_named
 from cozy_domain.routing.embedding import EmbeddingRoutes, embedder_named
 from cozy_server.openai.wire.reply import ModelList, ModelOut
 
@@ -61,18 +59,15 @@ def retrieve_model(
     embedding_routes: NamedDependency[SkipValidation[EmbeddingRoutes]],
     caller: NamedDependency[SkipValidation[Caller]],  # noqa: ARG001 - asked for, so that the route needs a credential
 ) -> ModelOut:
-    """One persona, alias or model; its name may hold slashes."""
+    """One persona, alias or model; its name may hold slashes.
+
+    Raises:
+        MissingError: there is none of that name, or requests may not name it.
+    """
     name = model.removeprefix("/")
     if found := named(name, snapshot, embedding_routes):
         return found
-    known = (*names(snapshot), *embedding.names(embedding_routes))
-    close = get_close_matches(name[:_LONGEST_COMPARED], known, n=1)
-    raise MissingError(
-        "The model does not exist.",
-        code="model_not_found",
-        param="model",
-        hint=f"Did you mean '{close[0]}'?" if close else None,
-    )
+    raise missing_model(name[:_LONGEST_COMPARED], snapshot, embedding.names(embedding_routes))
 
 
 routes: list[HTTPRouteHandler] = [list_models, retrieve_model]

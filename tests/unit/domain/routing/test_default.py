@@ -4,7 +4,14 @@ import pytest
 
 from cozy_domain.errors import ConfigError
 from cozy_domain.models.request import ModelRef
-from cozy_domain.routing.default import OFFLINE, Default, Listing, choose_default, named_default
+from cozy_domain.routing.default import (
+    OFFLINE,
+    Default,
+    Listing,
+    choose_default,
+    named_default,
+    without_provider,
+)
 
 KEY = "OPENAI_API_KEY"
 FILE = "cozy.yaml:3"
@@ -79,6 +86,20 @@ def test_an_unknown_provider_is_refused_with_the_known_ones() -> None:
         match=r"^cozy\.yaml:3: models\.default is .* no provider 'opneai'; there are: openai, offline",
     ):
         named_default("opneai/large", ("openai",), FILE)
+
+
+@pytest.mark.parametrize(
+    ("name", "meant"), [("opneai", "; did you mean openai/a/b?"), ("mistral", ""), ("OFF", "")]
+)
+def test_a_model_of_an_unknown_provider_is_told_with_its_place(name: str, meant: str) -> None:
+    wrong = without_provider("models.allowed[2]", ModelRef(name, "a/b"), ("offline", "openai"))
+    assert wrong == (
+        f"models.allowed[2]: '{name}/a/b', but there is no provider '{name}'; there are: offline, openai{meant}"
+    )
+
+
+def test_a_model_of_a_known_provider_is_right() -> None:
+    assert without_provider("models.allowed[0]", ModelRef("openai", "x"), ("offline", "openai")) is None
 
 
 def test_the_offline_provider_has_one_model() -> None:

@@ -1,0 +1,11 @@
+"""Speech: sound to text and text to sound, as files and as streams.
+
+``transcript``   what was heard: words, segments, times
+``ports``        SpeechToText, TextToSpeech, AudioCodec, VoiceActivity
+``detection``    probabilities of speech to utterances (pure)
+``segments``     a long text to pieces that can be spoken one after the other (pure)
+``subtitles``    a transcript as SRT and WebVTT (pure)
+``transcribe``   use case: a file to text
+``listen``       use case: sound that is still coming to text
+``speak``        use case: a text to a stream of sound
+"""

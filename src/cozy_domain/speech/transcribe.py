@@ -1,0 +1,116 @@
+"""Sound to text, a file at once. (Sound that is still coming: ``listen``.)"""
+
+import asyncio
+from collections.abc import Collection
+
+import msgspec
+
+from cozy_domain.audio import Pcm, Upload
+from cozy_domain.errors import InputError, ProviderError, ProviderTimeoutError
+from cozy_domain.routing.switchover import Named, Switchover
+from cozy_domain.speech.ports import AudioCodec, Hearing, HearingFeature, SpeechToText
+from cozy_domain.speech.transcript import Transcript
+
+
+class TranscribingDeadlines(msgspec.Struct, frozen=True):
+    """Seconds for a file: this much, and ``per_second`` for each second of it."""
+
+    file_s: float = 30.0
+    per_second: float = 1.0
+
+
+DEADLINES = TranscribingDeadlines()
+
+
+class Heard(msgspec.Struct, frozen=True):
+    """A file's transcript, its length in samples of `HEARING_RATE`, and which recogniser it was."""
+
+    transcript: Transcript
+    samples: int
+    by: str
+
+
+class Transcribing:
+    """Asks recognisers. One for the whole process."""
+
+    def __init__(
+        self,
+        codec: AudioCodec,
+        recognisers: Switchover[SpeechToText],
+        deadlines: TranscribingDeadlines = DEADLINES,
+    ) -> None:
+        self._codec = codec
+        self._recognisers = recognisers
+        self._deadlines = deadlines
+
+    async def file(self, upload: Upload, hearing: Hearing, *, wanted: str | None = None) -> Heard:
+        """What is said in ``upload``. ``wanted`` names the recogniser to ask first.
+
+        Raises:
+            InputError: ``invalid_audio`` or ``audio_too_long``; ``unsupported_value``: nobody here can do what is asked.
+            ProviderError: nobody could hear it.
+        """
+        able = self._able(hearing)
+        sound = await self._codec.decode(upload)
+        transcript, by = await self._first_that_hears(able, sound, hearing, wanted)
+        return Heard(transcript, len(sound), by)
+
+    async def again(self, sound: Pcm, hearing: Hearing, failed: str | None) -> Transcript:
+        """What is said in ``sound``, which ``failed`` could not hear: it is asked once more only if it is the only one.
+
+        Raises:
+            ProviderError: nobody could hear it.
+        """
+        names = {it.name for it in self._recognisers.engines}
+        transcript, _ = await self._first_that_hears(names - {failed} or names, sound, hearing, None)
+        return transcript
+
+    async def _first_that_hears(
+        self, able: Collection[str], sound: Pcm, hearing: Hearing, wanted: str | None
+    ) -> tuple[Transcript, str]:
+        last: ProviderError | None = None
+        for recogniser in self._recognisers.candidates(wanted):
+            if recogniser.name not in able:
+                continue
+            try:
+                transcript = await self._ask(recogniser, sound, hearing)
+            except ProviderError as error:
+                if not self._recognisers.failed(recogniser.name, error):
+                    raise
+                last = error
+            else:
+                self._recognisers.succeeded(recogniser.name)
+                return transcript, recogniser.name
+        raise last or self._recognisers.none_left()
+
+    def _able(self, hearing: Hearing) -> frozenset[str]:
+        engines = self._recognisers.engines
+        needed = needs(hearing)
+        able = frozenset(it.name for it in engines if needed <= it.engine.features())
+        if engines and not able:
+            missing = ", ".join(sorted(needed))
+            raise InputError(
+                f"No recogniser here is able to do: {missing}.",
+                code="unsupported_value",
+                param="timestamp_granularities" if HearingFeature.WORD_TIMES in needed else None,
+            )
+        return able
+
+    async def _ask(self, recogniser: Named[SpeechToText], sound: Pcm, hearing: Hearing) -> Transcript:
+        limit = self._deadlines.file_s + self._deadlines.per_second * sound.seconds
+        try:
+            async with asyncio.timeout(limit):
+                return await recogniser.engine.transcribe(sound, hearing)
+        except TimeoutError:
+            raise ProviderTimeoutError(
+                f"The recogniser '{recogniser.name}' needed more than {limit:g} s.", provider=recogniser.name
+            ) from None
+
+
+def needs(hearing: Hearing) -> frozenset[HearingFeature]:
+    """What a recogniser must be able to do for this."""
+    asked = {
+        HearingFeature.WORD_TIMES: hearing.word_times,
+        HearingFeature.TRANSLATION: hearing.translate,
+    }
+    return frozenset(feature for feature, wanted in asked.items() if wanted)

@@ -50,7 +50,11 @@ def create_app(container: Container) -> Litestar:
             "snapshot": _from(container.snapshot),
             "vitals": _from(container.vitals),
         },
-        middleware=[DefineMiddleware(Gate, door=container.door(), refusals=container.refusals())],
+        middleware=[
+            DefineMiddleware(
+                Gate, door=container.door(), refusals=container.refusals(), brake=container.throttle()
+            )
+        ],
         exception_handlers=dict(EXCEPTION_HANDLERS),
         event_emitter_backend=_NoEvents,
         openapi_config=docs.openapi_config(),
@@ -110,6 +114,8 @@ async def opened(container: Container) -> AsyncIterator[None]:
         await database.aopen()
         stack.push_async_callback(database.aclose)
         stack.push_async_callback(_close_models, container)
+        if shared := container.shared_limits():
+            await stack.enter_async_context(shared.running())
         await configure(container)
         stack.push_async_callback(container.assembly().aclose)
         await stack.enter_async_context(
@@ -174,5 +180,12 @@ def _cors(origins: tuple[str, ...]) -> CORSConfig | None:
         allow_origins=list(origins),
         allow_methods=["GET", "POST", "PATCH", "DELETE"],
         allow_headers=["authorization", "content-type", "idempotency-key", "x-request-id"],
-        expose_headers=["x-request-id", "retry-after", "openai-processing-ms"],
+        expose_headers=[
+            "x-request-id",
+            "retry-after",
+            "openai-processing-ms",
+            "x-ratelimit-limit-requests",
+            "x-ratelimit-remaining-requests",
+            "x-ratelimit-reset-requests",
+        ],
     )

@@ -143,6 +143,18 @@ class DevelopmentDoor:
         return await self._keys.caller(token)
 
 
+class Brake(Protocol):
+    """Decides how often somebody may ask. All raise ``LimitError`` when it is too often."""
+
+    def knock(self, scope: Scope) -> str:
+        """Before the key is looked up: where the request comes from, for the other two."""
+        ...
+
+    async def count_stranger(self, scope: Scope, address: str) -> None: ...
+
+    async def count_caller(self, scope: Scope, address: str, caller: Caller) -> None: ...
+
+
 class RefusalLog:
     """Audits refusals, a bounded number of them."""
 
@@ -171,12 +183,13 @@ class RefusalLog:
 
 
 class Gate:
-    """Middleware on every route: lets a request through with its caller, or refuses it."""
+    """Middleware on every route: lets a request through with its caller, or refuses it. Guessing keys uses up an address."""
 
-    def __init__(self, app: ASGIApp, door: Door, refusals: RefusalLog) -> None:
+    def __init__(self, app: ASGIApp, door: Door, refusals: RefusalLog, brake: Brake) -> None:
         self._app = app
         self._door = door
         self._refusals = refusals
+        self._brake = brake
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         access = scope["route_handler"].opt.get("access")
@@ -185,14 +198,22 @@ class Gate:
         await self._app(scope, receive, send)
 
     async def _admitted(self, scope: Scope, access: str | None) -> Caller:
+        address = self._brake.knock(scope)
         try:
             caller = await self._door.caller(Headers.from_scope(scope))
-            if access == "admin" and caller.role != "admin":
-                raise AccessError("This needs the key of an administrator.")
         except AccessError as error:
-            await self._refusals.note(error, scope["path_template"], scope.get("state", {}).get("request_id"))
+            await self._note(error, scope)
+            await self._brake.count_stranger(scope, address)
             raise
+        await self._brake.count_caller(scope, address, caller)
+        if access == "admin" and caller.role != "admin":
+            refusal = AccessError("This needs the key of an administrator.")
+            await self._note(refusal, scope)
+            raise refusal
         return caller
+
+    async def _note(self, error: AccessError, scope: Scope) -> None:
+        await self._refusals.note(error, scope["path_template"], scope.get("state", {}).get("request_id"))
 
 
 def caller_of_request(request: Request[Any, Any, Any]) -> Caller:

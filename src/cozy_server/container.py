@@ -17,6 +17,7 @@ from cozy_adapters.files.cards import FileCards
 from cozy_adapters.files.personas import YamlPersonaFiles
 from cozy_adapters.ids import TimeOrderedIds
 from cozy_adapters.inmemory.knowledge import InMemoryKnowledgeBase
+from cozy_adapters.inmemory.limits import InMemoryLimitStore
 from cozy_adapters.inmemory.memory import InMemoryChatMemory
 from cozy_adapters.inmemory.profile import InMemoryProfileStore
 from cozy_adapters.inmemory.toolbox import builtin_tools
@@ -35,9 +36,11 @@ from cozy_adapters.sql.sessions import SqlSessionStore
 from cozy_adapters.sql.sqlite import SqliteDatabase
 from cozy_adapters.sql.turns import SqlTurnStore
 from cozy_adapters.tokens import EstimatedTokenCounter
+from cozy_domain.access.ports import LimitStore
 from cozy_domain.chat.generate import Generation, ModelDeadlines
 from cozy_domain.chat.parts import ChatLimits, ChatParts
 from cozy_domain.chat.pipeline import ChatPipeline
+from cozy_domain.clock import Clock
 from cozy_domain.context.assembly import ContextAssembly, Deadlines
 from cozy_domain.embedding import Embedding
 from cozy_domain.errors import ConfigError
@@ -55,12 +58,20 @@ from cozy_server.health import Vitals
 from cozy_server.model_choice import FoundProvider, LiveConfiguration
 from cozy_server.settings.tree import (
     DeadlineSettings,
+    LimitSettings,
     ModelSettings,
     PersonaSettings,
     ProviderSettings,
     Settings,
 )
+from cozy_server.throttle.address import Addresses
+from cozy_server.throttle.rates import Rates, rates_of
+from cozy_server.throttle.shared import SharedLimits
+from cozy_server.throttle.throttle import Throttle
 from cozy_server.upkeep import Sealing
+
+REDIS = "redis"
+"""Its name among the breakers."""
 
 
 def store(settings: Settings, role: Role) -> OpenedDatabase:
@@ -80,6 +91,28 @@ def store(settings: Settings, role: Role) -> OpenedDatabase:
             hint="pip install 'cozy-engine[postgres]'",
         ) from None
     return PostgresDatabase(url, role=role, limits=PostgresLimits(pool_size=settings.database.pool_size))
+
+
+def shared_limits(settings: Settings, rates: Rates, own: LimitStore, clock: Clock) -> SharedLimits | None:
+    """On what ``redis.url`` names; None without it, and where nothing is limited.
+
+    Raises:
+        ConfigError: it is no Redis, or its client is not installed.
+    """
+    url = settings.redis.url
+    if url is None or not rates.any:
+        return None
+    try:
+        from cozy_adapters.redis.connections import RedisConnections
+        from cozy_adapters.redis.limits import RedisLimitStore
+    except ModuleNotFoundError:
+        raise ConfigError(
+            "redis.url is set, and the client for Redis is not installed",
+            hint="pip install 'cozy-engine[redis]'",
+        ) from None
+    shared = RedisLimitStore(RedisConnections(url.reveal()), prefix=settings.redis.prefix)
+    processes = settings.limits.processes
+    return SharedLimits(shared, own, clock, deadline_s=settings.redis.deadline_s, processes=processes)
 
 
 def language_models(settings: ModelSettings) -> dict[str, LanguageModel]:
@@ -143,9 +176,10 @@ def _probe(jobs: JobQueue) -> Callable[[], Awaitable[object]]:
 
 
 def _circuits(
-    generation: Generation, assembly: ContextAssembly, embedding: Embedding
+    generation: Generation, assembly: ContextAssembly, embedding: Embedding, shared: SharedLimits | None
 ) -> Callable[[], Mapping[str, Circuit]]:
     return lambda: {
+        **({REDIS: shared.circuit} if shared else {}),
         **{str(model): circuit for model, circuit in embedding.circuits().items()},
         **{str(model): circuit for model, circuit in generation.circuits().items()},
         **{str(engine): circuit for engine, circuit in assembly.circuits().items()},
@@ -154,6 +188,14 @@ def _circuits(
 
 def _standing_in(configuration: LiveConfiguration) -> Callable[[], bool]:
     return lambda: configuration.standing_in
+
+
+def _limits(own: LimitStore, shared: SharedLimits | None) -> LimitStore:
+    return shared or own
+
+
+def _rates(settings: LimitSettings, *, development: bool) -> Rates:
+    return rates_of(settings, development=development)
 
 
 def _door(keys: Keys, *, development: bool) -> Door:
@@ -173,6 +215,17 @@ class Container(containers.DeclarativeContainer):
     clock = providers.Singleton(SystemClock)
     ids = providers.Singleton(TimeOrderedIds)
     tokens = providers.Singleton(EstimatedTokenCounter)
+
+    rates = providers.Singleton(_rates, settings.provided.limits, development=development)
+    own_limits = providers.Singleton(InMemoryLimitStore, clock)
+    shared_limits = providers.Singleton(shared_limits, settings, rates, own_limits, clock)
+    throttle = providers.Singleton(
+        Throttle,
+        providers.Callable(_limits, own_limits, shared_limits),
+        rates,
+        providers.Singleton(Addresses, settings.provided.server.trusted_proxies),
+        clock,
+    )
 
     database_role: providers.Provider[Role] = providers.Object("server")
     database = providers.Singleton(store, settings, database_role)
@@ -272,7 +325,7 @@ class Container(containers.DeclarativeContainer):
     vitals = providers.Singleton(
         Vitals,
         providers.Callable(_probe, jobs),
-        providers.Callable(_circuits, generation, assembly, embedding),
+        providers.Callable(_circuits, generation, assembly, embedding, shared_limits),
         clock,
         providers.Callable(_standing_in, configuration),
     )

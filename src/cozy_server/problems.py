@@ -205,7 +205,8 @@ def errors_page() -> str:
 class Stamp:
     """Wraps the whole application: gives each request its id, and every answer the headers that OpenAI's SDKs read.
 
-    A caller's own ``x-request-id`` is kept when it is 1-64 letters, digits, ``.``, ``_`` or ``-``.
+    A caller's own ``x-request-id`` is kept when it is 1-64 letters, digits, ``.``, ``_`` or ``-``. Who knows more to tell
+    with every answer, an error's too, leaves it in the scope's state as ``answer_headers``, pairs of bytes.
     """
 
     def __init__(self, app: ASGIApp, ids: Ids, clock: Clock) -> None:
@@ -220,7 +221,8 @@ class Stamp:
         began_ns = self._clock.monotonic_ns()
         given = Headers.from_scope(scope).get("x-request-id", "")
         request = given if _REQUEST_ID.fullmatch(given) else f"req_{self._ids.new().hex}"
-        scope.setdefault("state", {})["request_id"] = request
+        state = scope.setdefault("state", {})
+        state["request_id"] = request
 
         # Not a coroutine function: it hands on the awaitable of `send`, so a chunk costs one plain call more.
         def stamped(message: Message) -> Any:
@@ -229,6 +231,7 @@ class Stamp:
                 extra = [
                     (b"x-request-id", request.encode()),
                     (b"openai-processing-ms", str(took_ms).encode()),
+                    *state.get("answer_headers", ()),
                 ]
                 message["headers"] = [*message["headers"], *extra]
             return send(message)

@@ -31,7 +31,7 @@ async def test_dev_needs_nothing_and_says_what_it_found(tmp_path: Path) -> None:
     assert "offline/offline: no model was found" in server.banner
     assert "default, wren, xiaoman" in server.banner
     assert str(tmp_path / ".cozy") in server.banner
-    assert "rate limits" in server.banner
+    assert "none on requests" in server.banner
     data = tmp_path / ".cozy"
     assert stat.S_IMODE(data.stat().st_mode) == 0o700
     assert stat.S_IMODE((data / "audit.key").stat().st_mode) == 0o600
@@ -91,8 +91,13 @@ async def test_serve_refuses_a_public_address_without_keys_with_two_ways_out(tmp
 
 
 async def test_serve_asks_for_keys_that_the_command_line_makes_and_ends(tmp_path: Path) -> None:
-    variables = {"COZY_AUDIT__KEY": KEY}
+    variables = {
+        "COZY_AUDIT__KEY": KEY,
+        "COZY_LIMITS__OWNER_PER_MINUTE": "0",
+        "COZY_LIMITS__ADDRESS_PER_MINUTE": "0",
+    }
     async with server_process("serve", "--port", "0", folder=tmp_path, **variables) as server:
+        assert "an account that serves many; this process counts by itself" in server.banner
         assert await asked(server, path="/readyz") == 200
         assert await asked(server) == 401
         code, out, errors = await command("keys", "create", "ann", folder=tmp_path, **variables)

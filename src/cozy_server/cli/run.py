@@ -109,6 +109,7 @@ def banner(container: Container, url: str, loaded: Loaded) -> str:
             "keys",
             "not asked for on this machine" if development else "asked for by every route but the probes",
         ),
+        ("limits", _limits(container)),
         ("off", "; ".join(_off())),
     ]
     if development:
@@ -122,11 +123,35 @@ def _data(settings: Settings) -> str:
     return f"Postgres; keys in {folder}" if postgres_url(settings) else folder
 
 
+def _limits(container: Container) -> str:
+    rates = container.rates()
+    told = [
+        f"{limit.requests} requests a minute for {whom}"
+        for whom, limit in (
+            ("an owner", rates.owner),
+            ("an address", rates.address),
+            ("an account that serves many", rates.serving_account),
+        )
+        if limit
+    ]
+    if not told:
+        return "none on requests (limits.owner_per_minute and limits.address_per_minute set them)"
+    return f"{', '.join(told)}; {_sharing(container)}"
+
+
+def _sharing(container: Container) -> str:
+    """Who counts for whom, which a second process changes."""
+    shared = container.shared_limits()
+    if shared is None:
+        return "this process counts by itself (redis.url lets several count together)"
+    if shared.answers:
+        return "shared through Redis"
+    return "Redis does not answer, so until it does this process counts by itself"
+
+
 def _off() -> tuple[str, ...]:
     """What a reader of the documentation may expect and does not get in this version."""
     return (
-        "rate limits",
-        "Redis",
         "memory, knowledge and profile that outlive the process, and learning from conversations",
         "voice",
     )

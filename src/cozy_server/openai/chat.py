@@ -35,6 +35,7 @@ from cozy_server.openai.translate import Envelope, to_request
 from cozy_server.openai.wire.reply import ENCODER, ChatCompletion
 from cozy_server.openai.wire.request import ChatCompletionIn
 from cozy_server.problems import Problem, language_of, note_failure, problem_of, request_id
+from cozy_server.throttle.throttle import count_owner
 
 logger = logging.getLogger(__name__)
 
@@ -213,7 +214,9 @@ async def create_chat_completion(
         locale=language_of(request.scope),
         idempotency=idempotency_of(request.headers, body),
     )
-    return ChatAnswer(pipeline, to_request(asked, envelope), asked, heartbeat_s)
+    turn = to_request(asked, envelope)
+    await count_owner(request.scope, turn.caller, turn.owner)
+    return ChatAnswer(pipeline, turn, asked, heartbeat_s)
 
 
 routes: list[HTTPRouteHandler] = [create_chat_completion]

@@ -32,6 +32,7 @@ from cozy_server.openai.wire.embeddings import (
 )
 from cozy_server.openai.wire.reply import ENCODER
 from cozy_server.problems import request_id
+from cozy_server.throttle.throttle import count_owner
 
 logger = logging.getLogger(__name__)
 
@@ -59,13 +60,15 @@ async def create_embeddings(
 ) -> Response[bytes]:
     """Vectors for texts, from the embedding model that ``model`` names."""
     asked = _BODY.decode(await read_body(request))
+    owner = caller.owner(asked.user or None)
+    await count_owner(request.scope, caller, owner)
     inputs = inputs_of(asked)
     model = choose_embedder(asked.model, embedding_routes)
     wanted = EmbeddingRequest(
         model=model.id,
         inputs=inputs,
         dimensions=asked.dimensions,
-        end_user=caller.owner(asked.user or None).id.hex,
+        end_user=owner.id.hex,
     )
     try:
         found = await unless_left(request.receive, embedding.embed(model.provider, wanted))

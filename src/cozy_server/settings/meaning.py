@@ -1,5 +1,6 @@
 """What a value must mean, where its type does not say it."""
 
+from ipaddress import ip_network
 from urllib.parse import urlsplit
 from zoneinfo import ZoneInfo
 
@@ -13,6 +14,8 @@ def meaningless(path: Path, value: object) -> str | None:
             return "is not an IANA time zone such as Asia/Shanghai"
         case ("models", "providers", _, "base_url"), str(url) if not _can_be_called(url):
             return "is not an address that begins with http:// or https:// and a host"
+        case ("server", "trusted_proxies"), tuple(networks) if wrong := _no_network(networks):
+            return f"has {wrong!r}, which is no address or network such as 10.0.0.0/8"
     return None
 
 
@@ -23,6 +26,16 @@ def _is_zone(name: str) -> bool:
         # The first two are raised for paths out of the zones and for folders of them.
         return False
     return True
+
+
+def _no_network(texts: tuple[str, ...]) -> str | None:
+    """The first that is none."""
+    for text in texts:
+        try:
+            ip_network(text, strict=False)
+        except ValueError:
+            return text
+    return None
 
 
 def _can_be_called(url: str) -> bool:

@@ -14,6 +14,7 @@ from cozy_server.settings.secret import Secret
 Port = Annotated[int, Meta(ge=0, le=65_535)]
 Seconds = Annotated[float, Meta(gt=0, le=86_400)]
 Count = Annotated[int, Meta(ge=1)]
+PerMinute = Annotated[int, Meta(ge=0, le=1_000_000)]
 
 
 class ServerSettings(msgspec.Struct, frozen=True):
@@ -43,6 +44,9 @@ class ServerSettings(msgspec.Struct, frozen=True):
     """Most bytes of a request's line and headers together."""
     timezone: str = "UTC"
     """IANA zone of those who do not say theirs."""
+    trusted_proxies: tuple[str, ...] = ()
+    """Addresses and networks (`10.0.0.0/8`) of proxies in front, whose `X-Forwarded-For` tells from where a request comes;
+    without them a proxy's own address counts for all of its clients."""
 
 
 class DataSettings(msgspec.Struct, frozen=True):
@@ -63,10 +67,14 @@ class DatabaseSettings(msgspec.Struct, frozen=True):
 
 
 class RedisSettings(msgspec.Struct, frozen=True):
-    """Shared limits and presence. Nothing uses it yet."""
+    """What processes share and can do without: limits. While it does not answer, each process limits by itself."""
 
     url: Secret | None = None
-    """`redis://HOST:PORT/DB`."""
+    """`redis://USER:PASSWORD@HOST:PORT/DB`, `rediss://` with TLS, or `unix://PATH`; Redis 6.2 or newer."""
+    prefix: Annotated[str, Meta(min_length=1, max_length=64, pattern="^[A-Za-z0-9._-]+$")] = "cozy"
+    """Keys begin with it: give each installation that uses the same Redis another one."""
+    deadline_s: Annotated[float, Meta(gt=0, le=5)] = 0.1
+    """Of one question; a request waits no longer for Redis than this."""
 
 
 class ProviderSettings(msgspec.Struct, frozen=True):
@@ -128,8 +136,20 @@ class ToolSettings(msgspec.Struct, frozen=True):
 
 
 class LimitSettings(msgspec.Struct, frozen=True):
-    """What bounds a turn."""
+    """How much one may ask, and what bounds a turn. A minute's requests may come at once; then the bucket fills at a steady
+    pace. `cozy dev` limits no requests unless one of the first three is set."""
 
+    owner_per_minute: PerMinute | None = None
+    """Requests of one owner: a key's account, or each person of a key that serves many. With `cozy serve` 60 unless set; 0
+    is no limit."""
+    address_per_minute: PerMinute | None = None
+    """Requests from one address (an IPv6 one: its /64), failed ones included; those of keys that serve many are not
+    counted. With `cozy serve` 100 unless set; 0 is no limit."""
+    serving_account_per_minute: PerMinute | None = None
+    """Requests of all people together whom an account's keys that serve many ask for. With `cozy serve` 600 unless set; 0
+    is no limit."""
+    processes: Annotated[int, Meta(ge=1, le=10_000)] = 1
+    """How many processes share the limits through Redis: while it does not answer, each admits its part of them."""
     turn_s: Seconds = 300.0
     """Of a whole turn."""
     answer_characters: Count = 500_000

@@ -1,0 +1,162 @@
+"""Counts each request against its limits, and refuses what is too much.
+
+Three questions in the order in which a request becomes known: is this address one that has nothing left (asked before its
+key is looked up, and of this process's memory alone, so that a flood costs neither store nor Redis); whose key is it; and,
+for keys that serve many, for whom. The answers' headers come from the same counting.
+"""
+
+from collections.abc import Sequence
+
+import msgspec
+from litestar.types import Scope
+from msgspec.structs import replace
+
+from cozy_domain.access.caller import Caller
+from cozy_domain.access.limits import MINUTE_US, Admission, Claim, Standing
+from cozy_domain.access.ports import LimitStore
+from cozy_domain.clock import Clock
+from cozy_domain.errors import LimitError
+from cozy_domain.ids import Owner
+from cozy_server.throttle.address import Addresses
+from cozy_server.throttle.rates import (
+    ADDRESSES,
+    Rates,
+    claims_of_caller,
+    claims_of_owner,
+    claims_of_stranger,
+)
+
+MOST_SHUT = 10_000
+_WHOSE = {
+    "account": "this API key's account",
+    "address": "your address",
+    "owner": "this user",
+    "serving": "this API key",
+}
+
+
+class _Shut(msgspec.Struct, frozen=True):
+    standing: Standing
+    at_us: int
+
+
+class Throttle:
+    """For all routes of one process. Where nothing is limited it costs nothing."""
+
+    def __init__(self, store: LimitStore, rates: Rates, addresses: Addresses, clock: Clock) -> None:
+        self._store = store
+        self._rates = rates
+        self._addresses = addresses
+        self._clock = clock
+        self._shut: dict[str, _Shut] = {}
+        """Addresses that were refused, by their bucket: it only gets fuller with time, so until it said, it refuses."""
+
+    def knock(self, scope: Scope) -> str:
+        """Where the request comes from, to be handed to the methods below.
+
+        Raises:
+            LimitError: it is known that nothing is left for that address.
+        """
+        scope["state"]["throttle"] = self
+        if self._rates.address is None:
+            return ""
+        address = self._addresses.of(scope)
+        key = ADDRESSES + address
+        shut = self._shut.get(key)
+        if shut is None:
+            return address
+        passed = self._clock.monotonic_ns() // 1_000 - shut.at_us
+        if passed >= shut.standing.retry_after_us:
+            self._shut.pop(key)
+            return address
+        standing = shut.standing
+        left = replace(
+            standing,
+            reset_us=standing.reset_us - passed,
+            retry_after_us=standing.retry_after_us - passed,
+        )
+        _tell(scope, left)
+        raise _too_much(left)
+
+    async def count_stranger(self, scope: Scope, address: str) -> None:
+        """A request without a good key.
+
+        Raises:
+            LimitError: too many came from that address.
+        """
+        await self._count(scope, claims_of_stranger(self._rates, address))
+
+    async def count_caller(self, scope: Scope, address: str, caller: Caller) -> None:
+        """
+        Raises:
+            LimitError: too many came with that key, or from that address.
+        """
+        await self._count(scope, claims_of_caller(self._rates, caller, address))
+
+    async def count_owner(self, scope: Scope, caller: Caller, owner: Owner) -> None:
+        """
+        Raises:
+            LimitError: too many came for that owner.
+        """
+        await self._count(scope, claims_of_owner(self._rates, caller, owner))
+
+    async def _count(self, scope: Scope, claims: tuple[Claim, ...]) -> None:
+        if not claims:
+            return
+        admission = await self._store.take(claims)
+        tightest = admission.tightest
+        _tell(scope, tightest)
+        if not admission.admitted:
+            self._remember(admission)
+            raise _too_much(tightest)
+
+    def _remember(self, admission: Admission) -> None:
+        now_us = self._clock.monotonic_ns() // 1_000
+        for standing in admission.standings:
+            if standing.retry_after_us and standing.key.startswith(ADDRESSES):
+                if len(self._shut) >= MOST_SHUT:
+                    self._shut.clear()  # it only saves work
+                self._shut[standing.key] = _Shut(standing, now_us)
+
+
+async def count_owner(scope: Scope, caller: Caller, owner: Owner) -> None:
+    """To be called where a body says for whom a turn is, with the throttle that the request came by.
+
+    Raises:
+        LimitError: too many came for that owner.
+    """
+    if caller.serves_many:
+        throttle: Throttle | None = scope["state"].get("throttle")
+        if throttle is not None:
+            await throttle.count_owner(scope, caller, owner)
+
+
+def headers_of(standing: Standing) -> Sequence[tuple[bytes, bytes]]:
+    """As OpenAI's, whose clients read them."""
+    return (
+        (b"x-ratelimit-limit-requests", b"%d" % standing.limit.requests),
+        (b"x-ratelimit-remaining-requests", b"%d" % standing.remaining),
+        (b"x-ratelimit-reset-requests", _duration(standing.reset_us).encode()),
+    )
+
+
+def _tell(scope: Scope, standing: Standing) -> None:
+    """`Stamp` puts them on the answer, whatever it will be."""
+    scope["state"]["answer_headers"] = headers_of(standing)
+
+
+def _too_much(standing: Standing) -> LimitError:
+    kind = standing.key.partition("/")[0]
+    window = "minute" if standing.limit.window_us == MINUTE_US else f"{standing.limit.window_us / 1e6:g} s"
+    return LimitError(
+        f"Rate limit reached for {_WHOSE.get(kind, 'this request')}: {standing.limit.requests} requests a {window}.",
+        retry_after_s=standing.retry_after_us / 1_000_000,
+    )
+
+
+def _duration(us: int) -> str:
+    """As Go writes it, rounded up: ``12ms``, ``1s``, ``6m0s``."""
+    if us < 1_000_000:
+        return f"{-(-us // 1_000)}ms"
+    minutes, seconds = divmod(-(-us // 1_000_000), 60)
+    return f"{minutes}m{seconds}s" if minutes else f"{seconds}s"

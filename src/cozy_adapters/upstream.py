@@ -1,13 +1,25 @@
-"""What every adapter of a provider's HTTP API has to do with the way there: failures of the connection in the domain's
-words, the wish to be asked later, the end of a body.
+"""What adapters of HTTP APIs of models have in common: failures in the domain's words, the wish to be asked later, the
+end of a body.
+
+A message names the provider and the status. A provider's own words are handed on only where the request itself is at
+fault, since only its author can mend it; there the API key is cut out, should a server have repeated it.
 """
 
 import asyncio
 import time
 from collections.abc import AsyncGenerator, Mapping
 from email.utils import parsedate_to_datetime
+from importlib.util import find_spec
 
-from cozy_domain.errors import ProviderUnavailableError
+import msgspec
+
+from cozy_domain.errors import (
+    OVERLOADED,
+    ProviderError,
+    ProviderOverloadedError,
+    ProviderRefusedError,
+    ProviderUnavailableError,
+)
 
 CONNECT_S = 5.0
 """The only time limit of an adapter (settled question 17)."""
@@ -15,11 +27,88 @@ DRAIN_S = 0.05
 """A server ends its body with, or right behind, its last event; a new connection would cost more than this."""
 LONGEST_MESSAGE = 500
 """Characters of a provider's own message."""
+_CREDENTIAL = frozenset({401, 402, 403})
+_PASSING = frozenset({408, 409, 425})
+_RATE_LIMITED = 429
+_OVERLOADED = 529
+"""Anthropic's, and of some gateways: the whole service is too busy, not this caller too eager."""
+_SPENT = "insufficient_quota"
 
 
-def told(words: str, secret: str) -> str:
-    """A provider's own words, as far as they may be handed on; ``secret`` is the API key."""
-    return (words.replace(secret, "[key]") if secret else words)[:LONGEST_MESSAGE]
+class Complaint(msgspec.Struct, frozen=True):
+    """What the body of a refusal says. ``about_account``: it is our key or account that is minded, whatever the status."""
+
+    message: str | None = None
+    code: str | None = None
+    param: str | None = None
+    about_account: bool = False
+
+
+def missing(package: str) -> str | None:
+    """What to do about an SDK that is not installed, and comes with the extra of its name; None when it is there. Nothing is
+    imported."""
+    if find_spec(package) is not None:
+        return None
+    return f"the package '{package}' is not installed; type: pip install 'cozy-engine[{package}]'"
+
+
+def refusal(
+    provider: str, status: int, headers: Mapping[str, str], complaint: Complaint, secret: str
+) -> ProviderError:
+    """The error of a response whose ``status`` is not 200. ``headers`` ignore case; ``secret`` is the API key."""
+    if status in _CREDENTIAL or complaint.about_account:
+        return about_account(provider, status, complaint.code)
+    if status == 404:
+        return ProviderRefusedError(
+            f"{provider} does not know this model or address (status 404).",
+            provider=provider,
+            about="model",
+            code=complaint.code or "model_not_found",
+        )
+    if status in (_RATE_LIMITED, _OVERLOADED):
+        return busy(provider, status, retry_after_s(headers))
+    if 400 <= status < 500 and status not in _PASSING:
+        words = complaint.message or f"{provider} refused the request (status {status})."
+        return about_request(provider, words, secret, complaint)
+    return ProviderUnavailableError(
+        f"{provider} failed (status {status}).", provider=provider, retry_after_s=retry_after_s(headers)
+    )
+
+
+def about_account(provider: str, status: int, code: str | None = None) -> ProviderRefusedError:
+    return ProviderRefusedError(
+        f"{provider} did not accept our credential or account (status {status}).",
+        provider=provider,
+        about="credential",
+        # Their code would be taken for one about the caller's own key.
+        code=code if code == _SPENT else "provider_credential_refused",
+        hint=f"An operator has to check the API key of {provider} and what it may use.",
+    )
+
+
+def about_request(provider: str, words: str, secret: str, complaint: Complaint) -> ProviderRefusedError:
+    """``words`` are the provider's own, and are handed on."""
+    shown = words.replace(secret, "[key]") if secret else words
+    return ProviderRefusedError(
+        shown[:LONGEST_MESSAGE],
+        provider=provider,
+        about="request",
+        code=complaint.code,
+        param=complaint.param,
+    )
+
+
+def busy(
+    provider: str, status: int, after_s: float | None = None, *, billed: bool = False
+) -> ProviderOverloadedError:
+    """``status`` is 429 or 529, or the one that an event in the middle of an answer stands for."""
+    return ProviderOverloadedError(
+        f"{provider} is busy (status {status}).",
+        provider=provider,
+        code=OVERLOADED if status == _OVERLOADED else None,
+        retry_after_s=after_s,
+        billed=billed,
+    )
 
 
 def reason_of(error: BaseException) -> str:

@@ -119,8 +119,11 @@ class ProviderUnavailableError(ProviderError):
     retryable = True
 
 
+OVERLOADED = "provider_overloaded"
+
+
 class ProviderOverloadedError(ProviderError):
-    """429 or 529."""
+    """429: we ask too much; or 529, with the code `OVERLOADED`: everybody does."""
 
     default_code = "rate_limit_exceeded"
     retryable = True

@@ -301,6 +301,13 @@ _ALL = (
         "请稍后重试；管理员可用 GET /health/engines 查看哪个模型已暂停调用。",
     ),
     _code(
+        "provider_overloaded",
+        "The model's provider is overloaded by everybody's requests.",
+        "Wait as long as the Retry-After header says if there is one, or ask another model.",
+        "模型供应商的整体负载过高。",
+        "若有 Retry-After 响应头请按其等待，或换用其他模型。",
+    ),
+    _code(
         "provider_circuit_open",
         "The model's provider has been failing and is left alone for a while.",
         "Wait as long as the Retry-After header says, or ask another model.",

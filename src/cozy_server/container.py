@@ -11,6 +11,8 @@ from pathlib import Path
 from dependency_injector import containers, providers
 from msgspec.structs import replace
 
+from cozy_adapters.anthropic import discovery as anthropic
+from cozy_adapters.anthropic.chat import AnthropicLanguageModel
 from cozy_adapters.clock import SystemClock
 from cozy_adapters.files.audit_anchor import FileAuditAnchor
 from cozy_adapters.files.cards import FileCards
@@ -36,6 +38,7 @@ from cozy_adapters.sql.sessions import SqlSessionStore
 from cozy_adapters.sql.sqlite import SqliteDatabase
 from cozy_adapters.sql.turns import SqlTurnStore
 from cozy_adapters.tokens import EstimatedTokenCounter
+from cozy_adapters.upstream import missing
 from cozy_domain.access.ports import LimitStore
 from cozy_domain.chat.generate import Generation, ModelDeadlines
 from cozy_domain.chat.parts import ChatLimits, ChatParts
@@ -55,7 +58,7 @@ from cozy_domain.routing.embedding import EmbeddingRoutes, embedding_routes
 from cozy_server.auth import DevelopmentDoor, Door, KeyDoor, Keys, RefusalLog
 from cozy_server.data_folder import anchor_file, database_file, postgres_url
 from cozy_server.health import Vitals
-from cozy_server.model_choice import FoundProvider, LiveConfiguration
+from cozy_server.model_choice import OLLAMA, FoundProvider, LiveConfiguration
 from cozy_server.settings.tree import (
     DeadlineSettings,
     LimitSettings,
@@ -72,6 +75,8 @@ from cozy_server.upkeep import Sealing
 
 REDIS = "redis"
 """Its name among the breakers."""
+SDKS = ("openai", "anthropic")
+"""Kinds of providers that need a package of the same name."""
 
 
 def store(settings: Settings, role: Role) -> OpenedDatabase:
@@ -116,9 +121,21 @@ def shared_limits(settings: Settings, rates: Rates, own: LimitStore, clock: Cloc
 
 
 def language_models(settings: ModelSettings) -> dict[str, LanguageModel]:
-    """One adapter for each provider of the settings by name; ``offline`` is always there."""
-    configured = {name: _language_model(name, provider) for name, provider in settings.providers.items()}
-    return {OFFLINE.provider: OfflineLanguageModel(), **configured}
+    """One adapter for each provider of the settings by name; ``offline`` is always there. A key that happens to be in the
+    environment is no reason not to start: without its package such a provider is left out, and `discovery` says why.
+
+    Raises:
+        ConfigError: the package of a provider's kind is not installed.
+    """
+    models: dict[str, LanguageModel] = {OFFLINE.provider: OfflineLanguageModel()}
+    for name, provider in settings.providers.items():
+        kind = provider.kind or (name if name == anthropic.PROVIDER else "openai")
+        problem = missing(kind) if kind in SDKS else None
+        if problem is None:
+            models[name] = _language_model(name, kind, provider)
+        elif provider.kind or name not in SDKS:
+            raise ConfigError(f"models.providers.{name}: {problem}")
+    return models
 
 
 def embedders(models: Mapping[str, LanguageModel]) -> Callable[[str], Embedder | None]:
@@ -141,21 +158,28 @@ def _embedding_routes(settings: ModelSettings) -> EmbeddingRoutes:
 
 
 def discovery(environment: Mapping[str, str]) -> Callable[[], Awaitable[tuple[FoundProvider, ...]]]:
-    """Looks for providers that nobody configured."""
+    """Looks for providers that nobody configured: those whose key was set on purpose first, an Ollama that happens to run
+    last."""
 
     async def discovered() -> tuple[FoundProvider, ...]:
-        return tuple(
+        found = [
             FoundProvider(it.provider, it.found, None if it.problem else it.language_model(), it.problem)
             for it in await discover(environment)
-        )
+        ]
+        if it := anthropic.discover(environment):
+            model = None if it.problem else it.language_model()
+            found.append(FoundProvider(anthropic.PROVIDER, it.found, model, it.problem))
+        return tuple(sorted(found, key=lambda provider: provider.name == OLLAMA))
 
     return discovered
 
 
-def _language_model(name: str, provider: ProviderSettings) -> LanguageModel:
-    if provider.kind == "offline":
+def _language_model(name: str, kind: str, provider: ProviderSettings) -> LanguageModel:
+    if kind == "offline":
         return OfflineLanguageModel()
     key = provider.api_key.reveal() if provider.api_key else ""
+    if kind == "anthropic":
+        return AnthropicLanguageModel(name, key, base_url=provider.base_url)
     dialect = dialect_of(provider.base_url)
     if provider.token_parameter:
         dialect = replace(dialect, output_limit=provider.token_parameter)

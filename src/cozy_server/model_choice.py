@@ -107,16 +107,24 @@ class LiveConfiguration:
                 )
 
     async def settle(self) -> None:
-        """Finds the default model.
+        """Finds the default model, and makes those ready that may be asked for.
 
         Raises:
             ConfigError: the one that the settings name cannot be.
         """
+        await self._settle()
+        routes = self.snapshot().routes
+        refs = (*routes.default, *routes.allowed, *(ref for route in routes.routes for ref in route.models))
+        for name in dict.fromkeys(ref.provider for ref in refs):
+            await _make_ready(self._providers.get(name))
+
+    async def _settle(self) -> None:
         if self._discovered is None:
             await self.look()
         discovered = self._discovered or ()
         if self._settings.default is not None:
             names = tuple(name for name in self._providers if name != OFFLINE.provider)
+            self._check_usable(self._settings.default, discovered)
             self.default = named_default(
                 self._settings.default, names, self._default_origin, self._catalog.current.ids()
             )
@@ -146,6 +154,19 @@ class LiveConfiguration:
         for alias, models in self._settings.routes.items():
             yield from ((f"models.routes.{alias}[{number}]", name) for number, name in enumerate(models))
 
+    def _check_usable(self, wanted: str, discovered: tuple[FoundProvider, ...]) -> None:
+        """
+        Raises:
+            ConfigError: the provider of ``wanted`` is known, and cannot be used.
+        """
+        ref = parse_ref(wanted)
+        for provider in discovered:
+            absent = provider.name not in self._providers and provider.problem
+            if absent and ref is not None and ref.provider == provider.name:
+                raise ConfigError(
+                    f"{self._default_origin}: models.default is '{wanted}', but of {provider.found}: {absent}"
+                )
+
     def _snapshot(self, allowed: tuple[ModelRef, ...]) -> Snapshot:
         table = RouteTable(
             default=(self.default.model,),
@@ -164,10 +185,12 @@ class LiveConfiguration:
     def _all(self, discovered: tuple[FoundProvider, ...]) -> tuple[FoundProvider, ...]:
         """The providers of the settings, then what else was discovered. Of what is both, the settings know how to reach it,
         and the discovery how people call it."""
-        told = {provider.name: provider.found for provider in discovered}
-        configured = [
-            FoundProvider(name, told.get(name, f"provider '{name}'")) for name in self._settings.providers
-        ]
+        told = {provider.name: provider for provider in discovered}
+        configured = []
+        for name in self._settings.providers:
+            unknown = FoundProvider(name, f"provider '{name}'")
+            problem = None if name in self._providers else told.get(name, unknown).problem
+            configured.append(FoundProvider(name, told.get(name, unknown).found, problem=problem))
         others = [provider for provider in discovered if provider.name not in self._settings.providers]
         return (*configured, *others)
 
@@ -175,6 +198,7 @@ class LiveConfiguration:
         model = self._providers.get(provider.name)
         if provider.problem or model is None:
             return Listing(provider.name, provider.found, problem=provider.problem or "it cannot be used")
+        await _make_ready(model)
         try:
             async with asyncio.timeout(LISTING_S):
                 return Listing(provider.name, provider.found, await model.list_models())
@@ -183,6 +207,13 @@ class LiveConfiguration:
         except ProviderError as error:
             problem = error.message
         return Listing(provider.name, provider.found, problem=problem)
+
+
+async def _make_ready(model: LanguageModel | None) -> None:
+    """What an adapter has to do before its first request, such as importing an SDK for a second or more: no deadline should
+    run meanwhile."""
+    if model is not None and hasattr(model, "aopen"):
+        await model.aopen()
 
 
 def _ref(name: str, place: str) -> ModelRef:

@@ -73,7 +73,11 @@ TABLE: Mapping[type[CozyError], Row] = {
     errors.ProviderError: Row(502, _SERVER),
     errors.ProviderTimeoutError: Row(504, _SERVER),
     errors.ProviderUnavailableError: Row(503, _SERVER),
-    errors.ProviderOverloadedError: Row(429, "requests", {"insufficient_quota": (429, "insufficient_quota")}),
+    errors.ProviderOverloadedError: Row(
+        429,
+        "requests",
+        {"insufficient_quota": (429, "insufficient_quota"), errors.OVERLOADED: (503, _SERVER)},
+    ),
     # A refusal that is about the request is the caller's to mend; any other (a wrong provider key) is ours, so 502.
     errors.ProviderRefusedError: Row(
         502,

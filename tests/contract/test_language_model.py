@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator
 
 import pytest
 
+from cozy_adapters.anthropic.chat import AnthropicLanguageModel
 from cozy_adapters.inmemory.language_model import ScriptedLanguageModel, saying
 from cozy_adapters.offline.language_model import OfflineLanguageModel
 from cozy_adapters.openai.chat import OpenAILanguageModel
@@ -13,9 +14,10 @@ from cozy_domain.messages import UserMessage
 from cozy_domain.models.deltas import ChoiceFinished, ModelDelta, TextDelta, UsageReported
 from cozy_domain.models.ports import LanguageModel
 from cozy_domain.models.request import Feature, ModelRequest
+from tests.fixtures.fake_anthropic import FakeAnthropic
 from tests.fixtures.fake_openai import FakeOpenAI
 
-pytest_plugins = ["tests.fixtures.fake_openai.plugin"]
+pytest_plugins = ["tests.fixtures.fake_anthropic.plugin", "tests.fixtures.fake_openai.plugin"]
 
 PROMPT_S = 5.0  # far more than a local adapter needs; bounds a test that would hang
 
@@ -109,6 +111,19 @@ class TestOpenAILanguageModel(LanguageModelContract):
     @pytest.fixture
     async def model(self, fake_openai: FakeOpenAI) -> AsyncIterator[LanguageModel]:
         model = OpenAILanguageModel("fake", "sk-test", base_url=fake_openai.base_url)
+        await model.aopen()
+        yield model
+        await model.aclose()
+
+    @pytest.fixture
+    def model_id(self) -> str:
+        return "ok"
+
+
+class TestAnthropicLanguageModel(LanguageModelContract):
+    @pytest.fixture
+    async def model(self, fake_anthropic: FakeAnthropic) -> AsyncIterator[LanguageModel]:
+        model = AnthropicLanguageModel("fake", "sk-test", base_url=fake_anthropic.base_url)
         await model.aopen()
         yield model
         await model.aclose()

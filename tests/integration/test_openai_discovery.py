@@ -45,11 +45,6 @@ async def test_a_base_url_alone_is_a_provider_that_needs_no_key(
     await model.aclose()
 
 
-async def test_anthropic_is_named_with_the_reason_why_it_is_passed_over(nowhere: str) -> None:
-    found = await discover({"ANTHROPIC_API_KEY": "sk-ant", "OLLAMA_HOST": nowhere})
-    assert named(found)[0] == ("anthropic", "ANTHROPIC_API_KEY", "there is no Anthropic adapter yet")
-
-
 async def test_an_ollama_that_listens_is_found_and_asked_for_its_models(fake_openai: FakeOpenAI) -> None:
     (ollama,) = await discover({"OLLAMA_HOST": f"127.0.0.1:{fake_openai.port}"})
     assert named((ollama,)) == [("ollama", f"Ollama on 127.0.0.1:{fake_openai.port}", None)]

@@ -12,6 +12,7 @@ import msgspec
 
 from cozy_adapters.openai.chat import OpenAILanguageModel
 from cozy_adapters.openai.wire import COMPATIBLE, OPENAI, Dialect
+from cozy_adapters.upstream import missing
 
 OPENAI_URL = "https://api.openai.com/v1"
 OLLAMA_PORT = 11434
@@ -41,7 +42,7 @@ class Discovered(msgspec.Struct, frozen=True):
 
 
 async def discover(environment: Mapping[str, str]) -> tuple[Discovered, ...]:
-    """The providers in the order in which they are asked for a default model: OpenAI, Anthropic, Ollama.
+    """OpenAI, then Ollama.
 
     A local Ollama that nobody configured and that does not answer is left out; one that ``OLLAMA_HOST`` names is told.
     """
@@ -53,7 +54,7 @@ async def discover(environment: Mapping[str, str]) -> tuple[Discovered, ...]:
         return (*keyed, Discovered("ollama", "OLLAMA_HOST", problem=f"'{named}' is no address"))
     address = urlsplit(url).netloc
     if await _listens(urlsplit(url)):
-        return (*keyed, Discovered("ollama", f"Ollama on {address}", f"{url}/v1"))
+        return (*keyed, Discovered("ollama", f"Ollama on {address}", f"{url}/v1", problem=missing("openai")))
     if not named:
         return keyed
     return (*keyed, Discovered("ollama", "OLLAMA_HOST", f"{url}/v1", problem=f"nothing listens on {address}"))
@@ -83,9 +84,8 @@ def _keyed(environment: Mapping[str, str]) -> Iterator[Discovered]:
     key = environment.get("OPENAI_API_KEY", "").strip()
     url = environment.get("OPENAI_BASE_URL", "").strip() or None
     if key or url:
-        yield Discovered("openai", "OPENAI_API_KEY" if key else "OPENAI_BASE_URL", url, key)
-    if environment.get("ANTHROPIC_API_KEY", "").strip():
-        yield Discovered("anthropic", "ANTHROPIC_API_KEY", problem="there is no Anthropic adapter yet")
+        found = "OPENAI_API_KEY" if key else "OPENAI_BASE_URL"
+        yield Discovered("openai", found, url, key, problem=missing("openai"))
 
 
 async def _listens(url: SplitResult) -> bool:

@@ -73,7 +73,7 @@ class Progress:
             self.characters += len(delta.text)
             return delta
         if isinstance(delta, ReasoningDelta):
-            return delta
+            return delta if delta.text else None
         if isinstance(delta, ToolCallDelta):
             self.characters += len(delta.arguments)
         elif isinstance(delta, UsageReported):

@@ -26,7 +26,8 @@ class RefusalDelta(msgspec.Struct, frozen=True, tag="refusal"):
 
 
 class ReasoningDelta(msgspec.Struct, frozen=True, tag="reasoning"):
-    """Thinking that some providers show; never stored and never part of the answer."""
+    """Thinking that some providers show; never stored and never part of the answer. An empty one says that the model is
+    thinking, of which nothing is shown."""
 
     text: str
     choice: int = 0

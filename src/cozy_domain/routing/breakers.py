@@ -4,6 +4,7 @@ from collections.abc import Mapping
 
 from cozy_domain.clock import Clock
 from cozy_domain.errors import (
+    OVERLOADED,
     ProviderError,
     ProviderMalformedError,
     ProviderTimeoutError,
@@ -41,7 +42,8 @@ class Breakers:
 
     def failed(self, model: ModelRef, error: ProviderError) -> None:
         """Only what says that the provider is not well counts; a refusal or a rate limit is an answer."""
-        if isinstance(error, ProviderTimeoutError | ProviderUnavailableError | ProviderMalformedError):
+        unwell = isinstance(error, ProviderTimeoutError | ProviderUnavailableError | ProviderMalformedError)
+        if unwell or error.code == OVERLOADED:
             self._circuits[model] = after_failure(self._circuit(model), self._clock.monotonic_ns())
         else:
             self.succeeded(model)

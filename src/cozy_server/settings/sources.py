@@ -32,6 +32,8 @@ FALLBACKS: Mapping[str, Path] = {
     "REDIS_URL": ("redis", "url"),
     "OPENAI_API_KEY": ("models", "providers", "openai", "api_key"),
     "OPENAI_BASE_URL": ("models", "providers", "openai", "base_url"),
+    "ANTHROPIC_API_KEY": ("models", "providers", "anthropic", "api_key"),
+    "ANTHROPIC_BASE_URL": ("models", "providers", "anthropic", "base_url"),
 }
 """Names that other programs use too: a file of ours is meant for us, so it wins over them."""
 

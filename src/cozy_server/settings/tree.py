@@ -80,10 +80,11 @@ class RedisSettings(msgspec.Struct, frozen=True):
 class ProviderSettings(msgspec.Struct, frozen=True):
     """Somebody who offers models."""
 
-    kind: Literal["openai", "offline"] = "openai"
-    """`openai` is OpenAI, and everything that speaks its chat completions."""
+    kind: Literal["openai", "anthropic", "offline"] | None = None
+    """`openai` is OpenAI, and everything that speaks its chat completions; `anthropic` is Anthropic, and everything that
+    speaks its Messages API. By default `anthropic` for the provider of that name, else `openai`."""
     base_url: str | None = None
-    """For `openai`: up to and with `/v1`; by default OpenAI's own."""
+    """For `openai` up to and with `/v1`; for `anthropic` without it; by default the provider's own."""
     api_key: Secret | None = None
     """Some local servers need none."""
     token_parameter: Literal["max_tokens", "max_completion_tokens"] | None = None

@@ -124,7 +124,8 @@ def test_a_round_with_tools_is_kept_with_their_results_and_shown_to_the_next() -
 
 def test_thinking_and_of_calls_only_those_of_the_clients_tools_are_shown() -> None:
     turn = progress()
-    seen = taken(turn, CLOCK_CALL, LOOKUP_CALL, ReasoningDelta("hm"), ChoiceFinished("tool_calls"))
+    thoughts = (ReasoningDelta(""), ReasoningDelta("hm"))
+    seen = taken(turn, CLOCK_CALL, LOOKUP_CALL, *thoughts, ChoiceFinished("tool_calls"))
     call, thought = seen
     assert thought == ReasoningDelta("hm")
     assert isinstance(call, ToolCallDelta)

@@ -6,6 +6,7 @@ import pytest
 
 from cozy_adapters.inmemory.clock import InMemoryClock
 from cozy_domain.errors import (
+    OVERLOADED,
     ProviderError,
     ProviderMalformedError,
     ProviderOverloadedError,
@@ -46,6 +47,11 @@ def test_a_model_that_keeps_failing_is_left_alone_and_others_are_not(
     fail(breakers, kind("x", provider="p"), 1)
     assert not breakers.may_be_asked(ONE)
     assert breakers.may_be_asked(OTHER)
+
+
+def test_a_provider_that_is_too_busy_for_everybody_is_not_well(breakers: Breakers) -> None:
+    fail(breakers, ProviderOverloadedError("x", provider="p", code=OVERLOADED))
+    assert not breakers.may_be_asked(ONE)
 
 
 @pytest.mark.parametrize("kind", [ProviderOverloadedError, ProviderRefusedError])

@@ -1,0 +1,207 @@
+"""Anthropic's language models, and those of every server with the same Messages API.
+
+As with OpenAI's: the official SDK does transport, addresses and authentication, bytes are decoded here, a call is always
+streamed, and the caller owns time and retries. The SDK is imported on first use (1.1 s of CPU).
+"""
+
+import logging
+from collections.abc import AsyncGenerator, AsyncIterator, Iterator
+from contextlib import AbstractAsyncContextManager, aclosing, asynccontextmanager, contextmanager
+from typing import TYPE_CHECKING
+from uuid import uuid4
+
+import msgspec
+
+from cozy_adapters.anthropic.answer import Answer
+from cozy_adapters.anthropic.failures import refused
+from cozy_adapters.anthropic.request import MOST_TOKENS, encode_request
+from cozy_adapters.anthropic.wire import Capabilities, ListedModel, ModelList
+from cozy_adapters.sse import EventReader
+from cozy_adapters.upstream import (
+    CONNECT_S,
+    broken_off,
+    drain,
+    reason_of,
+    transport_errors,
+    unreachable,
+)
+from cozy_domain.errors import ProviderError, ProviderMalformedError
+from cozy_domain.models.deltas import ModelDelta
+from cozy_domain.models.request import Feature, ModelRequest
+
+if TYPE_CHECKING:
+    import httpx2
+    from anthropic import AsyncAnthropic
+
+URL = "https://api.anthropic.com"
+NO_KEY = "none"
+"""The SDK insists on a key; servers that need none do not look at it."""
+FEATURES = frozenset(
+    {
+        Feature.TOOLS,
+        Feature.PARALLEL_TOOL_CALLS,
+        Feature.IMAGES,
+        Feature.FILES,
+        Feature.JSON_SCHEMA,
+        Feature.SAMPLING,
+        Feature.STOP,
+        Feature.REASONING_EFFORT,
+    }
+)
+"""What the wire carries both ways. ``temperature`` and ``top_p`` are among them although Claude takes them no more: clients
+send them out of habit, so they are left out and the log says so, once for each model."""
+_log = logging.getLogger(__name__)
+
+
+class AnthropicLanguageModel:
+    """Models behind one base URL (without the version: ``https://api.anthropic.com``); None is Anthropic's own. ``api_key``
+    may be empty for servers that need none.
+
+    What `list_models` tells of a model is remembered: its limit and what it cannot do. ``aclose`` ends the connections;
+    until then it can be used at any time.
+    """
+
+    def __init__(self, provider: str, api_key: str, *, base_url: str | None = None) -> None:
+        self._provider = provider
+        self._api_key = api_key
+        self._base_url = (base_url or URL).rstrip("/").removesuffix("/v1")
+        self._listed: dict[str, ListedModel] = {}
+        self._warned: set[tuple[str, str]] = set()
+        self._sdk: AsyncAnthropic | None = None
+
+    def __repr__(self) -> str:
+        return f"AnthropicLanguageModel(provider={self._provider!r}, base_url={self._base_url!r})"
+
+    async def aopen(self) -> None:
+        """Imports the SDK now instead of during the first request."""
+        self._client()
+
+    async def aclose(self) -> None:
+        sdk, self._sdk = self._sdk, None
+        if sdk is not None:
+            await sdk.close()
+
+    def stream(self, request: ModelRequest) -> AbstractAsyncContextManager[AsyncIterator[ModelDelta]]:
+        return self._stream(request)
+
+    def features(self, model: str) -> frozenset[Feature]:
+        listed = self._listed.get(model)
+        return FEATURES - _missing(listed.capabilities) if listed and listed.capabilities else FEATURES
+
+    async def list_models(self) -> tuple[str, ...]:
+        import httpx2  # with the SDK, on first use
+
+        with self._failures():
+            response = await self._client().get("/v1/models?limit=1000", cast_to=httpx2.Response)
+        try:
+            listed = msgspec.json.decode(response.content, type=ModelList).data
+        except (msgspec.DecodeError, msgspec.ValidationError, UnicodeDecodeError) as error:
+            raise ProviderMalformedError(
+                f"{self._provider} did not list its models as Anthropic does.", provider=self._provider
+            ) from error
+        self._listed = {model.id: model for model in listed}
+        return tuple(self._listed)
+
+    @asynccontextmanager
+    async def _stream(self, request: ModelRequest) -> AsyncIterator[AsyncIterator[ModelDelta]]:
+        response = await self._send(self._encoded(request))
+        try:
+            async with (
+                aclosing(response.aiter_bytes()) as pieces,
+                aclosing(self._deltas(pieces)) as deltas,
+            ):
+                yield deltas
+        finally:
+            await response.aclose()
+
+    def _encoded(self, request: ModelRequest) -> bytes:
+        listed = self._listed.get(request.model)
+        most = min(MOST_TOKENS, (listed and listed.max_tokens) or MOST_TOKENS)
+        encoded = encode_request(request, most)
+        for parameter in encoded.dropped:
+            self._warn(request.model, parameter)
+        return encoded.body
+
+    def _warn(self, model: str, parameter: str) -> None:
+        if (model, parameter) not in self._warned:
+            self._warned.add((model, parameter))
+            fields = {"provider": self._provider, "model": model, "parameter": parameter}
+            _log.warning("parameter_dropped", extra=fields)
+
+    async def _send(self, body: bytes) -> "httpx2.Response":
+        """A response of status 200 whose body was not read yet."""
+        import httpx2  # with the SDK, on first use
+
+        with self._failures():
+            return await self._client().post(
+                "/v1/messages",
+                cast_to=httpx2.Response,
+                content=body,
+                options={"headers": {"Content-Type": "application/json"}},
+                stream=True,
+            )
+
+    async def _deltas(self, pieces: AsyncGenerator[bytes, None]) -> AsyncGenerator[ModelDelta, None]:
+        answer = Answer(self._provider, lambda: f"toolu_{uuid4().hex}", self._api_key)
+        reader = EventReader(self._provider)
+        try:
+            async for piece in pieces:
+                for event in reader.feed(piece):
+                    for delta in answer.read(event):
+                        yield delta
+                if answer.complete:
+                    break
+        except transport_errors() as error:
+            raise broken_off(self._provider, reason_of(error)) from error
+        for event in reader.close():
+            for delta in answer.read(event):
+                yield delta
+        for delta in answer.end():
+            yield delta
+        await drain(pieces)
+
+    @contextmanager
+    def _failures(self) -> Iterator[None]:
+        """The SDK's errors in the domain's words, while no answer has begun."""
+        import anthropic  # on first use
+
+        try:
+            yield
+        except anthropic.APIStatusError as error:
+            raise self._refused(error.response) from error
+        except _sdk_errors() as error:
+            raise unreachable(self._provider, reason_of(error)) from error
+
+    def _refused(self, response: "httpx2.Response") -> ProviderError:
+        body = response.content if response.is_stream_consumed else b""
+        return refused(self._provider, response.status_code, response.headers, body, self._api_key)
+
+    def _client(self) -> "AsyncAnthropic":
+        if self._sdk is None:
+            import anthropic
+            import httpx2  # with the SDK, on first use
+
+            self._sdk = anthropic.AsyncAnthropic(
+                api_key=self._api_key or NO_KEY,
+                base_url=self._base_url,
+                max_retries=0,
+                timeout=httpx2.Timeout(None, connect=CONNECT_S),
+                http_client=anthropic.DefaultAioHttpClient(timeout=httpx2.Timeout(None, connect=CONNECT_S)),
+            )
+        return self._sdk
+
+
+def _sdk_errors() -> tuple[type[Exception], ...]:
+    import anthropic  # on first use
+
+    return (anthropic.AnthropicError, *transport_errors())
+
+
+def _missing(capabilities: Capabilities) -> frozenset[Feature]:
+    told = {
+        Feature.IMAGES: capabilities.image_input,
+        Feature.FILES: capabilities.pdf_input,
+        Feature.JSON_SCHEMA: capabilities.structured_outputs,
+        Feature.REASONING_EFFORT: capabilities.effort,
+    }
+    return frozenset(feature for feature, support in told.items() if support and not support.supported)

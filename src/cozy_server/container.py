@@ -33,6 +33,9 @@ from cozy_adapters.sql.engine import OpenedDatabase, Role
 from cozy_adapters.sql.history import SqlTurnHistory
 from cozy_adapters.sql.jobs import SqlJobQueue
 from cozy_adapters.sql.keys import SqlKeyStore
+from cozy_adapters.sql.maintenance import SqliteMaintenance
+from cozy_adapters.sql.maintenance import StoreMaintenance as StoreMaintenance  # for the command line
+from cozy_adapters.sql.maintenance import StoreState as StoreState  # as above
 from cozy_adapters.sql.personas import SqlPersonaRevisions
 from cozy_adapters.sql.sessions import SqlSessionStore
 from cozy_adapters.sql.sqlite import SqliteDatabase
@@ -65,6 +68,7 @@ from cozy_server.settings.tree import (
     ModelSettings,
     PersonaSettings,
     ProviderSettings,
+    RedisSettings,
     Settings,
 )
 from cozy_server.throttle.address import Addresses
@@ -118,6 +122,47 @@ def shared_limits(settings: Settings, rates: Rates, own: LimitStore, clock: Cloc
     shared = RedisLimitStore(RedisConnections(url.reveal()), prefix=settings.redis.prefix)
     processes = settings.limits.processes
     return SharedLimits(shared, own, clock, deadline_s=settings.redis.deadline_s, processes=processes)
+
+
+def maintenance(settings: Settings) -> StoreMaintenance:
+    """Of what ``database.url`` names, for who is no server.
+
+    Raises:
+        ConfigError: as `store`.
+    """
+    url = postgres_url(settings)
+    if url is None:
+        return SqliteMaintenance(database_file(settings))
+    store(settings, "reader")  # tells about a driver that is not there
+    from cozy_adapters.sql.postgres_maintenance import PostgresMaintenance
+
+    return PostgresMaintenance(url)
+
+
+def redis_ping(settings: RedisSettings) -> Callable[[], Awaitable[object]] | None:
+    """Asks what ``redis.url`` names whether it is there; None where nothing is named.
+
+    Raises:
+        ConfigError: it is no address, or the client is not installed.
+    """
+    if settings.url is None:
+        return None
+    try:
+        from cozy_adapters.redis.connections import RedisConnections, Script
+    except ModuleNotFoundError:
+        raise ConfigError(
+            "redis.url is set, and the client for Redis is not installed",
+            hint="pip install 'cozy-engine[redis]'",
+        ) from None
+    connections = RedisConnections(settings.url.reveal(), most=1)
+
+    async def ping() -> object:
+        try:
+            return await connections.run(Script("return redis.call('PING')"), [], [])
+        finally:
+            await connections.aclose()
+
+    return ping
 
 
 def language_models(settings: ModelSettings) -> dict[str, LanguageModel]:
@@ -253,6 +298,8 @@ class Container(containers.DeclarativeContainer):
 
     database_role: providers.Provider[Role] = providers.Object("server")
     database = providers.Singleton(store, settings, database_role)
+    maintenance = providers.Singleton(maintenance, settings)
+    redis_ping = providers.Singleton(redis_ping, settings.provided.redis)
     turns = providers.Singleton(SqlTurnStore, database)
     history = providers.Singleton(SqlTurnHistory, database)
     sessions = providers.Singleton(SqlSessionStore, database)

@@ -351,3 +351,23 @@ async def test_help_comes_at_once_and_tells_the_exit_codes(tmp_path: Path) -> No
     names, _ = await loaded.communicate()
     heavy = {"litestar", "sqlalchemy", "openai", "uvicorn", "cozy_adapters", "yaml"}
     assert not heavy & set(json.loads(names.decode().replace("'", '"')))
+
+
+async def test_the_store_is_made_checked_and_copied_beside_a_server_and_goes_back_only_if_confirmed(
+    tmp_path: Path,
+) -> None:
+    code, out, _ = await command("db", "current", folder=tmp_path)
+    assert (code, "there is no store yet" in out) == (0, True)
+    async with server_process("dev", "--port", "0", folder=tmp_path):
+        code, out, _ = await command("db", "check", "--json", folder=tmp_path)
+        told = json.loads(out)
+        assert (code, told["ok"], told["in_use"], told["revision"]) == (0, True, True, told["head"])
+        code, out, errors = await command("db", "backup", "copy.db", folder=tmp_path)
+        assert (code, out.startswith("copy.db: ")) == (0, True)
+        assert "audit.key" in errors
+        code, _, errors = await command("db", "upgrade", "--json", folder=tmp_path)
+        assert (code, json.loads(errors)["error"]["code"]) == (1, "storage_in_use")
+    code, _, errors = await command("db", "downgrade", "base", folder=tmp_path)
+    assert (code, "add --yes" in errors) == (2, True)
+    code, out, _ = await command("db", "check", "--data", ".", folder=tmp_path)
+    assert code == 1

@@ -79,7 +79,7 @@ class PostgresDatabase:
         try:
             async with pool.connection() as connection:
                 if self._role == "server":
-                    await bring_up_to_date(connection, self._connect_to_migrate)
+                    await bring_up_to_date(connection, self.connect)
         except BaseException as error:
             await pool.aclose()
             if isinstance(error, _FAILURES):
@@ -174,7 +174,13 @@ class PostgresDatabase:
             settings["default_transaction_read_only"] = "on"
         return await self._connected(settings)
 
-    async def _connect_to_migrate(self) -> asyncpg.Connection:
+    async def connect(self) -> asyncpg.Connection:
+        """A connection beside the pool, whose statements may take their time; the caller closes it.
+
+        Raises:
+            ConfigError: the URL cannot be read.
+            StorageUnavailableError: it cannot be reached.
+        """
         return await self._connected({})
 
     async def _connected(self, settings: dict[str, str]) -> asyncpg.Connection:

@@ -20,10 +20,12 @@ keys = typer.Typer(no_args_is_help=True, help="API keys: who may ask.", epilog=E
 audit = typer.Typer(no_args_is_help=True, help="The log that shows tampering.", epilog=EXIT_CODES)
 config = typer.Typer(no_args_is_help=True, help="The settings in force.", epilog=EXIT_CODES)
 persona = typer.Typer(no_args_is_help=True, help="The characters there are.", epilog=EXIT_CODES)
+db = typer.Typer(no_args_is_help=True, help="The store: schema, health, copies.", epilog=EXIT_CODES)
 app.add_typer(keys, name="keys")
 app.add_typer(audit, name="audit")
 app.add_typer(config, name="config")
 app.add_typer(persona, name="persona")
+app.add_typer(db, name="db")
 
 Config = Annotated[
     str | None, typer.Option("--config", metavar="FILE", help="Settings; default ./cozy.yaml.")
@@ -290,3 +292,61 @@ def export_card(
     with told_errors(as_json=as_json):
         wanted = cards.Export(id, output, spec=spec, image=image, force=force)
         cards.export_card(wanted, config_file, as_json=as_json)
+
+
+@db.command("upgrade", epilog=EXIT_CODES)
+def upgrade_db(data: Data = None, config_file: Config = None, as_json: AsJson = False) -> None:
+    """Bring the schema up to date, which a server does by itself when it starts."""
+    from cozy_server.cli import db as db_commands
+
+    with told_errors(as_json=as_json):
+        db_commands.upgrade(data, config_file, as_json=as_json)
+
+
+@db.command("downgrade", epilog=EXIT_CODES)
+def downgrade_db(
+    revision: Annotated[
+        str, typer.Argument(help="The migration to go back to, as `cozy db current` names it.")
+    ],
+    yes: Annotated[bool, typer.Option("--yes", help="Yes, what only the newer schema holds may go.")] = False,
+    data: Data = None,
+    config_file: Config = None,
+    as_json: AsJson = False,
+) -> None:
+    """Go back to an older schema, for an older version of this program."""
+    from cozy_server.cli import db as db_commands
+
+    with told_errors(as_json=as_json):
+        db_commands.downgrade(revision, data, config_file, yes=yes, as_json=as_json)
+
+
+@db.command("current", epilog=EXIT_CODES)
+def current_db(data: Data = None, config_file: Config = None, as_json: AsJson = False) -> None:
+    """Show which schema the store has."""
+    from cozy_server.cli import db as db_commands
+
+    with told_errors(as_json=as_json):
+        db_commands.current(data, config_file, as_json=as_json)
+
+
+@db.command("check", epilog=EXIT_CODES)
+def check_db(data: Data = None, config_file: Config = None, as_json: AsJson = False) -> None:
+    """Check that the schema is the newest and the file is whole; also while a server runs."""
+    from cozy_server.cli import db as db_commands
+
+    with told_errors(as_json=as_json):
+        db_commands.check(data, config_file, as_json=as_json)
+
+
+@db.command("backup", epilog=EXIT_CODES)
+def backup_db(
+    target: Annotated[str, typer.Argument(metavar="FILE", help="Where to; it must not exist.")],
+    data: Data = None,
+    config_file: Config = None,
+    as_json: AsJson = False,
+) -> None:
+    """Copy the SQLite store, also while a server runs; of Postgres it says what to type."""
+    from cozy_server.cli import db as db_commands
+
+    with told_errors(as_json=as_json):
+        db_commands.backup(target, data, config_file, as_json=as_json)

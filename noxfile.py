@@ -33,6 +33,7 @@ PURE_DECISIONS = (
     "chat/progress",
     "chat/replay",
     "chat/reply",
+    "chat/seats",
     "chat/title",
     "chat/tool_loop",
     "context/answers",

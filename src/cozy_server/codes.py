@@ -265,6 +265,13 @@ _ALL = (
         "重试无效；请联系管理员增加额度。",
     ),
     _code(
+        "server_overloaded",
+        "The server has as many answers under way as it can do at once.",
+        "Wait as long as the Retry-After header says, then try again; an administrator can raise limits.turns_at_once.",
+        "服务器同时处理的回答已达上限。",
+        "请按 Retry-After 响应头等待后重试；管理员可调高 limits.turns_at_once。",
+    ),
+    _code(
         "server_shutdown",
         "The server is shutting down.",
         "Try again at once: another one answers, or this one is back in a moment.",

@@ -383,6 +383,8 @@ class Container(containers.DeclarativeContainer):
             limits=providers.Singleton(
                 ChatLimits,
                 turn_s=settings.provided.limits.turn_s,
+                turns_at_once=settings.provided.limits.turns_at_once,
+                turns_at_once_each=settings.provided.limits.turns_at_once_per_owner,
                 answer_characters=settings.provided.limits.answer_characters,
                 tool_s=settings.provided.tools.deadline_s,
                 tool_result_characters=settings.provided.tools.result_characters,

@@ -29,6 +29,9 @@ DOCS = "/docs/errors"
 STORAGE_RETRY_S = 2.0
 """A store that does not answer is looked at again soon: its own deadlines are of that size."""
 
+SHED = "server_overloaded"
+"""The pipeline tells how many; a line for each would be work for a server that has too much of it."""
+
 _REQUEST = "invalid_request_error"
 _SERVER = "server_error"
 _LONGEST_PATH_SHOWN = 200
@@ -68,7 +71,11 @@ TABLE: Mapping[type[CozyError], Row] = {
     errors.LimitError: Row(
         429,
         "requests",
-        {"insufficient_quota": (429, "insufficient_quota"), "server_shutdown": (503, _SERVER)},
+        {
+            "insufficient_quota": (429, "insufficient_quota"),
+            "server_shutdown": (503, _SERVER),
+            "server_overloaded": (503, _SERVER),
+        },
     ),
     errors.ProviderError: Row(502, _SERVER),
     errors.ProviderTimeoutError: Row(504, _SERVER),
@@ -178,7 +185,7 @@ def note_failure(error: Exception, problem: Problem) -> None:
         logger.error("request_crashed", extra=fields, exc_info=error)
     elif problem.status >= 500 and isinstance(error, errors.ProviderError):
         logger.warning("request_failed", extra={**fields, "provider": error.provider})
-    elif problem.status >= 500:
+    elif problem.status >= 500 and error.code != SHED:
         logger.warning("request_failed", extra={**fields, "reason": str(error)})
 
 

@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
+from itertools import islice
 from pathlib import Path
 from uuid import UUID
 
@@ -20,8 +21,16 @@ from cozy_server.app import create_app
 from cozy_server.settings.secret import Secret
 from cozy_server.settings.tree import LimitSettings, RedisSettings, Settings
 from cozy_server.throttle.rates import OWNER
+from tests.fixtures.fake_openai import FakeOpenAI
 from tests.fixtures.redis import RedisServer
-from tests.fixtures.server import Running, container_for, running, settings_for
+from tests.fixtures.server import (
+    UNLIMITED,
+    Running,
+    container_for,
+    running,
+    settings_for,
+    with_fake,
+)
 
 DEFAULT = LimitSettings()
 CHAT = {"model": "default", "messages": [{"role": "user", "content": "Hello"}]}
@@ -179,6 +188,31 @@ async def test_a_key_that_serves_many_has_a_limit_for_each_of_its_people(tmp_pat
     assert [it.status_code for it in mei] == [200, 200, 429]
     assert "this user" in mei[-1].json()["error"]["message"]
     assert (ben.status_code, ben.headers["x-ratelimit-remaining-requests"]) == (200, "1")
+
+
+async def test_answers_that_are_too_many_at_once_are_refused_at_once(
+    tmp_path: Path, fake_openai: FakeOpenAI
+) -> None:
+    limits = replace(UNLIMITED, turns_at_once=4, turns_at_once_per_owner=3)
+    settings = with_fake(limited(tmp_path, limits), fake_openai, "ok?chunks=10&gap_ms=100")
+    async with serving(settings) as server:
+        anna, ben = [await key_for(server, name) for name in ("anna", "ben")]
+        async with client(server, anna) as http, client(server, ben) as other:
+
+            async def ask(of: httpx2.AsyncClient) -> httpx2.Response:
+                return await of.post("/v1/chat/completions", json=CHAT)
+
+            asked = [asyncio.create_task(ask(http)) for _ in range(5)]
+            first = [await it for it in islice(asyncio.as_completed(asked), 2)]
+            more = [asyncio.create_task(ask(other)) for _ in range(3)]
+            second = [await it for it in islice(asyncio.as_completed(more), 2)]
+            rest = await asyncio.gather(*asked, *more)
+            assert (await ask(other)).status_code == 200
+    assert [it.status_code for it in first] == [429, 429]
+    assert [it.status_code for it in second] == [503, 503]
+    assert {it.json()["error"]["code"] for it in second} == {"server_overloaded"}
+    assert {it.headers["retry-after"] for it in (*first, *second)} == {"1"}
+    assert [it.status_code for it in rest].count(200) == 4
 
 
 @pytest.fixture

@@ -19,7 +19,9 @@ from cozy_domain.tools.ports import ArgumentCheck, ToolBox
 class ChatLimits(msgspec.Struct, frozen=True):
     """Seconds and sizes (settled questions 6 and 17). ``close_s``: how long a store that fails at the end is tried again;
     ``storage_s``: how long one storage call may take; ``answer_characters``: what ends an endless answer;
-    ``tool_result_characters``: some 4,000 tokens of English, an eighth of the window assumed of an unknown model."""
+    ``tool_result_characters``: some 4,000 tokens of English, an eighth of the window assumed of an unknown model;
+    ``turns_at_once``: 500 clients that read slowly, and what comes beside them (reliability L3); ``turns_at_once_each``: of
+    one owner, so that nobody takes all of them."""
 
     turn_s: float = 300.0
     tool_s: float = 30.0
@@ -34,6 +36,8 @@ class ChatLimits(msgspec.Struct, frozen=True):
     tool_result_characters: int = 16_000
     window_tokens: int = 32_768
     unread_events: int = 256
+    turns_at_once: int = 600
+    turns_at_once_each: int = 100
 
 
 class ChatParts(msgspec.Struct, frozen=True):

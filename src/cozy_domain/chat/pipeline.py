@@ -15,6 +15,7 @@ from cozy_domain.audit.chain import sign
 from cozy_domain.audit.events import AuditRecord, TurnAudited
 from cozy_domain.chat.parts import ChatParts
 from cozy_domain.chat.request import ChatRequest
+from cozy_domain.chat.seats import Seats, Sitter
 from cozy_domain.chat.turn import ChatTurn
 from cozy_domain.errors import LimitError, LocalProtocolError, StorageError
 from cozy_domain.ids import OwnerId
@@ -31,6 +32,7 @@ class ChatPipeline:
         self._tasks: asyncio.TaskGroup | None = None
         self._turns: dict[ChatTurn, asyncio.Task[None]] = {}
         self._draining = False
+        self._seats = Seats(parts.limits.turns_at_once, parts.limits.turns_at_once_each)
 
     @property
     def turns_running(self) -> int:
@@ -79,12 +81,21 @@ class ChatPipeline:
         if self._draining:
             raise _shutting_down()
         turn = ChatTurn(self._parts, request, spawn=self._spawn, speculative=speculative, delivery=delivery)
-        task = self._turns[turn] = self._spawn(turn.run())
-        task.add_done_callback(lambda _: self._turns.pop(turn))
+        sitter = self._seats.take(request.caller, request.owner)
+        try:
+            task = self._turns[turn] = self._spawn(turn.run())
+        except LocalProtocolError:
+            self._seats.free(sitter)
+            raise
+        task.add_done_callback(lambda _: self._ended(turn, sitter))
         try:
             yield turn
         finally:
             turn.leave()
+
+    def _ended(self, turn: ChatTurn, sitter: Sitter) -> None:
+        self._turns.pop(turn)
+        self._seats.free(sitter)
 
     def _spawn(self, work: Coroutine[None, None, None]) -> asyncio.Task[None]:
         if self._tasks is None:
@@ -104,6 +115,7 @@ class ChatPipeline:
         limits = self._parts.limits
         while True:
             await asyncio.sleep(limits.checkpoint_s)  # noqa: TID251  the pace of upkeep
+            self._tell_refused()
             running = tuple(place for turn in self._turns if (place := turn.checkpoint) is not None)
             if not running:
                 continue
@@ -115,6 +127,14 @@ class ChatPipeline:
                 _log.warning("the leases of %d running turns could not be renewed", len(running))
             except Exception:  # noqa: BLE001  the top loop of upkeep: a bug of the store ends no turn
                 _log.exception("leases could not be renewed")
+
+    def _tell_refused(self) -> None:
+        """Now and then, for a flood of requests must not become one of log lines."""
+        if refused := self._seats.refused:
+            self._seats.refused = 0
+            _log.warning(
+                "%d turns were refused: %d at once are the most", refused, self._parts.limits.turns_at_once
+            )
 
     async def _reap(self) -> None:
         limits = self._parts.limits

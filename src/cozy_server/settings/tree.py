@@ -151,6 +151,10 @@ class LimitSettings(msgspec.Struct, frozen=True):
     is no limit."""
     processes: Annotated[int, Meta(ge=1, le=10_000)] = 1
     """How many processes share the limits through Redis: while it does not answer, each admits its part of them."""
+    turns_at_once: Annotated[int, Meta(ge=1, le=100_000)] = 600
+    """Answers under way in one process; one more is refused at once with 503. Each needs some 100 kB."""
+    turns_at_once_per_owner: Annotated[int, Meta(ge=1, le=100_000)] = 100
+    """Of one owner, as above; one more is refused with 429."""
     turn_s: Seconds = 300.0
     """Of a whole turn."""
     answer_characters: Count = 500_000

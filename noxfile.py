@@ -142,13 +142,18 @@ def slow(session: nox.Session) -> None:
 
 @nox.session(python=False, default=False)
 def bench(session: nox.Session) -> None:
-    """What things cost, beside a floor or a peer; names after `--` choose (`nox -s bench -- turns`)."""
+    """What things cost, beside a floor or a peer; names after `--` choose (`nox -s bench -- turns`).
+
+    From the first option on, arguments go to the benchmark: `nox -s bench -- chat --check`.
+    """
     python = environment(session, "tests") / "python"
-    names = session.posargs or sorted(
+    asked = session.posargs
+    first = next((at for at, word in enumerate(asked) if word.startswith("-")), len(asked))
+    names = asked[:first] or sorted(
         path.stem.removeprefix("bench_") for path in (ROOT / "tests" / "bench").glob("bench_*.py")
     )
     for name in names:
-        session.run(str(python), "-m", f"tests.bench.bench_{name}", external=True)
+        session.run(str(python), "-m", f"tests.bench.bench_{name}", *asked[first:], external=True)
 
 
 @nox.session(python=False, default=False)

@@ -41,7 +41,7 @@ def parse(content: bytes, file: str) -> PersonaDocument:
         InvalidPersonaError: with the first thing that is wrong.
     """
     if len(content) > MAX_BYTES:
-        raise refused(Mark(file), f"is larger than {MAX_BYTES // 1024} kB", "persona_too_large")
+        raise too_large(file)
     try:
         text = content.decode("utf-8-sig")
         return PersonaDocument(file, _Parser(text, file).document())
@@ -54,6 +54,10 @@ def parse(content: bytes, file: str) -> PersonaDocument:
         line = text.count("\n", 0, error.position) + 1
         message = f"the character U+{ord(text[error.position]):04X} is not allowed in YAML"
         raise refused(Mark(file, line), message, "persona_yaml") from error
+
+
+def too_large(file: str) -> InvalidPersonaError:
+    return refused(Mark(file), f"is larger than {MAX_BYTES // 1024} kB", "persona_too_large")
 
 
 def refused(mark: Mark, message: str, code: str, suggestion: str = "") -> InvalidPersonaError:

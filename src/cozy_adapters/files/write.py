@@ -7,7 +7,7 @@ from typing import assert_never
 import msgspec
 import yaml
 
-from cozy_adapters.files.parse import parse
+from cozy_adapters.files.parse import MAX_BYTES, parse, too_large
 from cozy_domain.persona.document import ListNode, MapNode, Node, ScalarNode, to_json
 
 _SAFE = re.compile(r"[A-Za-z][A-Za-z0-9 _,.()/'!?-]*")
@@ -21,10 +21,28 @@ def to_yaml(root: MapNode, file: str) -> bytes:
     Raises:
         InvalidPersonaError: the document is larger than a file may be.
     """
+    if sum(map(len, _texts(root))) > MAX_BYTES:
+        raise too_large(file)  # before the time is spent to write it
     written = _emitted(root, blocks=True)
     if to_json(parse(written, file).root) == to_json(root):
         return written
     return _emitted(root, blocks=False)
+
+
+def _texts(node: Node) -> Iterator[bytes]:
+    match node:
+        case ScalarNode(value=str(text)):
+            yield text.encode()
+        case ScalarNode():
+            return
+        case ListNode():
+            for item in node.items:
+                yield from _texts(item)
+        case MapNode():
+            for entry in node.entries:
+                yield from _texts(entry.value)
+        case _:
+            assert_never(node)
 
 
 def _emitted(root: MapNode, *, blocks: bool) -> bytes:

@@ -64,7 +64,7 @@ def create_app(container: Container) -> Litestar:
         debug=False,
     )
     # Around everything, the answers of Litestar's router and of CORS included.
-    app.asgi_handler = Stamp(app.asgi_handler, container.ids(), container.clock())
+    app.asgi_handler = Stamp(app.asgi_handler, container.ids(), container.clock(), container.access_log())
     return app
 
 

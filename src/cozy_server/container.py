@@ -62,6 +62,7 @@ from cozy_server.auth import DevelopmentDoor, Door, KeyDoor, Keys, RefusalLog
 from cozy_server.data_folder import anchor_file, database_file, postgres_url
 from cozy_server.health import Vitals
 from cozy_server.model_choice import OLLAMA, FoundProvider, LiveConfiguration
+from cozy_server.problems import Note
 from cozy_server.settings.tree import (
     DeadlineSettings,
     LimitSettings,
@@ -70,7 +71,9 @@ from cozy_server.settings.tree import (
     ProviderSettings,
     RedisSettings,
     Settings,
+    TelemetrySettings,
 )
+from cozy_server.telemetry import access_log
 from cozy_server.throttle.address import Addresses
 from cozy_server.throttle.rates import Rates, rates_of
 from cozy_server.throttle.shared import SharedLimits
@@ -267,6 +270,11 @@ def _rates(settings: LimitSettings, *, development: bool) -> Rates:
     return rates_of(settings, development=development)
 
 
+def _access_log(settings: TelemetrySettings, *, development: bool) -> Note | None:
+    wanted = not development if settings.access_log is None else settings.access_log
+    return access_log() if wanted and settings.log_level in ("debug", "info") else None
+
+
 def _door(keys: Keys, *, development: bool) -> Door:
     return DevelopmentDoor(keys) if development else KeyDoor(keys)
 
@@ -405,4 +413,5 @@ class Container(containers.DeclarativeContainer):
 
     keys = providers.Singleton(Keys, key_store, clock)
     door = providers.Singleton(_door, keys, development=development)
+    access_log = providers.Singleton(_access_log, settings.provided.telemetry, development=development)
     refusals = providers.Singleton(RefusalLog, audit, audit_key, ids, clock)

@@ -213,6 +213,10 @@ def errors_page() -> str:
     return html()
 
 
+Note = Callable[[Scope, int | None, int], None]
+"""Told of a request when it is over: its scope, the status (None when nothing was answered) and nanoseconds."""
+
+
 class Stamp:
     """Wraps the whole application: gives each request its id, and every answer the headers that OpenAI's SDKs read.
 
@@ -220,10 +224,11 @@ class Stamp:
     with every answer, an error's too, leaves it in the scope's state as ``answer_headers``, pairs of bytes.
     """
 
-    def __init__(self, app: ASGIApp, ids: Ids, clock: Clock) -> None:
+    def __init__(self, app: ASGIApp, ids: Ids, clock: Clock, note: Note | None = None) -> None:
         self._app = app
         self._ids = ids
         self._clock = clock
+        self._note = note
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] not in ("http", "websocket"):
@@ -234,10 +239,13 @@ class Stamp:
         request = given if _REQUEST_ID.fullmatch(given) else f"req_{self._ids.new().hex}"
         state = scope.setdefault("state", {})
         state["request_id"] = request
+        status: int | None = None
 
         # Not a coroutine function: it hands on the awaitable of `send`, so a chunk costs one plain call more.
         def stamped(message: Message) -> Any:
+            nonlocal status
             if message["type"] == "http.response.start":
+                status = message["status"]
                 took_ms = (self._clock.monotonic_ns() - began_ns) // 1_000_000
                 extra = [
                     (b"x-request-id", request.encode()),
@@ -247,7 +255,11 @@ class Stamp:
                 message["headers"] = [*message["headers"], *extra]
             return send(message)
 
-        await self._app(scope, receive, stamped)
+        try:
+            await self._app(scope, receive, stamped)
+        finally:
+            if self._note:
+                self._note(scope, status, self._clock.monotonic_ns() - began_ns)
 
 
 def _row(error: CozyError) -> Row:

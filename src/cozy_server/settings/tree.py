@@ -183,6 +183,9 @@ class TelemetrySettings(msgspec.Struct, frozen=True):
 
     log_level: Literal["debug", "info", "warning", "error"] = "info"
     """The least that is logged."""
+    access_log: bool | None = None
+    """A line for each request: method, route, status, milliseconds, request id and account, and nothing of what was said;
+    by default in `cozy serve`, and not in `cozy dev`. It is of level `info`."""
 
 
 class UnusedSettings(msgspec.Struct, frozen=True):

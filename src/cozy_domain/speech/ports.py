@@ -124,13 +124,13 @@ class TextToSpeech(Protocol):
 
 
 class AudioEncoder(Protocol):
-    """Writes one file while its sound is still being made. Calls are cheap: a few milliseconds for a second of sound."""
+    """Writes one file while its sound is still being made."""
 
-    def encode(self, samples: bytes) -> bytes:
+    async def encode(self, samples: bytes) -> bytes:
         """Takes PCM16 at `SPEAKING_RATE`; what can be sent now, possibly nothing."""
         ...
 
-    def finish(self) -> bytes:
+    async def finish(self) -> bytes:
         """The rest of the file. Called once, last."""
         ...
 

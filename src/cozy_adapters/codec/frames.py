@@ -1,0 +1,67 @@
+"""Packets of live streams to PCM16 at `HEARING_RATE`."""
+
+import av
+from av.audio.codeccontext import AudioCodecContext
+from av.error import FFmpegError
+
+from cozy_domain.audio import HEARING_RATE, SAMPLE_BYTES
+from cozy_domain.errors import InputError
+
+LOWEST_RATE = 8_000
+HIGHEST_RATE = 48_000
+
+
+class Resampler:
+    """PCM16 mono of another rate. Half a sample at the end of a packet waits for its other half."""
+
+    def __init__(self, rate: int) -> None:
+        if not LOWEST_RATE <= rate <= HIGHEST_RATE:
+            raise InputError(
+                f"A rate of {rate} Hz is outside {LOWEST_RATE} to {HIGHEST_RATE}.",
+                code="invalid_value",
+                param="rate",
+            )
+        self._rate = rate
+        self._half = b""
+        self._resampler = av.AudioResampler(format="s16", layout="mono", rate=HEARING_RATE)
+
+    def decode(self, packet: bytes) -> bytes:
+        samples = self._half + packet
+        whole = len(samples) - len(samples) % SAMPLE_BYTES
+        self._half = samples[whole:]
+        if self._rate == HEARING_RATE or not whole:
+            return samples[:whole]
+        frame = av.AudioFrame(format="s16", layout="mono", samples=whole // SAMPLE_BYTES)
+        frame.planes[0].update(samples[:whole].ljust(frame.planes[0].buffer_size, b"\0"))
+        frame.sample_rate = self._rate
+        return _pcm(self._resampler, frame)
+
+
+class OpusDecoder:
+    """Opus packets (RFC 6716), one after the other."""
+
+    def __init__(self) -> None:
+        self._codec = AudioCodecContext.create("libopus", "r")
+        self._codec.sample_rate = 48_000
+        self._codec.layout = "mono"
+        self._resampler = av.AudioResampler(format="s16", layout="mono", rate=HEARING_RATE)
+
+    def decode(self, packet: bytes) -> bytes:
+        if not packet:
+            raise _not_opus()
+        try:
+            frames = self._codec.decode(av.Packet(packet))
+        except FFmpegError:
+            raise _not_opus() from None
+        return b"".join(_pcm(self._resampler, frame) for frame in frames)
+
+
+def _pcm(resampler: av.AudioResampler, frame: av.AudioFrame) -> bytes:
+    frame.pts = None
+    return b"".join(bytes(it.planes[0])[: it.samples * SAMPLE_BYTES] for it in resampler.resample(frame))
+
+
+def _not_opus() -> InputError:
+    return InputError(
+        "This is no packet of Opus.", code="invalid_audio", hint="Send the payload of one Opus packet."
+    )

@@ -106,6 +106,23 @@ class LiveConfiguration:
                     "default_model", extra={"model": str(self.default.model), "why": self.default.reason}
                 )
 
+    async def listings(self) -> tuple[Listing, ...]:
+        """What each provider offers, or why it offers nothing."""
+        if self._discovered is None:
+            await self.look()
+        asked = self._all(self._discovered or ())
+        return tuple(await asyncio.gather(*(self._listing(provider) for provider in asked)))
+
+    def named(self, wanted: str, personas: tuple[str, ...]) -> Default:
+        """What the setting ``models.default`` means; one of ``personas`` is taken for no slip.
+
+        Raises:
+            ConfigError: it cannot be.
+        """
+        names = tuple(name for name in self._providers if name != OFFLINE.provider)
+        self._check_usable(wanted, self._discovered or ())
+        return named_default(wanted, names, self._default_origin, personas)
+
     async def settle(self) -> None:
         """Finds the default model, and makes those ready that may be asked for.
 
@@ -121,17 +138,11 @@ class LiveConfiguration:
     async def _settle(self) -> None:
         if self._discovered is None:
             await self.look()
-        discovered = self._discovered or ()
         if self._settings.default is not None:
-            names = tuple(name for name in self._providers if name != OFFLINE.provider)
-            self._check_usable(self._settings.default, discovered)
-            self.default = named_default(
-                self._settings.default, names, self._default_origin, self._catalog.current.ids()
-            )
+            self.default = self.named(self._settings.default, self._catalog.current.ids())
             return
-        asked = self._all(discovered)
-        listings = await asyncio.gather(*(self._listing(provider) for provider in asked))
-        self.default = choose_default(tuple(listings), self._settings.preferred)
+        listings = await self.listings()
+        self.default = choose_default(listings, self._settings.preferred)
         self.standing_in = self.default.model == OFFLINE and any(
             it.problem or not it.models for it in listings
         )

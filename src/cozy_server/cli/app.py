@@ -141,6 +141,22 @@ def chat(
         )
 
 
+@app.command(epilog=EXIT_CODES)
+def doctor(
+    development: Annotated[bool, typer.Option("--dev", help="As `cozy dev` sees it, with .env.")] = False,
+    lang: Lang = None,
+    data: Data = None,
+    config_file: Config = None,
+    as_json: AsJson = False,
+) -> None:
+    """Look for what keeps it from working well: each line says cause and fix."""
+    from cozy_server.cli.doctor import command
+
+    language = language_of(lang, os.environ)
+    with told_errors(as_json=as_json, language=lang):
+        command.run(data, config_file, development=development, as_json=as_json, language=language)
+
+
 @keys.command("create", epilog=EXIT_CODES)
 def create_key(
     name: Annotated[str, typer.Argument(help="What to call the key.")],

@@ -98,6 +98,7 @@ def _counted(number: int, what: str) -> str:
 
 
 async def examined(loaded: Loaded) -> Found:
+    """All personas of the configuration, and what is wrong with them."""
     """All personas of a configuration, and what is wrong with them."""
     container = Container(settings=loaded.settings, audit_key=b"", database_role="reader")
     around = container.configuration().surroundings(tuple(tool.name for tool in container.toolbox().specs()))

@@ -34,7 +34,7 @@ def dev(port: int | None, data: str | None, config: str | None) -> None:
     """
     loaded = settings_from(data=data, config=config, more={"--port": (PORT, port)}, development=True)
     server = loaded.settings.server
-    if not _is_loopback(server.host):
+    if not is_loopback(server.host):
         raise ConfigError(
             f"`cozy dev` asks nobody for a key, so it listens on loopback only, and not on {server.host}"
             f" ({loaded.origin(HOST)})",
@@ -71,7 +71,7 @@ async def _refuse_open_doors(loaded: Loaded) -> None:
         await container.database().aclose()
     alive = [key for key in keys if key.revoked_at is None]
     host = loaded.settings.server.host
-    if not alive and not _is_loopback(host):
+    if not alive and not is_loopback(host):
         raise ConfigError(
             f"nobody has an API key, and {host} can be reached from other machines",
             hint="Make a key first: `cozy keys create NAME`. Or listen on this machine only: --host 127.0.0.1.",
@@ -166,7 +166,7 @@ def _url(host: str, port: int) -> str:
     return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
 
 
-def _is_loopback(host: str) -> bool:
+def is_loopback(host: str) -> bool:
     try:
         return host == "localhost" or ipaddress.ip_address(host).is_loopback
     except ValueError:

@@ -1,0 +1,126 @@
+"""Checks of who answers: providers, the model in force, personas, and whom the server calls."""
+
+from collections.abc import AsyncIterator, Iterator
+from difflib import get_close_matches
+
+from cozy_domain.errors import ConfigError
+from cozy_domain.routing.default import OFFLINE, Default, Listing, choose_default
+from cozy_server.cli.doctor.finding import Finding, fail, ok, warn
+from cozy_server.cli.doctor.places import shown
+from cozy_server.cli.persona import examined
+from cozy_server.container import Container
+from cozy_server.data_folder import postgres_url
+from cozy_server.model_choice import LiveConfiguration
+from cozy_server.settings.load import Loaded
+from cozy_server.settings.tree import ProviderSettings, Settings
+
+DEFAULT = ("models", "default")
+OWN_HOSTS = {"openai": "api.openai.com", "anthropic": "api.anthropic.com"}
+"""Of providers that are configured without an address."""
+SHOWN = 5
+"""Models that are named where one is not listed."""
+
+
+async def providers(
+    loaded: Loaded, container: Container, personas: tuple[str, ...]
+) -> AsyncIterator[Finding]:
+    """Each provider is asked for its models, which shows its address and its key to be right and costs nothing."""
+    configuration: LiveConfiguration = container.configuration()
+    listings = await configuration.listings()
+    for listing in listings:
+        yield _provider(listing, loaded)
+    try:
+        yield _default(loaded, configuration, listings, personas)
+    except ConfigError as error:
+        yield fail("model", "model_wrong", loaded.origin(DEFAULT), error.hint, told=error.message)
+
+
+async def characters(loaded: Loaded) -> tuple[tuple[str, ...], tuple[Finding, ...]]:
+    """The personas' ids, and what was found about them."""
+    try:
+        found = await examined(loaded)
+    except ConfigError as error:
+        told = fail("personas", "persona_wrong", loaded.origin(("personas", "folder")), told=error.message)
+        return (), (told,)
+    findings = tuple(
+        (fail if it.severity == "error" else warn)(
+            "personas", "persona_wrong" if it.severity == "error" else "persona_doubtful", told=str(it)
+        )
+        for it in found.problems
+    )
+    ids = tuple(it.id for it in found.personas)
+    if any(finding.level == "fail" for finding in findings):
+        return ids, findings
+    return ids, (*findings, ok("personas", "personas_ok", number=len(ids), ids=", ".join(ids)))
+
+
+def egress(settings: Settings) -> Iterator[Finding]:
+    """Whatever the operator configured is trusted, so it is listed (settled question 21)."""
+    places = [
+        place for name, provider in settings.models.providers.items() for place in _host(name, provider)
+    ]
+    if url := postgres_url(settings):
+        places.append(shown(url, 5432))
+    if settings.redis.url:
+        places.append(shown(settings.redis.url.reveal(), 6379))
+    listed = ", ".join(dict.fromkeys(places))
+    yield ok("egress", "egress", places=listed) if listed else ok("egress", "egress_none")
+
+
+def _provider(listing: Listing, loaded: Loaded) -> Finding:
+    if not listing.problem:
+        return ok("provider", "provider_ok", found=listing.found, number=len(listing.models))
+    values = {"found": listing.found, "told": listing.problem, "provider": listing.provider}
+    if listing.provider not in loaded.settings.models.providers:
+        return warn("provider", "provider_unused", **values)
+    origins = (
+        loaded.origin(("models", "providers", listing.provider, key)) for key in ("base_url", "api_key")
+    )
+    written = next((origin for origin in origins if origin != "default"), None)
+    return fail("provider", "provider_failed", written, **values)
+
+
+def _default(
+    loaded: Loaded,
+    configuration: LiveConfiguration,
+    listings: tuple[Listing, ...],
+    personas: tuple[str, ...],
+) -> Finding:
+    """
+    Raises:
+        ConfigError: the model that is named cannot be.
+    """
+    models = loaded.settings.models
+    if models.default is None:
+        return _chosen(choose_default(listings, models.preferred))
+    default = configuration.named(models.default, personas)
+    listed = next((it.models for it in listings if it.provider == default.model.provider), ())
+    if listed and default.model.id not in listed:
+        near = get_close_matches(default.model.id, listed, n=SHOWN, cutoff=0.4) or listed[:SHOWN]
+        return warn(
+            "model",
+            "model_unlisted",
+            loaded.origin(DEFAULT),
+            provider=default.model.provider,
+            model=default.model.id,
+            near=", ".join(near),
+        )
+    return _chosen(default) if default.model != OFFLINE else _model(default)
+
+
+def _chosen(default: Default) -> Finding:
+    if default.model == OFFLINE:
+        return warn("model", "model_offline", reason=default.reason)
+    return _model(default)
+
+
+def _model(default: Default) -> Finding:
+    return ok("model", "model_ok", model=default.model, reason=default.reason)
+
+
+def _host(name: str, provider: ProviderSettings) -> Iterator[str]:
+    kind = provider.kind or (name if name in OWN_HOSTS else "openai")
+    if provider.base_url:
+        yield shown(provider.base_url)
+    elif kind in OWN_HOSTS:
+        yield OWN_HOSTS[kind]

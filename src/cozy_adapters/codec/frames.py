@@ -1,4 +1,4 @@
-"""Packets of live streams to PCM16 at `HEARING_RATE`."""
+"""Sound that is decoded already, at another rate; and packets of live streams."""
 
 import av
 from av.audio.codeccontext import AudioCodecContext
@@ -31,10 +31,7 @@ class Resampler:
         self._half = samples[whole:]
         if self._rate == HEARING_RATE or not whole:
             return samples[:whole]
-        frame = av.AudioFrame(format="s16", layout="mono", samples=whole // SAMPLE_BYTES)
-        frame.planes[0].update(samples[:whole].ljust(frame.planes[0].buffer_size, b"\0"))
-        frame.sample_rate = self._rate
-        return _pcm(self._resampler, frame)
+        return _pcm(self._resampler, _frame(samples[:whole], self._rate))
 
 
 class OpusDecoder:
@@ -56,8 +53,24 @@ class OpusDecoder:
         return b"".join(_pcm(self._resampler, frame) for frame in frames)
 
 
-def _pcm(resampler: av.AudioResampler, frame: av.AudioFrame) -> bytes:
-    frame.pts = None
+def resampled(samples: bytes, rate: int, wanted: int) -> bytes:
+    """The whole of a PCM16 mono sound at the ``wanted`` rate."""
+    if rate == wanted or not samples:
+        return samples
+    resampler = av.AudioResampler(format="s16", layout="mono", rate=wanted)
+    return _pcm(resampler, _frame(samples, rate)) + _pcm(resampler, None)
+
+
+def _frame(samples: bytes, rate: int) -> av.AudioFrame:
+    frame = av.AudioFrame(format="s16", layout="mono", samples=len(samples) // SAMPLE_BYTES)
+    frame.planes[0].update(samples.ljust(frame.planes[0].buffer_size, b"\0"))
+    frame.sample_rate = rate
+    return frame
+
+
+def _pcm(resampler: av.AudioResampler, frame: av.AudioFrame | None) -> bytes:
+    if frame:
+        frame.pts = None
     return b"".join(bytes(it.planes[0])[: it.samples * SAMPLE_BYTES] for it in resampler.resample(frame))
 
 

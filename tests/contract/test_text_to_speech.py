@@ -1,0 +1,114 @@
+"""What every voice promises."""
+
+import asyncio
+from abc import ABC, abstractmethod
+from collections.abc import AsyncIterator
+
+import pytest
+
+from cozy_adapters.espeak import EspeakTextToSpeech
+from cozy_adapters.inmemory.speech import ToneTextToSpeech, pcm16
+from cozy_domain.audio import SAMPLE_BYTES, SPEAKING_RATE
+from cozy_domain.errors import InputError
+from cozy_domain.speech.ports import Sound, TextToSpeech, Voicing
+
+TEXT = "The quick brown fox jumps over the lazy dog."
+
+
+async def spoken(voice: TextToSpeech, text: str = TEXT, voicing: Voicing | None = None) -> list[Sound]:
+    async with voice.speak(text, voicing or Voicing()) as sounds:
+        return [it async for it in sounds]
+
+
+def length(sounds: list[Sound]) -> int:
+    return sum(len(it.samples) for it in sounds) // SAMPLE_BYTES
+
+
+class TextToSpeechContract(ABC):
+    """``knows_marks`` says whether it tells when a character sounds."""
+
+    knows_marks = True
+
+    @pytest.fixture
+    @abstractmethod
+    async def voice(self) -> AsyncIterator[TextToSpeech] | TextToSpeech: ...
+
+    async def test_a_text_becomes_sound_in_whole_samples(self, voice: TextToSpeech) -> None:
+        sounds = await spoken(voice)
+        assert all(len(it.samples) % SAMPLE_BYTES == 0 for it in sounds)
+        assert 1.5 < length(sounds) / SPEAKING_RATE < 6
+        assert max(abs(it) for sound in sounds for it in pcm16(sound.samples)) > 1_000
+
+    async def test_it_comes_in_pieces(self, voice: TextToSpeech) -> None:
+        assert len(await spoken(voice)) > 3
+
+    async def test_twice_the_speed_takes_about_half_as_long(self, voice: TextToSpeech) -> None:
+        slow, fast = length(await spoken(voice)), length(await spoken(voice, voicing=Voicing(speed=2.0)))
+        assert 0.4 < fast / slow < 0.7
+
+    async def test_each_voice_it_names_speaks_and_another_is_refused_by_name(
+        self, voice: TextToSpeech
+    ) -> None:
+        names = await voice.voices()
+        for name in names[:3]:
+            assert length(await spoken(voice, "Hello.", Voicing(voice=name))) > 0
+        for other in ("nobody", "../../passwd", "en-us+../x", "\0"):
+            with pytest.raises(InputError) as refused:
+                await spoken(voice, "Hello.", Voicing(voice=other))
+            assert refused.value.code == "unknown_voice"
+            assert refused.value.param == "voice"
+
+    async def test_marks_rise_and_point_into_the_text_and_the_sound(self, voice: TextToSpeech) -> None:
+        sounds = await spoken(voice)
+        marks = [mark for it in sounds for mark in it.marks]
+        assert bool(marks) == self.knows_marks
+        assert marks == sorted(marks, key=lambda it: (it.index, it.sample))
+        assert all(0 <= it.index < len(TEXT) and 0 <= it.sample < length(sounds) for it in marks)
+        begun = 0
+        for sound in sounds:
+            end = begun + len(sound.samples) // SAMPLE_BYTES
+            assert all(begun <= it.sample < end for it in sound.marks)
+            begun = end
+
+    @pytest.mark.parametrize("text", ["", " ", "\n", "…", "🙂", "\0", "a\0b", "\ud800", "<b>&amp;", "[[ə]]"])
+    async def test_odd_texts_are_no_fault(self, voice: TextToSpeech, text: str) -> None:
+        await spoken(voice, text)
+
+    async def test_many_may_speak_at_once(self, voice: TextToSpeech) -> None:
+        alone = await spoken(voice, "Number one.")
+        together = await asyncio.gather(*(spoken(voice, "Number one.") for _ in range(8)))
+        assert all(abs(length(it) - length(alone)) < SPEAKING_RATE // 10 for it in together)
+
+    async def test_who_leaves_early_leaves_it_usable(self, voice: TextToSpeech) -> None:
+        async with voice.speak(TEXT * 20, Voicing()) as sounds:
+            await anext(sounds)
+        leaving = asyncio.create_task(spoken(voice, TEXT * 100))
+        await asyncio.sleep(0)
+        leaving.cancel()
+        await asyncio.wait((leaving,))
+        assert length(await spoken(voice, "Still here.")) > 0
+
+
+class TestTones(TextToSpeechContract):
+    @pytest.fixture
+    async def voice(self) -> TextToSpeech:
+        return ToneTextToSpeech()
+
+
+class TestEspeak(TextToSpeechContract):
+    @pytest.fixture
+    async def voice(self) -> AsyncIterator[TextToSpeech]:
+        espeak = EspeakTextToSpeech()
+        yield espeak
+        await espeak.aclose()
+
+    async def test_chinese_text_is_spoken_in_chinese(self, voice: TextToSpeech) -> None:
+        by_itself = length(await spoken(voice, "你好世界"))
+        for chinese in (Voicing(voice="cmn"), Voicing(language="zh-CN")):
+            assert length(await spoken(voice, "你好世界", chinese)) == pytest.approx(by_itself, rel=0.1)
+        # The English voice says "Chinese letter" four times.
+        assert length(await spoken(voice, "你好世界", Voicing(language="en"))) > 2 * by_itself
+
+    async def test_the_names_of_openai_are_different_voices(self, voice: TextToSpeech) -> None:
+        sounds = [await spoken(voice, voicing=Voicing(voice=name)) for name in ("alloy", "onyx")]
+        assert sounds[0] != sounds[1]

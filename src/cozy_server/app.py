@@ -1,6 +1,5 @@
 """The application: routes, the error table, and the one lifespan that opens and closes what the container made."""
 
-import logging
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Any, Self
@@ -13,7 +12,6 @@ from litestar.handlers import HTTPRouteHandler
 from litestar.middleware import DefineMiddleware
 
 from cozy_domain.errors import ConfigError
-from cozy_domain.persona.document import InvalidPersonaError
 from cozy_domain.routing.choice import names
 from cozy_domain.routing.embedding import lost
 from cozy_server import docs, health
@@ -24,7 +22,6 @@ from cozy_server.openai import chat, embeddings, models
 from cozy_server.problems import EXCEPTION_HANDLERS, Stamp, errors_page
 from cozy_server.upkeep import upkeep
 
-_log = logging.getLogger(__name__)
 ROUTES: tuple[HTTPRouteHandler, ...] = (
     *chat.routes,
     *embeddings.routes,
@@ -119,7 +116,12 @@ async def opened(container: Container) -> AsyncIterator[None]:
         await configure(container)
         stack.push_async_callback(container.assembly().aclose)
         await stack.enter_async_context(
-            upkeep(container.sealing(), container.worker(), container.configuration())
+            upkeep(
+                container.sealing(),
+                container.worker(),
+                container.configuration(),
+                container.persona_reload(),
+            )
         )
         # Answers under way had their time before: the server waits for its clients.
         await stack.enter_async_context(container.pipeline().running(drain_s=0.0))
@@ -134,13 +136,7 @@ async def configure(container: Container) -> None:
     """
     configuration = container.configuration()
     await configuration.look()
-    tools = tuple(tool.name for tool in container.toolbox().specs())
-    problems = await container.catalog().reload(configuration.surroundings(tools))
-    errors = tuple(it for it in problems if it.severity == "error")
-    if errors:
-        raise InvalidPersonaError(errors)
-    for problem in problems:
-        _log.warning("persona_doubtful", extra={"told": str(problem)})
+    await container.persona_reload().load()
     await configuration.settle()
     if wrong := (*configuration.clashes(), *_lost_embedders(container)):
         raise ConfigError("\n".join(wrong))

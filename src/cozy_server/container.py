@@ -58,10 +58,12 @@ from cozy_domain.persona.catalog import LiveCatalog
 from cozy_domain.routing.circuit import Circuit
 from cozy_domain.routing.default import OFFLINE
 from cozy_domain.routing.embedding import EmbeddingRoutes, embedding_routes
+from cozy_domain.tools.ports import ToolBox
 from cozy_server.auth import DevelopmentDoor, Door, KeyDoor, Keys, RefusalLog
 from cozy_server.data_folder import anchor_file, database_file, postgres_url
 from cozy_server.health import Vitals
 from cozy_server.model_choice import OLLAMA, FoundProvider, LiveConfiguration
+from cozy_server.persona_reload import PersonaReload
 from cozy_server.problems import Note
 from cozy_server.settings.tree import (
     DeadlineSettings,
@@ -258,8 +260,12 @@ def _circuits(
     }
 
 
-def _standing_in(configuration: LiveConfiguration) -> Callable[[], bool]:
-    return lambda: configuration.standing_in
+def _short_of(configuration: LiveConfiguration, personas: PersonaReload) -> Callable[[], bool]:
+    return lambda: configuration.standing_in or personas.refused
+
+
+def _tool_names(toolbox: ToolBox) -> Callable[[], tuple[str, ...]]:
+    return lambda: tuple(tool.name for tool in toolbox.specs())
 
 
 def _limits(own: LimitStore, shared: SharedLimits | None) -> LimitStore:
@@ -403,12 +409,20 @@ class Container(containers.DeclarativeContainer):
 
     sealing = providers.Singleton(Sealing, audit, audit_anchor, audit_key, settings.provided.audit.seal_s)
     worker = providers.Singleton(Worker, jobs, providers.Object({LEARN: flush}), clock)
+    persona_reload = providers.Singleton(
+        PersonaReload,
+        catalog,
+        configuration,
+        providers.Callable(_tool_names, toolbox),
+        persona_files.provided.look,
+        settings.provided.personas.reload_s,
+    )
     vitals = providers.Singleton(
         Vitals,
         providers.Callable(_probe, jobs),
         providers.Callable(_circuits, generation, assembly, embedding, shared_limits),
         clock,
-        providers.Callable(_standing_in, configuration),
+        providers.Callable(_short_of, configuration, persona_reload),
     )
 
     keys = providers.Singleton(Keys, key_store, clock)

@@ -38,7 +38,8 @@ class Vitals:
         clock: Clock,
         standing_in: Callable[[], bool] = lambda: False,
     ) -> None:
-        """``standing_in``: whether the offline model answers in the place of one that could not be reached."""
+        """``standing_in``: whether something answers in the place of what should: the offline model where another cannot be
+        reached, or the personas from before where new ones have a mistake."""
         self.draining = False
         self._ask_store = ask_store
         self._circuits = circuits

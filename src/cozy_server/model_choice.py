@@ -12,7 +12,7 @@ from msgspec.structs import replace
 from cozy_domain.errors import ConfigError, ProviderError
 from cozy_domain.models.ports import LanguageModel
 from cozy_domain.models.request import ModelRef
-from cozy_domain.persona.catalog import LiveCatalog
+from cozy_domain.persona.catalog import Catalog, LiveCatalog
 from cozy_domain.persona.surroundings import Surroundings
 from cozy_domain.routing.choice import Route, RouteTable, Snapshot, clashes, parse_ref
 from cozy_domain.routing.default import (
@@ -74,6 +74,17 @@ class LiveConfiguration:
         """What is wrong with the personas, routes and allowed models. A default that is called like one of them is not:
         theirs is the name, and what was found by itself must not keep a server from starting."""
         return (*self._strangers(), *clashes(self._snapshot(self._allowed())))
+
+    def refuse(self, catalog: Catalog) -> None:
+        """Of personas that would go live while others are.
+
+        Raises:
+            ConfigError: their names or routes do not fit the models in force.
+        """
+        live = len(self._catalog.current) > 0  # the first ones come before there is a default model
+        table = self._snapshot(self._allowed()).routes
+        if live and (wrong := clashes(Snapshot(catalog, table))):
+            raise ConfigError("\n".join(wrong))
 
     def surroundings(self, tools: tuple[str, ...] = ()) -> Surroundings:
         """What personas may name, as far as it was looked for; with a provider that was found and cannot be used yet."""

@@ -1,5 +1,5 @@
-"""What runs beside the requests: sealing and anchoring the audit log, the work that turns leave behind, and the look for a
-model where none was found yet.
+"""What runs beside the requests: sealing and anchoring the audit log, the work that turns leave behind, the look for a
+model where none was found yet, and for personas whose files changed.
 """
 
 import asyncio
@@ -12,6 +12,7 @@ from cozy_domain.audit.sealer import Anchoring, anchor_once, seal_once
 from cozy_domain.errors import StorageError
 from cozy_domain.learning.worker import Worker
 from cozy_server.model_choice import LiveConfiguration
+from cozy_server.persona_reload import PersonaReload
 
 BATCH = 1_000
 _log = logging.getLogger(__name__)
@@ -60,13 +61,16 @@ class Sealing:
 
 
 @asynccontextmanager
-async def upkeep(sealing: Sealing, worker: Worker, configuration: LiveConfiguration) -> AsyncIterator[None]:
+async def upkeep(
+    sealing: Sealing, worker: Worker, configuration: LiveConfiguration, personas: PersonaReload
+) -> AsyncIterator[None]:
     """All run inside, and have ended after it."""
     stop = asyncio.Event()
     async with asyncio.TaskGroup() as tasks:
         tasks.create_task(sealing.run(stop), name="audit sealer")
         tasks.create_task(worker.run(stop), name="worker")
         tasks.create_task(configuration.keep_looking(stop), name="look for a model")
+        tasks.create_task(personas.run(stop), name="reload personas")
         try:
             yield
         finally:

@@ -34,6 +34,32 @@ async def refusals(folder: Path) -> list[str]:
     return [str(problem).removeprefix(f"{folder}/") for problem in raised.value.problems]
 
 
+async def test_a_look_is_the_same_until_some_file_changes(tmp_path: Path) -> None:
+    files = YamlPersonaFiles(tmp_path)
+    looks = [await files.look()]
+    anna = write(tmp_path, "anna.yaml", "id: anna\nname: Anna")
+    looks.append(await files.look())
+    os.utime(anna, ns=(1, 1))
+    looks.append(await files.look())
+    anna.rename(tmp_path / "bert.yaml")
+    looks.append(await files.look())
+    (tmp_path / "link.yaml").symlink_to("nowhere.yaml")
+    looks.append(await files.look())
+    assert len(set(looks)) == len(looks)
+    assert await files.look() == looks[-1]
+    (tmp_path / "notes.txt").write_text("no persona")
+    assert await files.look() == looks[-1]
+
+
+async def test_a_look_at_a_folder_that_is_gone_is_another_and_no_error(tmp_path: Path) -> None:
+    files = YamlPersonaFiles(tmp_path / "own")
+    (tmp_path / "own").mkdir()
+    before = await files.look()
+    (tmp_path / "own").rmdir()
+    assert await files.look() != before
+    assert await YamlPersonaFiles().look() == await YamlPersonaFiles().look()
+
+
 async def test_the_shipped_personas_have_nothing_wrong_with_them() -> None:
     examination = examine(await YamlPersonaFiles().read())
     assert examination.problems == ()

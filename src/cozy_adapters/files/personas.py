@@ -26,6 +26,17 @@ class YamlPersonaFiles:
         """In a thread: parsing takes milliseconds a file, which a call that is going on would hear."""
         return await asyncio.to_thread(self._read)
 
+    async def look(self) -> object:
+        """Something that is equal to what it was before as long as no file of the folder was changed, added or removed; it
+        asks for names, times and sizes only."""
+        return await asyncio.to_thread(self._look)
+
+    def _look(self) -> object:
+        try:
+            return tuple(_looks(path) for path in _yaml_files(self._folder)) if self._folder else ()
+        except OSError as error:
+            return str(error.strerror)
+
     def _read(self) -> tuple[PersonaDocument, ...]:
         problems: list[Problem] = []
         shipped = _documents(_SHIPPED, "shipped", problems)
@@ -55,6 +66,15 @@ def _yaml_files(folder: Path) -> Iterator[Path]:
     yield from sorted(
         path for path in folder.iterdir() if path.suffix in _ENDINGS and not path.name.startswith(".")
     )
+
+
+def _looks(path: Path) -> tuple[object, ...]:
+    """A link shows what it leads to: ConfigMaps change by turning one."""
+    try:
+        found = path.stat()
+    except OSError as error:
+        return (path.name, error.strerror)
+    return (path.name, found.st_mtime_ns, found.st_size, found.st_ino)
 
 
 def _content(path: Path, folder: Path, name: str) -> bytes:

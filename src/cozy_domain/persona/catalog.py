@@ -1,6 +1,6 @@
 """Every persona that is live: an immutable snapshot, and what keeps the newest one."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from difflib import get_close_matches
 
 from cozy_domain.clock import Clock
@@ -60,13 +60,16 @@ class LiveCatalog:
         """Empty until the first reload."""
         return self._current
 
-    async def reload(self, around: Surroundings | None = None) -> tuple[Problem, ...]:
+    async def reload(
+        self, around: Surroundings | None = None, refuse: Callable[[Catalog], None] = lambda _: None
+    ) -> tuple[Problem, ...]:
         """Reads, resolves and publishes every persona. With an error among the problems nothing was swapped. ``around`` as
-        in `examine`.
+        in `examine`. ``refuse`` may raise a `ConfigError` about the catalogue that would go live, which then does not.
 
         Of reloads that overlap, the one asked for last wins, whichever ends first.
 
         Raises:
+            ConfigError: of ``refuse``.
             StorageUnavailableError: the revisions cannot be kept; nothing was swapped.
         """
         self._asked += 1
@@ -78,7 +81,9 @@ class LiveCatalog:
             return all_problems(error, parents, around)
         found = examine(documents, await _published_parents(documents, self._revisions), around)
         if not found.errors:
-            self._show(await publish_all(found.personas, self._revisions, self._clock), asked)
+            catalog = await publish_all(found.personas, self._revisions, self._clock)
+            refuse(catalog)
+            self._show(catalog, asked)
         return found.problems
 
     def _show(self, catalog: Catalog, asked: int) -> None:

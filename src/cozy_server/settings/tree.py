@@ -125,6 +125,9 @@ class PersonaSettings(msgspec.Struct, frozen=True):
 
     folder: str | None = None
     """YAML files that add to the shipped personas and replace them by id."""
+    reload_s: Annotated[float, Meta(ge=0, le=3_600)] = 2.0
+    """How often the folder is looked at: a change is live within twice that, or, with a mistake in it, logged, while the
+    personas from before stay. 0 is never."""
 
 
 class ToolSettings(msgspec.Struct, frozen=True):

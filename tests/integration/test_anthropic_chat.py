@@ -21,6 +21,7 @@ from cozy_domain.errors import (
 )
 from cozy_domain.messages import (
     AssistantMessage,
+    AudioPart,
     SystemMessage,
     ToolCall,
     ToolMessage,
@@ -389,6 +390,15 @@ async def test_the_key_is_sent_and_shown_nowhere(caplog: pytest.LogCaptureFixtur
     assert isinstance(refusal, ProviderRefusedError)
     shown = "\n".join([repr(model), str(refusal), repr(refusal), refusal.hint or "", caplog.text])
     assert KEY not in shown
+
+
+async def test_a_part_that_has_no_form_is_refused_in_this_providers_name(
+    model: AnthropicLanguageModel,
+) -> None:
+    sound = UserMessage((AudioPart("UklG", "wav"),))
+    _, error = await heard(model, asking("ok", messages=(sound,)))
+    assert isinstance(error, ProviderRefusedError)
+    assert (error.provider, error.about) == ("fake", "request")
 
 
 async def test_a_base_url_may_be_written_with_the_version(fake_anthropic: FakeAnthropic) -> None:

@@ -2,8 +2,9 @@
 
 An answer is one choice. It ends with one ``ChoiceFinished``; one that breaks off before is an error, never a short answer.
 
-Thinking may take longer than a caller waits between two deltas, and most models show nothing of it. So an empty
-``ReasoningDelta`` tells that it began, and another one each time the server says meanwhile that it is still there.
+Thinking, and the arguments of a call, may take longer than a caller waits between two deltas, and may come in one piece or
+not at all. So an empty ``ReasoningDelta`` tells that thinking began, and another one each time the server says during
+either that it is still there.
 """
 
 from collections.abc import Callable, Iterator
@@ -26,6 +27,7 @@ from cozy_domain.models.deltas import (
 
 _EVENTS = msgspec.json.Decoder(Event)
 _THINKING = ("thinking", "redacted_thinking")
+_SLOW = (*_THINKING, "tool_use")
 _REASONS: dict[str, FinishReason] = {
     "max_tokens": "length",
     "model_context_window_exceeded": "length",
@@ -46,7 +48,7 @@ class Answer:
         self._secret = secret
         self._begun = False
         self._finished = False
-        self._thinking = False
+        self._slow = False
         self._calls: dict[int, _Call] = {}
         self._usage = WireUsage()
 
@@ -74,7 +76,7 @@ class Answer:
                 yield from self._end(read.delta or Delta(), read.usage)
             case "message_stop":
                 self.complete = True
-            case "ping" if self._thinking:
+            case "ping" if self._slow:
                 yield ReasoningDelta("")
             case "error":
                 raise self._broken(read)
@@ -93,8 +95,8 @@ class Answer:
             yield ChoiceFinished("tool_calls" if self._calls else "stop")
 
     def _start(self, index: int, block: Block) -> Iterator[ModelDelta]:
-        self._thinking = block.type in _THINKING
-        if self._thinking:
+        self._slow = block.type in _SLOW
+        if block.type in _THINKING:
             yield ReasoningDelta(block.thinking or "")
         elif block.type == "text" and block.text:
             yield TextDelta(block.text)
@@ -117,7 +119,7 @@ class Answer:
 
     def _stop(self, index: int) -> Iterator[ModelDelta]:
         """A call without arguments has no piece that says so."""
-        self._thinking = False
+        self._slow = False
         call = self._calls.get(index)
         if call and not call.written:
             call.written = True

@@ -16,6 +16,7 @@ from cozy_adapters.anthropic.answer import Answer
 from cozy_adapters.anthropic.failures import refused
 from cozy_adapters.anthropic.request import MOST_TOKENS, encode_request
 from cozy_adapters.anthropic.wire import Capabilities, ListedModel, ModelList
+from cozy_adapters.endpoint import Endpoint
 from cozy_adapters.sse import EventReader
 from cozy_adapters.upstream import (
     CONNECT_S,
@@ -25,7 +26,7 @@ from cozy_adapters.upstream import (
     transport_errors,
     unreachable,
 )
-from cozy_domain.errors import ProviderError, ProviderMalformedError
+from cozy_domain.errors import ProviderError, ProviderMalformedError, ProviderRefusedError
 from cozy_domain.models.deltas import ModelDelta
 from cozy_domain.models.request import Feature, ModelRequest
 
@@ -68,16 +69,17 @@ class AnthropicLanguageModel:
         self._listed: dict[str, ListedModel] = {}
         self._warned: set[tuple[str, str]] = set()
         self._sdk: AsyncAnthropic | None = None
+        self._endpoint: Endpoint | None = None
 
     def __repr__(self) -> str:
         return f"AnthropicLanguageModel(provider={self._provider!r}, base_url={self._base_url!r})"
 
     async def aopen(self) -> None:
         """Imports the SDK now instead of during the first request."""
-        self._client()
+        self._opened()
 
     async def aclose(self) -> None:
-        sdk, self._sdk = self._sdk, None
+        sdk, self._sdk, self._endpoint = self._sdk, None, None
         if sdk is not None:
             await sdk.close()
 
@@ -117,7 +119,11 @@ class AnthropicLanguageModel:
     def _encoded(self, request: ModelRequest) -> bytes:
         listed = self._listed.get(request.model)
         most = min(MOST_TOKENS, (listed and listed.max_tokens) or MOST_TOKENS)
-        encoded = encode_request(request, most)
+        try:
+            encoded = encode_request(request, most)
+        except ProviderRefusedError as error:
+            error.provider = self._provider  # what decides is pure, and does not know who asks
+            raise
         for parameter in encoded.dropped:
             self._warn(request.model, parameter)
         return encoded.body
@@ -130,16 +136,16 @@ class AnthropicLanguageModel:
 
     async def _send(self, body: bytes) -> "httpx2.Response":
         """A response of status 200 whose body was not read yet."""
-        import httpx2  # with the SDK, on first use
-
-        with self._failures():
-            return await self._client().post(
-                "/v1/messages",
-                cast_to=httpx2.Response,
-                content=body,
-                options={"headers": {"Content-Type": "application/json"}},
-                stream=True,
-            )
+        try:
+            response = await self._opened().post("/v1/messages", body)
+            if not response.is_success:
+                async with aclosing(response):
+                    await response.aread()
+        except transport_errors() as error:
+            raise unreachable(self._provider, reason_of(error)) from error
+        if not response.is_success:
+            raise self._refused(response)
+        return response
 
     async def _deltas(self, pieces: AsyncGenerator[bytes, None]) -> AsyncGenerator[ModelDelta, None]:
         answer = Answer(self._provider, lambda: f"toolu_{uuid4().hex}", self._api_key)
@@ -178,17 +184,30 @@ class AnthropicLanguageModel:
 
     def _client(self) -> "AsyncAnthropic":
         if self._sdk is None:
-            import anthropic
-            import httpx2  # with the SDK, on first use
-
-            self._sdk = anthropic.AsyncAnthropic(
-                api_key=self._api_key or NO_KEY,
-                base_url=self._base_url,
-                max_retries=0,
-                timeout=httpx2.Timeout(None, connect=CONNECT_S),
-                http_client=anthropic.DefaultAioHttpClient(timeout=httpx2.Timeout(None, connect=CONNECT_S)),
-            )
+            self._connect()
+        assert self._sdk is not None  # noqa: S101 - narrows for mypy
         return self._sdk
+
+    def _opened(self) -> Endpoint:
+        if self._endpoint is None:
+            self._connect()
+        assert self._endpoint is not None  # noqa: S101 - narrows for mypy
+        return self._endpoint
+
+    def _connect(self) -> None:
+        import anthropic
+        import httpx2  # with the SDK, on first use
+
+        timeout = httpx2.Timeout(None, connect=CONNECT_S)
+        http = anthropic.DefaultAioHttpClient(timeout=timeout)
+        self._sdk = anthropic.AsyncAnthropic(
+            api_key=self._api_key or NO_KEY,
+            base_url=self._base_url,
+            max_retries=0,
+            timeout=timeout,
+            http_client=http,
+        )
+        self._endpoint = Endpoint(self._sdk, http)
 
 
 def _sdk_errors() -> tuple[type[Exception], ...]:

@@ -12,9 +12,9 @@ from uuid import uuid4
 
 import msgspec
 
+from cozy_adapters.endpoint import Endpoint
 from cozy_adapters.openai.answer import Answer
 from cozy_adapters.openai.embeddings import OpenAIEmbedder
-from cozy_adapters.openai.endpoint import Endpoint
 from cozy_adapters.openai.failures import refused
 from cozy_adapters.openai.wire import COMPATIBLE, Dialect, ModelList, encode_request
 from cozy_adapters.sse import BodyReader, EventReader

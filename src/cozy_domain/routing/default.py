@@ -89,7 +89,10 @@ def _how_to_name(wanted: str, providers: tuple[str, ...], personas: tuple[str, .
         )
     if providers:
         return f"Write for example {providers[0]}/<id>."
-    return f"Set OPENAI_API_KEY or OPENAI_BASE_URL and write openai/<id>, or write {OFFLINE.provider}."
+    return (
+        "Set OPENAI_API_KEY or OPENAI_BASE_URL and write openai/<id>, or ANTHROPIC_API_KEY and anthropic/<id>, "
+        f"or write {OFFLINE.provider}."
+    )
 
 
 def _settled(listing: Listing, preferred: tuple[str, ...]) -> Default | None:

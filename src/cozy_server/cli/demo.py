@@ -34,7 +34,7 @@ READY_S = 30.0
 MODEL = ("models", "default")
 NAME = "Robin"
 PRODUCT = "391"
-NAMING_A_MODEL = ("OPENAI_API_KEY", "COZY_MODEL")
+NAMING_A_MODEL = ("OPENAI_API_KEY", "ANTHROPIC_API_KEY", "COZY_MODEL")
 """Variables of somebody who may expect their own model to answer."""
 
 Work = Callable[[str, Container], Awaitable[list["Failure"]]]

@@ -470,6 +470,12 @@ def test_calls_are_counted_apart_from_other_blocks() -> None:
     ]
 
 
+def test_a_call_that_takes_long_to_write_is_heard_meanwhile() -> None:
+    call = start(0, type="tool_use", id="t", name="n", input={})
+    deltas = heard(BEGIN, call, event("ping"), piece(0, partial_json="{}"), stop(0), ended("tool_use"), END)
+    assert deltas[:3] == [ToolCallDelta(0, "", "t", "n"), ReasoningDelta(""), ToolCallDelta(0, "{}")]
+
+
 def test_thinking_is_heard_as_long_as_it_lasts_even_where_nothing_of_it_is_shown() -> None:
     deltas = heard(
         event("ping"),

@@ -112,7 +112,8 @@ def test_without_a_provider_the_hint_says_how_to_get_one() -> None:
     with pytest.raises(ConfigError) as fault:
         named_default("large", (), FILE)
     assert (
-        fault.value.hint == "Set OPENAI_API_KEY or OPENAI_BASE_URL and write openai/<id>, or write offline."
+        fault.value.hint == "Set OPENAI_API_KEY or OPENAI_BASE_URL and write openai/<id>, "
+        "or ANTHROPIC_API_KEY and anthropic/<id>, or write offline."
     )
 
 

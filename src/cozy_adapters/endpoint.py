@@ -4,8 +4,8 @@ Address, authentication, headers and transport are the SDK's own, but put togeth
 call, which costs as much CPU as all the rest of sending it (0.7 of 1.3 ms, measured with OpenAI's).
 """
 
-from collections.abc import Mapping
-from typing import TYPE_CHECKING, Protocol
+from collections.abc import AsyncGenerator, Mapping
+from typing import TYPE_CHECKING, Protocol, cast
 
 if TYPE_CHECKING:
     import httpx2
@@ -53,3 +53,10 @@ class Endpoint:
             url = self._urls[path] = self._sdk.base_url.join(path.removeprefix("/"))
         request = self._request("POST", url, headers=self._headers, content=body, extensions=self._extensions)
         return await self._http.send(request, stream=True)
+
+
+def pieces_of(response: "httpx2.Response") -> AsyncGenerator[bytes, None]:
+    """The body as it comes. What is not compressed need not pass through what undoes that."""
+    if "content-encoding" in response.headers:
+        return response.aiter_bytes()
+    return cast("AsyncGenerator[bytes, None]", aiter(response.stream))  # type: ignore[arg-type]  # asynchronous: so was the call

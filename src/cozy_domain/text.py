@@ -8,7 +8,8 @@ import math
 import re
 import unicodedata
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Hashable, Mapping, Sequence
+from typing import Protocol, TypeVar
 
 CJK = "\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uac00-\ud7af\uf900-\ufaff\U00020000-\U0003ffff"
 """Kana, Han with its extensions and compatibility forms, Hangul: the inside of a regular expression's class."""
@@ -17,9 +18,18 @@ _RUN = re.compile(rf"(?P<cjk>[{CJK}]+)|[^\W_{CJK}]+(?:['’][^\W\d_{CJK}]+)*")
 _VOWEL = re.compile("[aeiouy]")
 _SHORTEST_STEM = 3
 
+D = TypeVar("D", bound=Hashable)
+D_contra = TypeVar("D_contra", contravariant=True)
+
 K1 = 1.2
 B = 0.75
 """BM25's usual constants (Robertson and Zaragoza 2009, section 3.4)."""
+
+
+class SupportsLength(Protocol[D_contra]):
+    """A list or a mapping of lengths."""
+
+    def __getitem__(self, document: D_contra, /) -> int: ...
 
 
 def whole(text: str) -> str:
@@ -64,27 +74,37 @@ def bm25(query: str, documents: Sequence[Sequence[str]]) -> tuple[float, ...]:
 
     Rarity is counted over these documents alone, so pass those of one owner.
     """
-    wanted = set(terms(query))
     counts = [Counter(document) for document in documents]
-    weights = {term: _rarity(sum(term in count for count in counts), len(counts)) for term in wanted}
+    lengths = [count.total() for count in counts]
+    postings = {
+        term: {at: count[term] for at, count in enumerate(counts) if count[term]}
+        for term in set(terms(query))
+    }
+    scores = bm25_of(postings, lengths, len(documents), sum(lengths))
+    return tuple(scores.get(at, 0.0) for at in range(len(documents)))
+
+
+def bm25_of(
+    postings: Mapping[str, Mapping[D, int]], lengths: SupportsLength[D], documents: int, length: int
+) -> dict[D, float]:
+    """The same from an index: for each term of the query the documents that hold it and how often, the ``lengths`` of these
+    documents in terms, how many there are, and their length together. Documents that hold no term are left out."""
+    # Summed in the terms' order: a set's order changes between processes, and with it the last bits of a sum.
+    weights = {term: _rarity(len(postings[term]), documents) for term in sorted(postings)}
     most = sum(weights.values()) * (K1 + 1)
-    mean = sum(map(len, documents)) / len(documents) if documents else 0.0
-    return tuple(_nearness(count, weights, mean) / most if most else 0.0 for count in counts)
+    per_term = K1 * B * documents / length if length else 0.0
+    scores: dict[D, float] = {}
+    for term, weight in weights.items():
+        gain = weight * (K1 + 1) / most if most else 0.0
+        for document, count in postings[term].items():
+            saturation = count + K1 * (1 - B) + per_term * lengths[document]
+            scores[document] = scores.get(document, 0.0) + gain * count / saturation
+    return scores
 
 
 def _rarity(holding: int, documents: int) -> float:
     """Never negative, also for a term that most documents hold (Lucene's form)."""
     return math.log(1 + (documents - holding + 0.5) / (holding + 0.5))
-
-
-def _nearness(count: Counter[str], weights: dict[str, float], mean: float) -> float:
-    length = K1 * (1 - B + B * count.total() / mean) if mean else K1
-    # Summed in the terms' order: a set's order changes between processes, and with it the last bits of a sum.
-    return sum(
-        weights[term] * count[term] * (K1 + 1) / (count[term] + length)
-        for term in sorted(weights)
-        if count[term]
-    )
 
 
 def _folded(text: str) -> str:

@@ -4,9 +4,9 @@ Run: ``nox -s bench -- chat``; under six minutes. ``--check`` exits 1 when a tar
 many rounds the medians are of, ``--json FILE`` writes the figures there too.
 
 A fake provider, the floor and our server twice (stateless calls; and sessions with history, facts and a profile), each one
-process, over real sockets. Keys, persistence with ``synchronous=FULL``, and audit are on. What is measured runs on one core,
-the provider and the load on another. The servers take turns in every round, so that whatever else the machine does falls on
-all of them alike.
+process, over real sockets. Keys, limits that nobody reaches, persistence with ``synchronous=FULL``, and audit are on. What
+is measured runs on one core, the provider and the load on another. The servers take turns in every round, so that whatever
+else the machine does falls on all of them alike.
 """
 
 # ruff: noqa: T201 - a bench prints
@@ -39,6 +39,7 @@ models:
   default: fake/bench
   allowed: [fake/bench]
   providers: {{fake: {{base_url: "http://127.0.0.1:{port}/v1", api_key: none}}}}
+limits: {{owner_per_minute: 100000, address_per_minute: 100000}}
 """
 
 

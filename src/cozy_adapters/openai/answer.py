@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator
 import msgspec
 
 from cozy_adapters.openai.wire import (
+    NOTHING,
     Chunk,
     Delta,
     FunctionPiece,
@@ -33,6 +34,8 @@ from cozy_domain.models.deltas import (
 from cozy_domain.text import whole
 
 DONE = b"[DONE]"
+_SHORT = 16
+"""Bytes; a longer event is not the end, and need not be copied to see that."""
 _NO_ERROR = (b"null", b"false", b'""', b"{}")
 _CHUNKS = msgspec.json.Decoder(Chunk)
 _REASONS: dict[str, FinishReason] = {
@@ -66,11 +69,11 @@ class Answer:
         """
         if self.complete:
             return
-        if event.strip() == DONE:
+        if len(event) < _SHORT and event.strip() == DONE:
             self.complete = True
             return
         chunk = self._decoded(event)
-        if bytes(chunk.error) not in _NO_ERROR:
+        if chunk.error is not NOTHING and bytes(chunk.error) not in _NO_ERROR:
             raise ProviderUnavailableError(
                 f"{self._provider} broke off its answer with an error.", provider=self._provider, billed=True
             )
@@ -133,6 +136,8 @@ class _Cut:
 
     def add(self, piece: str | None) -> str:
         """What of the text is whole by now."""
+        if not self._half and (not piece or piece.isascii()):
+            return piece or ""
         text = self._half + (piece or "")
         self._half = ""
         if text and "\ud800" <= text[-1] <= "\udbff":
@@ -209,6 +214,8 @@ class _Choice:
 
 
 def _logprobs(logprobs: Logprobs | None) -> tuple[TokenLogprob, ...]:
+    if logprobs is None:
+        return ()
     return tuple(
         TokenLogprob(
             token=whole(entry.token),
@@ -218,7 +225,7 @@ def _logprobs(logprobs: Logprobs | None) -> tuple[TokenLogprob, ...]:
                 TokenLogprob(whole(top.token), top.logprob, top.bytes) for top in entry.top_logprobs or ()
             ),
         )
-        for entry in (logprobs and logprobs.content) or ()
+        for entry in logprobs.content or ()
     )
 
 

@@ -12,7 +12,7 @@ from uuid import uuid4
 
 import msgspec
 
-from cozy_adapters.endpoint import Endpoint
+from cozy_adapters.endpoint import Endpoint, pieces_of
 from cozy_adapters.openai.answer import Answer
 from cozy_adapters.openai.embeddings import OpenAIEmbedder
 from cozy_adapters.openai.failures import refused
@@ -104,7 +104,7 @@ class OpenAILanguageModel:
         response = await self._send("/chat/completions", encode_request(request, self._dialect))
         try:
             async with (
-                aclosing(response.aiter_bytes()) as pieces,
+                aclosing(pieces_of(response)) as pieces,
                 aclosing(self._deltas(pieces, self._reader(response))) as deltas,
             ):
                 yield deltas

@@ -105,6 +105,9 @@ class WireUsage(msgspec.Struct, frozen=True):
     completion_tokens_details: CompletionDetails | None = None
 
 
+NOTHING = msgspec.Raw(b"null")
+
+
 class Chunk(msgspec.Struct, frozen=True):
     """``error`` is what some servers send in the place of an answer, after a status of 200. (msgspec 0.22 refuses every
     value but null for ``Raw | None``.)"""
@@ -113,7 +116,7 @@ class Chunk(msgspec.Struct, frozen=True):
     usage: WireUsage | None = None
     service_tier: str | None = None
     system_fingerprint: str | None = None
-    error: msgspec.Raw = msgspec.Raw(b"null")
+    error: msgspec.Raw = NOTHING
 
 
 class ListedModel(msgspec.Struct, frozen=True):

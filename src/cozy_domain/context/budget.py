@@ -82,6 +82,8 @@ def spend(
 ) -> tuple[Candidate, ...]:
     """The unpinned candidates that stand beside the ``pinned`` ones: each source within its share of ``capacity``, and
     what one leaves over goes on to the next, by priority, up to that one's ceiling."""
+    if not candidates:
+        return ()
     by_priority = sorted(purses, key=lambda purse: -purse.budget.priority)
     loose = [
         [item for item in candidates if item.source == purse.source and not item.pinned]

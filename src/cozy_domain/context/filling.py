@@ -42,7 +42,7 @@ def fill(persona: Persona, rest: Rest, room: int) -> Filling:
     loose = _loose(rest.candidates, pinned)
     cut = keep_newest(rest.history.sizes, _history_share(persona.budgets.history, rest, loose, purses, room))
     shown = rest.history.without_oldest(cut)
-    fresh = recall.unseen(loose, f"{_words(shown)} {rest.present}")
+    fresh = recall.unseen(loose, f"{_words(shown)} {rest.present}") if loose else ()
     others = spend(fresh, pinned, room - shown.tokens, purses)
     return Filling(recall.in_order((*pinned, *others)), cut, with_background)
 
@@ -68,6 +68,8 @@ def _history_share(
     budget: Budget, rest: Rest, loose: Sequence[Candidate], purses: Sequence[Purse], room: int
 ) -> int:
     """What history may fill beside everything that recall could show."""
+    if not rest.history.exchanges:
+        return 0
     wants = [
         Demand(_spent([it for it in loose if it.source == purse.source]), purse.budget) for purse in purses
     ]

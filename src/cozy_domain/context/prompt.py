@@ -11,8 +11,10 @@ A stateless call brings its own history. It is passed on as it is and never cut:
 (``context_length_exceeded``) instead of finding that the character forgot.
 """
 
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
+from functools import lru_cache
 from hashlib import sha256
+from typing import Generic, TypeVar
 
 import msgspec
 
@@ -28,6 +30,8 @@ from cozy_domain.models.ports import TokenCounter
 from cozy_domain.models.request import ToolDefinition
 from cozy_domain.persona.persona import LoreEntry, Persona, PublishedPersona
 from cozy_domain.profile import Profile
+
+T = TypeVar("T")
 
 WINDOW = 32_768
 """Tokens, of a model whose window is unknown (settled question 9)."""
@@ -61,11 +65,13 @@ class PromptInput(msgspec.Struct, frozen=True):
 
 
 class _Fixed(msgspec.Struct, frozen=True):
-    """What stands in the prompt whatever else does. ``frame`` is the recall block without items: it holds the time."""
+    """What stands in the prompt whatever else does. ``head_hash`` is that of a head without background; ``frame``
+    is the recall block without items: it holds the time."""
 
     system: SystemMessage
     live: tuple[Message, ...]
     post_history: tuple[Message, ...]
+    head_hash: str
     frame_tokens: int
     sections: tuple[Section, ...]
 
@@ -105,25 +111,81 @@ def _split(given: PromptInput) -> tuple[tuple[Exchange, ...], tuple[Message, ...
     return tuple(Exchange(it.last, past.answered(it.messages)) for it in before), past.answered(present)
 
 
-def _fixed(given: PromptInput, live: tuple[Message, ...], tokens: TokenCounter) -> _Fixed:
-    persona = given.persona.persona
-    system = head.system_message(given.platform, persona)
+class _Standing(msgspec.Struct, frozen=True):
+    """What a persona's prompt has in every turn; ``head_hash`` as in `_Fixed`."""
+
+    system: SystemMessage
+    post_history: tuple[Message, ...]
+    platform: Section
+    persona: Section
+    after: Section
+    head_hash: str
+
+
+class _Same(Generic[T]):
+    """Stands for ``it`` in the key of a memo: equal to what has the same ``key``, which is cheaper to compare."""
+
+    def __init__(self, it: T, key: Hashable) -> None:
+        self.it = it
+        self.key = key
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, _Same) and self.key == other.key
+
+    def __hash__(self) -> int:
+        return hash(self.key)
+
+
+def _standing(given: PromptInput, tokens: TokenCounter) -> _Standing:
+    """Remembered, because it takes half of all the work and changes with the persona alone. What is remembered keeps the
+    persona and the counter alive, so that their identity is a key."""
+    persona, tools = given.persona, given.tools
+    return _stood(
+        _Same(persona, id(persona)),
+        _Same(tools, msgspec.json.encode(tools)),
+        _Same(tokens, id(tokens)),
+        given.platform,
+    )
+
+
+@lru_cache(256)
+def _stood(
+    speaker: _Same[PublishedPersona],
+    offered: _Same[tuple[ToolDefinition, ...]],
+    counter: _Same[TokenCounter],
+    platform: str,
+) -> _Standing:
+    persona, tools, tokens = speaker.it.persona, offered.it, counter.it
+    system = head.system_message(platform, persona)
     after = head.filled(persona.prompt.post_history, persona)
     post_history = (SystemMessage(content=after),) if after.strip() else ()
     whole = tokens.count_messages((system,))
-    policy = min(whole, tokens.count(given.platform))
-    schemas = _tool_tokens(given.tools, tokens)
-    described = (head.persona_text(persona), given.tools)
-    return _Fixed(
+    policy = min(whole, tokens.count(platform))
+    schemas = _tool_tokens(tools, tokens)
+    described = (head.persona_text(persona), tools)
+    return _Standing(
         system=system,
-        live=(*given.system, *live),
         post_history=post_history,
+        platform=Section("platform", policy, 1, _hash(platform)),
+        persona=Section("persona", whole - policy + schemas, 1 + len(tools), _hash(described)),
+        after=_section("post_history", post_history, tokens),
+        head_hash=head.head_hash(speaker.it, (system,), tools),
+    )
+
+
+def _fixed(given: PromptInput, live: tuple[Message, ...], tokens: TokenCounter) -> _Fixed:
+    standing = _standing(given, tokens)
+    return _Fixed(
+        system=standing.system,
+        live=(*given.system, *live),
+        post_history=standing.post_history,
+        head_hash=standing.head_hash,
         frame_tokens=tokens.count_messages((UserMessage(content=recall.block((), given.now)),)),
         sections=(
-            Section("platform", policy, 1, _hash(given.platform)),
-            Section("persona", whole - policy + schemas, 1 + len(given.tools), _hash(described)),
+            standing.platform,
+            standing.persona,
             _section("user", (*given.system, *live), tokens),
-            _section("post_history", post_history, tokens),
+            standing.after,
         ),
     )
 
@@ -165,7 +227,9 @@ def _bundle(
         ),
         sections=sections,
         prompt_tokens=sum(section.tokens for section in sections),
-        head_hash=head.head_hash(given.persona, (fixed.system, *data), given.tools),
+        head_hash=head.head_hash(given.persona, (fixed.system, *data), given.tools)
+        if data
+        else fixed.head_hash,
         history_from=rest.history.exchanges[filling.cut - 1].last + 1 if filling.cut else given.history_from,
         degraded=tuple(sorted(given.gathered.degraded, key=lambda it: (it.engine, it.reason))),
         used=tuple(item.origin for item in filling.items),

@@ -111,4 +111,4 @@ def _day(at_us: int) -> str:
 
 def _minute(now: Moment) -> str:
     local = now.local
-    return f"{_DAYS[local.weekday()]} {local:%Y-%m-%d %H:%M} {_escaped(now.timezone)}"
+    return f"{_DAYS[local.weekday()]} {local.replace(tzinfo=None).isoformat(' ', 'minutes')} {_escaped(now.timezone)}"

@@ -20,6 +20,7 @@ from litestar.datastructures import Headers
 from msgspec import inspect
 
 from cozy_domain.errors import InputError
+from cozy_server.unstorable import place_of_unstorable
 
 MAX_BYTES = 10_000_000
 """Settled question 19."""
@@ -96,7 +97,7 @@ def check_json(body: bytes) -> None:
             raise _invalid(f"The body is not UTF-8 (byte {error.start}).") from None
     # A backslash that is itself escaped escapes nothing: without such pairs, every escape left is a real one.
     if b"\x00" in body or (b"\\u0000" in body and b"\\u0000" in body.replace(b"\\\\", b"")):
-        raise _invalid("The body holds a NUL character.")
+        raise _unstorable(body) or _invalid("The body holds a NUL character.")
     _check_depth(body)
 
 
@@ -119,7 +120,7 @@ class JsonBody(Generic[T]):
         except msgspec.ValidationError as error:
             raise self._explain(str(error)) from None
         except msgspec.DecodeError as error:
-            raise _invalid(_malformed(str(error))) from None
+            raise _unstorable(body) or _invalid(_malformed(str(error))) from None
         except (RecursionError, UnicodeError):
             raise _invalid("The body cannot be decoded.") from None
 
@@ -223,6 +224,15 @@ def _too_large(limit: int) -> InputError:
 
 def _invalid(message: str) -> InputError:
     return InputError(message, code="invalid_json")
+
+
+def _unstorable(body: bytes) -> InputError | None:
+    """The same fault with the name of its field, where that can be found."""
+    tokens = place_of_unstorable(body)
+    if not tokens or not all(map(_NAME.fullmatch, tokens)):
+        return None
+    said = f"'{path_of(tokens)}' holds a NUL character or half of a surrogate pair."
+    return InputError(said, code="invalid_json", param=path_of(tokens))
 
 
 def _malformed(complaint: str) -> str:

@@ -24,6 +24,10 @@ def read_query(items: Iterable[tuple[str, str]], kind: type[T]) -> T:
             raise InputError(f"'{name}' is given twice.", param=name)
         if "\x00" in value:
             raise InputError(f"'{name}' holds a NUL character.", param=name)
+        if (
+            "\ufffd" in value
+        ):  # what stands in the place of bytes that are no UTF-8: different ones would look alike
+            raise InputError(f"'{name}' is not UTF-8.", param=name)
         given[name] = value
     try:
         return msgspec.convert(given, kind, strict=False)

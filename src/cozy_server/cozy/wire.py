@@ -7,7 +7,9 @@ from msgspec import UNSET, Meta, UnsetType
 
 Role = Literal["system", "user", "assistant", "tool"]
 # Patterns that only the OpenAPI document shows: the rules are kept elsewhere, where their errors say more.
-UserId = Annotated[str, Meta(min_length=1, max_length=256, extra_json_schema={"pattern": "^[^\\x00]+$"})]
+UserId = Annotated[
+    str, Meta(min_length=1, max_length=256, extra_json_schema={"pattern": "^[^\\x00\ufffd]+$"})
+]
 Cursor = Annotated[str, Meta(extra_json_schema={"format": "uuid"})]
 Title = Annotated[
     str, Meta(min_length=1, max_length=200, extra_json_schema={"pattern": r"^[^\x00]*[^\x00\s][^\x00]*$"})

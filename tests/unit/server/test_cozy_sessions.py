@@ -126,6 +126,22 @@ def test_a_title_is_1_to_200_characters(client: Any, body: Any, param: str, code
     assert (answer.status_code, error["param"], error["code"]) == (400, param, code)
 
 
+@pytest.mark.parametrize("text", [b"a\\u0000", b"\\ud83d", b"a\x00"])
+def test_a_title_that_no_store_takes_is_refused_by_name(client: Any, text: bytes) -> None:
+    body, headers = b'{"title": "' + text + b'"}', {"content-type": "application/json"}
+    answer = client.patch(ONE, params=AS_ANNA, content=body, headers=headers)
+    assert (answer.status_code, answer.json()["error"]["param"]) == (400, "title")
+    assert client.get(ONE, params=AS_ANNA).json()["title"] == "Talk 1"
+
+
+@pytest.mark.parametrize("value", ["%FF", "%ED%A0%80", "a%00"])
+@pytest.mark.parametrize("name", ["user_id", "after"])
+def test_a_query_that_is_no_text_is_refused_by_name(client: Any, name: str, value: str) -> None:
+    """Else persons whose ids are different bytes would be one."""
+    answer = client.get(f"{PATH}?{name}={value}")
+    assert (answer.status_code, answer.json()["error"]["param"]) == (400, name)
+
+
 def test_a_deleted_session_is_gone(client: Any) -> None:
     answer = client.delete(ONE, params=AS_ANNA)
     assert (answer.status_code, answer.content) == (204, b"")

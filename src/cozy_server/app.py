@@ -115,6 +115,7 @@ async def opened(container: Container) -> AsyncIterator[None]:
             await stack.enter_async_context(shared.running())
         await configure(container)
         stack.push_async_callback(container.assembly().aclose)
+        await stack.enter_async_context(container.tool_servers().running())
         await stack.enter_async_context(
             upkeep(
                 container.sealing(),

@@ -5,7 +5,9 @@ one lifespan in ``app``. Tests put other adapters in with ``override``. The func
 its body calls for them.
 """
 
+import asyncio
 from collections.abc import Awaitable, Callable, Mapping
+from importlib.util import find_spec
 from pathlib import Path
 
 from dependency_injector import containers, providers
@@ -22,8 +24,11 @@ from cozy_adapters.inmemory.knowledge import InMemoryKnowledgeBase
 from cozy_adapters.inmemory.limits import InMemoryLimitStore
 from cozy_adapters.inmemory.memory import InMemoryChatMemory
 from cozy_adapters.inmemory.profile import InMemoryProfileStore
-from cozy_adapters.inmemory.toolbox import builtin_tools
+from cozy_adapters.inmemory.toolbox import JoinedToolBox, builtin_tools
 from cozy_adapters.json_schema import JsonSchemaArgumentCheck
+from cozy_adapters.mcp.configured import Configured
+from cozy_adapters.mcp.listing import Rules
+from cozy_adapters.mcp.toolbox import McpToolBox
 from cozy_adapters.offline.embedder import OfflineEmbedder
 from cozy_adapters.offline.language_model import OfflineLanguageModel
 from cozy_adapters.openai.chat import OpenAILanguageModel
@@ -59,6 +64,7 @@ from cozy_domain.routing.circuit import Circuit
 from cozy_domain.routing.default import OFFLINE
 from cozy_domain.routing.embedding import EmbeddingRoutes, embedding_routes
 from cozy_domain.tools.ports import ToolBox
+from cozy_domain.tools.tool import Effect, ToolServerState
 from cozy_server.auth import DevelopmentDoor, Door, KeyDoor, Keys, RefusalLog
 from cozy_server.data_folder import anchor_file, database_file, postgres_url
 from cozy_server.health import Vitals
@@ -68,12 +74,14 @@ from cozy_server.problems import Note
 from cozy_server.settings.tree import (
     DeadlineSettings,
     LimitSettings,
+    McpSettings,
     ModelSettings,
     PersonaSettings,
     ProviderSettings,
     RedisSettings,
     Settings,
     TelemetrySettings,
+    ToolSettings,
 )
 from cozy_server.telemetry import access_log
 from cozy_server.throttle.address import Addresses
@@ -224,6 +232,58 @@ def discovery(environment: Mapping[str, str]) -> Callable[[], Awaitable[tuple[Fo
     return discovered
 
 
+def mcp_servers(settings: ToolSettings) -> McpToolBox:
+    """One tool box of all MCP servers of the settings.
+
+    Raises:
+        ConfigError: the client is not installed.
+    """
+    if settings.mcp and not _is_installed("mcp"):
+        raise ConfigError(
+            "tools.mcp names MCP servers, and the client is not installed",
+            hint="pip install 'cozy-engine[mcp]'",
+        )
+    return McpToolBox([_configured(name, server) for name, server in settings.mcp.items()])
+
+
+async def tool_server_states(container: "Container", within_s: float = 15.0) -> tuple[ToolServerState, ...]:
+    """Connects to the MCP servers of the settings, waits for at most ``within_s`` seconds, tells how they are, by name, and
+    leaves them. For checks beside a server: one that runs tells how its own are at ``/health/engines``.
+
+    Raises:
+        ConfigError: the client is not installed.
+    """
+    servers = mcp_servers(container.settings().tools)
+    async with servers.running():
+        try:
+            async with asyncio.timeout(within_s):
+                await servers.tried()
+        except TimeoutError:
+            pass  # some are still "connecting", and are told so
+        return servers.states()
+
+
+def _is_installed(package: str) -> bool:
+    try:
+        return find_spec(package) is not None
+    except ValueError:  # it was put out of the way
+        return False
+
+
+def _configured(name: str, server: McpSettings) -> Configured:
+    effects = {tool: Effect(effect) for tool, effect in server.effects.items()}
+    return Configured(
+        name=name,
+        rules=Rules(name, Effect(server.effect), effects, server.allow, server.pinned),
+        command=server.command,
+        environment={variable: value.reveal() for variable, value in server.env.items()},
+        folder=server.cwd,
+        url=server.url.reveal() if server.url else "",
+        headers={header: value.reveal() for header, value in server.headers.items()},
+        deadline_s=server.deadline_s,
+    )
+
+
 def _language_model(name: str, kind: str, provider: ProviderSettings) -> LanguageModel:
     if kind == "offline":
         return OfflineLanguageModel()
@@ -326,7 +386,8 @@ class Container(containers.DeclarativeContainer):
     memory = providers.Singleton(InMemoryChatMemory)
     knowledge = providers.Singleton(InMemoryKnowledgeBase)
     profile = providers.Singleton(InMemoryProfileStore)
-    toolbox = providers.Singleton(builtin_tools)
+    tool_servers = providers.Singleton(mcp_servers, settings.provided.tools)
+    toolbox = providers.Singleton(JoinedToolBox, providers.Singleton(builtin_tools), tool_servers)
     arguments = providers.Singleton(JsonSchemaArgumentCheck)
 
     persona_files = providers.Singleton(
@@ -416,6 +477,7 @@ class Container(containers.DeclarativeContainer):
         providers.Callable(_tool_names, toolbox),
         persona_files.provided.look,
         settings.provided.personas.reload_s,
+        providers.Callable(tuple, settings.provided.tools.mcp),
     )
     vitals = providers.Singleton(
         Vitals,
@@ -423,6 +485,7 @@ class Container(containers.DeclarativeContainer):
         providers.Callable(_circuits, generation, assembly, embedding, shared_limits),
         clock,
         providers.Callable(_short_of, configuration, persona_reload),
+        tool_servers.provided.states,
     )
 
     keys = providers.Singleton(Keys, key_store, clock)

@@ -17,6 +17,7 @@ from litestar.params import SkipValidation
 from cozy_domain.clock import Clock
 from cozy_domain.errors import StorageError
 from cozy_domain.routing.circuit import Circuit
+from cozy_domain.tools.tool import ToolServerState
 from cozy_server.auth import ADMIN, PUBLIC
 
 STORE_PATIENCE_S = 2.0
@@ -37,6 +38,7 @@ class Vitals:
         circuits: Callable[[], Mapping[str, Circuit]],
         clock: Clock,
         standing_in: Callable[[], bool] = lambda: False,
+        tool_servers: Callable[[], tuple[ToolServerState, ...]] = lambda: (),
     ) -> None:
         """``standing_in``: whether something answers in the place of what should: the offline model where another cannot be
         reached, or the personas from before where new ones have a mistake."""
@@ -45,6 +47,7 @@ class Vitals:
         self._circuits = circuits
         self._clock = clock
         self._standing_in = standing_in
+        self.tool_servers = tool_servers
 
     async def store_answers(self) -> bool:
         try:
@@ -63,7 +66,8 @@ class Vitals:
         if not await self.store_answers():
             return "unusable"
         broken = any(breaker != "closed" for breaker in self.breakers().values())
-        return "degraded" if broken or self._standing_in() else "ok"
+        lacking = not all(server.well for server in self.tool_servers())
+        return "degraded" if broken or lacking or self._standing_in() else "ok"
 
 
 class Status(msgspec.Struct, frozen=True):
@@ -76,10 +80,22 @@ class Health(msgspec.Struct, frozen=True):
     status: Overall
 
 
+class ToolServer(msgspec.Struct, frozen=True):
+    """An MCP server: `cause` is why it is not connected, `withheld` are tools that are not offered, with the reason."""
+
+    state: Literal["connecting", "connected", "failed"]
+    address: str
+    cause: str | None
+    tools: tuple[str, ...]
+    withheld: tuple[str, ...]
+
+
 class Breakers(msgspec.Struct, frozen=True):
-    """The breaker of each engine and model that was asked since the start: open means it is left alone for now."""
+    """The breaker of each engine and model that was asked since the start: open means it is left alone for now. And the MCP
+    servers, by name."""
 
     engines: dict[str, Breaker]
+    tool_servers: dict[str, ToolServer]
 
 
 @route("/livez", http_method=_PROBED, opt=PUBLIC, tags=["Health"], sync_to_thread=False)
@@ -112,8 +128,12 @@ async def health(vitals: NamedDependency[SkipValidation[Vitals]]) -> Health:
 
 @get("/health/engines", opt=ADMIN, tags=["Health"], sync_to_thread=False)
 def engine_health(vitals: NamedDependency[SkipValidation[Vitals]]) -> Breakers:
-    """The state of each engine and model."""
-    return Breakers(vitals.breakers())
+    """The state of each engine, model and MCP server."""
+    servers = {
+        it.name: ToolServer(it.state, it.address, it.cause, it.tools, it.withheld)
+        for it in vitals.tool_servers()
+    }
+    return Breakers(vitals.breakers(), servers)
 
 
 routes = (livez, readyz, health, engine_health)

@@ -86,7 +86,7 @@ class LiveConfiguration:
         if live and (wrong := clashes(Snapshot(catalog, table))):
             raise ConfigError("\n".join(wrong))
 
-    def surroundings(self, tools: tuple[str, ...] = ()) -> Surroundings:
+    def surroundings(self, tools: tuple[str, ...] = (), servers: tuple[str, ...] = ()) -> Surroundings:
         """What personas may name, as far as it was looked for; with a provider that was found and cannot be used yet."""
         found = (*self._providers, *(provider.name for provider in self._discovered or ()))
         return Surroundings(
@@ -95,6 +95,7 @@ class LiveConfiguration:
             providers=tuple(dict.fromkeys(found)),
             models=tuple(ref.id for ref in self._allowed()),
             absent=(OLLAMA,),
+            servers=servers,
         )
 
     async def look(self) -> None:

@@ -18,8 +18,8 @@ _log = logging.getLogger(__name__)
 
 
 class PersonaReload:
-    """``look`` gives something that changes whenever a file does, at little cost; ``tools`` are those that there are. With
-    ``every_s`` 0 only the start loads."""
+    """``look`` gives something that changes whenever a file does, at little cost; ``tools`` are those that there are,
+    ``tool_servers`` the names of the MCP servers. With ``every_s`` 0 only the start loads."""
 
     def __init__(
         self,
@@ -28,10 +28,12 @@ class PersonaReload:
         tools: Callable[[], tuple[str, ...]],
         look: Callable[[], Awaitable[object]],
         every_s: float,
+        tool_servers: tuple[str, ...] = (),
     ) -> None:
         self._catalog = catalog
         self._configuration = configuration
         self._tools = tools
+        self._tool_servers = tool_servers
         self._look = look
         self._every_s = every_s
         self._loaded: object = None
@@ -46,7 +48,7 @@ class PersonaReload:
             StorageUnavailableError: the revisions cannot be kept.
         """
         self._loaded = await self._look()
-        around = self._configuration.surroundings(self._tools())
+        around = self._configuration.surroundings(self._tools(), self._tool_servers)
         problems = await self._catalog.reload(around, self._configuration.refuse)
         errors = tuple(it for it in problems if it.severity == "error")
         if errors:

@@ -21,7 +21,12 @@ ACCESS = "request_served"
 """The event of the line for each request."""
 
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
-_QUIET = {"uvicorn.error": logging.ERROR, "httpx2": logging.WARNING, "asyncio": logging.WARNING}
+_QUIET = {
+    "uvicorn.error": logging.ERROR,
+    "httpx2": logging.WARNING,
+    "asyncio": logging.WARNING,
+    "mcp": logging.CRITICAL,  # it repeats what servers send, and session ids; what matters is told by our own adapter
+}
 
 
 def configure_logs(level: str, stream: TextIO | None = None) -> None:

@@ -7,6 +7,7 @@ import msgspec
 
 from cozy_domain.errors import ConfigError, MissingError
 from cozy_domain.tools.builtin import CALCULATOR, CLOCK, calculator, clock
+from cozy_domain.tools.ports import ToolBox
 from cozy_domain.tools.tool import ToolContext, ToolSpec
 
 ToolFunction = Callable[[msgspec.Raw, ToolContext], str | Awaitable[str]]
@@ -38,6 +39,26 @@ class InMemoryToolBox:
             raise MissingError(f"there is no tool {name!r}")
         said = self._tools[name][1](arguments, context)
         return await said if inspect.isawaitable(said) else said
+
+
+class JoinedToolBox:
+    """Several tool boxes as one, in their order. A name that two of them have is the first one's."""
+
+    def __init__(self, *boxes: ToolBox) -> None:
+        self._boxes = boxes
+
+    def specs(self) -> tuple[ToolSpec, ...]:
+        found: dict[str, ToolSpec] = {}
+        for box in self._boxes:
+            for spec in box.specs():
+                found.setdefault(spec.name, spec)
+        return tuple(found.values())
+
+    async def run(self, name: str, arguments: msgspec.Raw, context: ToolContext) -> str:
+        box = next((box for box in self._boxes if any(spec.name == name for spec in box.specs())), None)
+        if box is None:
+            raise MissingError(f"there is no tool {name!r}")
+        return await box.run(name, arguments, context)
 
 
 def builtin_tools(more: Iterable[tuple[ToolSpec, ToolFunction]] = ()) -> InMemoryToolBox:

@@ -101,7 +101,8 @@ async def examined(loaded: Loaded) -> Found:
     """All personas of the configuration, and what is wrong with them."""
     """All personas of a configuration, and what is wrong with them."""
     container = Container(settings=loaded.settings, audit_key=b"", database_role="reader")
-    around = container.configuration().surroundings(tuple(tool.name for tool in container.toolbox().specs()))
+    tools = tuple(tool.name for tool in container.toolbox().specs())
+    around = container.configuration().surroundings(tools, tuple(container.settings().tools.mcp))
     try:
         documents = await container.persona_files().read()
     except InvalidPersonaError as error:

@@ -13,7 +13,7 @@ from typing import Any
 import msgspec
 
 from cozy_domain.errors import ConfigError
-from cozy_server.settings.meaning import meaningless
+from cozy_server.settings.meaning import contradictions, meaningless
 from cozy_server.settings.secret import Secret
 from cozy_server.settings.shape import (
     Path,
@@ -124,7 +124,17 @@ def _checked(
     if wrong:
         raise SettingsError(tuple(wrong))
     settings: Settings = _built(Settings(), tree)
-    return Loaded(settings, {path: item.origin for path, item in last.items()}, variables)
+    origins = {path: item.origin for path, item in last.items()}
+    if clashes := tuple(contradictions(settings)):
+        raise SettingsError(
+            tuple(Wrong(_nearest(origins, path), dotted(path), complaint) for path, complaint in clashes)
+        )
+    return Loaded(settings, origins, variables)
+
+
+def _nearest(origins: Mapping[Path, str], path: Path) -> str:
+    """Where the first of what stands at ``path`` was written."""
+    return next((origin for written, origin in origins.items() if written[: len(path)] == path), DEFAULT)
 
 
 def _value(item: Written, variables: Mapping[str, str] | None = None) -> object:

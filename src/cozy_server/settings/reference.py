@@ -11,7 +11,7 @@ import msgspec
 
 from cozy_server.settings import tree
 from cozy_server.settings.secret import Secret
-from cozy_server.settings.shape import Path, children, dotted, is_section, is_table, variable
+from cozy_server.settings.shape import Path, children, dotted, is_file_only, is_section, is_table, variable
 from cozy_server.settings.sources import ALIASES, FALLBACKS
 
 _PREFACE = """# Settings
@@ -63,7 +63,8 @@ def _rows(path: Path, shape: Any, default: Any) -> list[str]:
 def _row(path: Path, shape: Any, value: Any, told: str) -> str:
     accepted = _accepted(shape)
     text = f"{told} {accepted}" if accepted else told
-    return f"| `{dotted(path[1:])}`<br>`{variable(path)}` | {_shown(value)} | {text} |\n"
+    names = f"`{dotted(path[1:])}`" + ("" if is_file_only(path) else f"<br>`{variable(path)}`")
+    return f"| {names} | {_shown(value)} | {text} |\n"
 
 
 def _shown(value: Any) -> str:

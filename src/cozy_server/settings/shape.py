@@ -23,6 +23,15 @@ def shape_at(path: Path) -> Shape | None:
     return shape
 
 
+FILE_ONLY: tuple[Path, ...] = (("tools", "mcp"),)
+"""What is below these is taken from the configuration file alone: it says which programs run, and the environment, a
+``.env`` file that came with a folder and an API are easier to write than that file (CVE-2026-30623 was such an API)."""
+
+
+def is_file_only(path: Path) -> bool:
+    return any(path[: len(head)] == head for head in FILE_ONLY)
+
+
 def children(shape: Shape, step: str = "<name>") -> Mapping[str, Shape]:
     """What stands below: a section's fields, or in a table the one thing called ``step``; nothing below a value."""
     if is_section(shape):

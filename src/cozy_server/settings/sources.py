@@ -12,6 +12,7 @@ import yaml
 from cozy_server.settings.shape import (
     Path,
     dotted,
+    is_file_only,
     is_list,
     is_section,
     is_table,
@@ -172,6 +173,9 @@ def _of_variable(name: str, text: str, source: str) -> Written | Wrong:
                 f"{source} {name}", "", "is not a setting", variable((*path, near)) if near else None
             )
         path = (*path, step)
+        if is_file_only(path):
+            message = f"{dotted(path)} can be written in the configuration file only; a secret there may be env:NAME"
+            return Wrong(f"{source} {name}", "", message)
     shape = shape_at(path)
     if is_section(shape) or is_table(shape):
         return Wrong(f"{source} {name}", "", "is a section, not a setting")

@@ -130,6 +130,35 @@ class PersonaSettings(msgspec.Struct, frozen=True):
     personas from before stay. 0 is never."""
 
 
+ToolEffect = Literal["read", "write", "network", "dangerous"]
+
+
+class McpSettings(msgspec.Struct, frozen=True):
+    """An MCP server: a program of this machine (`command`) or an address (`url`)."""
+
+    command: tuple[str, ...] = ()
+    """The program and its arguments, which run as this process does."""
+    env: dict[str, Secret] = {}
+    """Its variables. Of this process's own it gets only those that every program needs, such as `PATH` and `HOME`."""
+    cwd: str | None = None
+    """The folder where it starts; by default the one where this process did."""
+    url: Secret | None = None
+    """Streamable HTTP, for example `https://example.org/mcp`."""
+    headers: dict[str, Secret] = {}
+    """Sent with every request, for example `Authorization`."""
+    effect: ToolEffect = "write"
+    """What its tools may change. The server's own hints count only where they are stricter."""
+    effects: dict[str, ToolEffect] = {}
+    """The same for single tools, by the server's own names; the server's hints do not count."""
+    allow: tuple[str, ...] = ()
+    """Only these of its tools, by the server's own names; by default all."""
+    deadline_s: Seconds = 30.0
+    """Of one call; `tools.deadline_s` holds too."""
+    pinned: bool = True
+    """A tool whose description or parameters change is withheld until this process is started again; if false it is taken as
+    it is now, with a warning."""
+
+
 class ToolSettings(msgspec.Struct, frozen=True):
     """What the server runs for a model."""
 
@@ -137,6 +166,9 @@ class ToolSettings(msgspec.Struct, frozen=True):
     """Of one call."""
     result_characters: Count = 16_000
     """A longer result is cut, with a note."""
+    mcp: dict[str, McpSettings] = {}
+    """MCP servers by name (lower-case letters, digits and -). They can be written in the configuration file only, because
+    they say which programs run."""
 
 
 class LimitSettings(msgspec.Struct, frozen=True):

@@ -8,7 +8,8 @@ import pytest
 from cozy_adapters.inmemory.clock import InMemoryClock
 from cozy_domain.errors import StorageUnavailableError
 from cozy_domain.routing.circuit import FAILURES_TO_OPEN, Circuit, after_failure
-from cozy_server.health import STORE_PATIENCE_S, Vitals, health, readyz
+from cozy_domain.tools.tool import ToolServerState
+from cozy_server.health import STORE_PATIENCE_S, Breakers, Vitals, engine_health, health, readyz
 
 
 class Condition:
@@ -93,3 +94,24 @@ async def test_a_breaker_is_half_open_once_its_time_is_over() -> None:
     condition.clock.advance(timedelta(seconds=30))
     assert condition.vitals.breakers() == {"memory": "half_open"}
     assert await condition.overall() == "degraded"
+
+
+@pytest.mark.parametrize(
+    ("server", "overall"),
+    [
+        (ToolServerState("files", "uvx", "connected", tools=("files__read",)), "ok"),
+        (ToolServerState("files", "uvx", "connecting"), "degraded"),
+        (ToolServerState("files", "uvx", "failed", "it exited with code 1"), "degraded"),
+        (ToolServerState("files", "uvx", "connected", withheld=("'a': it changed",)), "degraded"),
+    ],
+)
+async def test_it_is_degraded_without_a_tool_that_it_should_have(
+    server: ToolServerState, overall: str
+) -> None:
+    condition = Condition()
+    condition.vitals.tool_servers = lambda: (server,)
+    assert await condition.overall() == overall
+    breakers = engine_health.fn(condition.vitals)
+    assert isinstance(breakers, Breakers)
+    told = breakers.tool_servers["files"]
+    assert (told.state, told.cause, told.withheld) == (server.state, server.cause, server.withheld)

@@ -261,3 +261,72 @@ def test_a_variable_that_only_looks_like_ours_is_told(name: str, suggestion: str
 @pytest.mark.parametrize("name", ["COZY_MODEL", "COZY_DATA", "COZY_SERVER__PORT", "OPENAI_API_KEY", "PATH"])
 def test_our_own_variables_and_those_of_others_are_not(name: str) -> None:
     assert list(unknown({name: "1"})) == []
+
+
+# MCP servers
+
+FILES = """
+tools:
+  mcp:
+    files:
+      command: [uvx, some-server, /srv]
+      env: {TOKEN: "env:FILES_TOKEN"}
+      effects: {read.file: read}
+    search:
+      url: https://example.org/mcp?key=s3cret
+      headers: {Authorization: Bearer s3cret}
+"""
+
+
+def test_an_mcp_server_is_a_program_or_an_address(tmp_path: Path) -> None:
+    loaded = read(tmp_path, FILES, {"FILES_TOKEN": "t0ken"})
+    servers = loaded.settings.tools.mcp
+    assert servers["files"].command == ("uvx", "some-server", "/srv")
+    assert servers["files"].env == {"TOKEN": Secret("t0ken")}
+    assert (servers["files"].effect, servers["files"].effects) == ("write", {"read.file": "read"})
+    assert servers["search"].headers == {"Authorization": Secret("Bearer s3cret")}
+    assert "s3cret" not in repr(loaded)
+    assert "t0ken" not in repr(loaded)
+
+
+@pytest.mark.parametrize(
+    "key", ["COMMAND", "CWD", "ENV__LD_PRELOAD", "URL", "HEADERS__X", "NONSENSE", "EFFECT"]
+)
+@pytest.mark.parametrize("dotenv", [True, False])
+def test_an_mcp_server_is_never_taken_from_the_environment(tmp_path: Path, key: str, dotenv: bool) -> None:
+    name = f"COZY_TOOLS__MCP__FILES__{key}"
+    if dotenv:
+        (tmp_path / ".env").write_text(f"{name}=sh,-c,id\n")
+    with pytest.raises(SettingsError) as caught:
+        read(tmp_path, FILES, {} if dotenv else {name: "sh,-c,id"}, development=True)
+    place = ".env" if dotenv else "environment"
+    told = "tools.mcp can be written in the configuration file only; a secret there may be env:NAME"
+    assert f"{place} {name}  {told}" in str(caught.value)
+
+
+def test_the_table_of_mcp_servers_is_not_taken_from_the_environment_either(tmp_path: Path) -> None:
+    (told,) = mistakes(tmp_path, "", {"COZY_TOOLS__MCP": "{}"})
+    assert "configuration file only" in told
+
+
+@pytest.mark.parametrize(
+    ("server", "told"),
+    [
+        ("Files: {command: [x]}", "Files: a name has 1 to 32 lower-case letters, digits and -"),
+        ("a__b: {command: [x]}", "a__b: a name has"),
+        ("a: {effect: read}", "a: needs either command (a program of this machine) or url (an address)"),
+        ("a: {command: [x], url: 'http://h/mcp'}", "a: needs either command"),
+        ("a: {command: []}", "a: needs either command"),
+        ("a: {url: 'ftp://h/mcp'}", "a.url: is not an address that begins with http:// or https://"),
+        ("a: {url: 'https://me:pw@h/mcp'}", "a.url: is not an address"),
+        ("a: {command: [x], headers: {b: c}}", "a.headers: are for a url"),
+        ("a: {url: 'http://h', env: {b: c}}", "a.env: is for a command"),
+        ("a: {url: 'http://h', cwd: /}", "a.cwd: is for a command"),
+    ],
+)
+def test_an_mcp_server_that_makes_no_sense_is_a_mistake_with_its_line(
+    tmp_path: Path, server: str, told: str
+) -> None:
+    (line,) = mistakes(tmp_path, f"tools:\n  mcp:\n    {server}\n")
+    assert line.startswith(f"cozy.yaml:3  tools.mcp.{told}")
+    assert "pw" not in line

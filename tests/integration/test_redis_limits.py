@@ -121,6 +121,17 @@ async def test_what_somebody_else_wrote_under_our_name_counts_as_full(
     assert (await store.take((CLAIM,))).standings[0].remaining == 98
 
 
+async def test_a_clock_that_was_set_back_shuts_nobody_out_for_longer_than_a_window(
+    store: RedisLimitStore, prefix: str
+) -> None:
+    async with Redis.from_url(server_url()) as client:
+        await client.set(f"{{{prefix}:limits}}:{CLAIM.key}", 9 * 10**15)
+    found = await store.take((CLAIM,))
+    assert not found.admitted
+    assert found.standings[0].reset_us == HOUR_US
+    assert found.standings[0].retry_after_us == CLAIM.limit.interval_us
+
+
 async def test_a_redis_that_forgot_everything_starts_anew(redis: RedisServer) -> None:
     store = RedisLimitStore(RedisConnections(redis.url))
     await store.take((CLAIM,))

@@ -9,7 +9,7 @@ local admitted = 1
 
 for i, key in ipairs(KEYS) do
   local interval, capacity = tonumber(ARGV[2 * i - 1]), tonumber(ARGV[2 * i])
-  local full_at = tonumber(redis.call('GET', key) or now) or now
+  local full_at = tonumber(redis.call('GET', key)) or now
   used[i] = math.min(math.max(full_at - now, 0), capacity)
   if used[i] + interval > capacity then
     admitted = 0

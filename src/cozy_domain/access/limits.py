@@ -59,7 +59,11 @@ class Admission(msgspec.Struct, frozen=True):
     @property
     def tightest(self) -> Standing:
         """The bucket that a client should go by: the one that refuses longest, else the one with the least in it."""
-        return max(self.standings, key=lambda it: (it.retry_after_us, -it.remaining))
+        found = self.standings[0]
+        for it in self.standings[1:]:
+            if (it.retry_after_us, -it.remaining) > (found.retry_after_us, -found.remaining):
+                found = it
+        return found
 
 
 def used_us(full_at_us: int | None, limit: Limit, now_us: int) -> int:
@@ -72,14 +76,13 @@ def used_us(full_at_us: int | None, limit: Limit, now_us: int) -> int:
 
 def fits(used: int, limit: Limit) -> bool:
     """Whether one more request is admitted."""
-    return used + limit.interval_us <= limit.capacity_us
+    return used <= (limit.requests - 1) * limit.interval_us
 
 
 def admission(claims: Sequence[Claim], used: Sequence[int], *, admitted: bool) -> Admission:
     """``used``: of each claim's bucket, with this request if it was ``admitted``."""
-    return Admission(
-        admitted, tuple(_standing(claim, it, admitted) for claim, it in zip(claims, used, strict=True))
-    )
+    found = [_standing(claim, it, admitted) for claim, it in zip(claims, used, strict=True)]
+    return Admission(admitted, tuple(found))
 
 
 def share(limit: Limit, processes: int) -> Limit:
@@ -89,5 +92,7 @@ def share(limit: Limit, processes: int) -> Limit:
 
 def _standing(claim: Claim, used: int, admitted: bool) -> Standing:
     limit = claim.limit
-    retry_after = 0 if admitted else max(0, used + limit.interval_us - limit.capacity_us)
-    return Standing(claim.key, limit, (limit.capacity_us - used) // limit.interval_us, used, retry_after)
+    interval = limit.interval_us
+    remaining = limit.requests - -(-used // interval)
+    retry_after = 0 if admitted else max(0, used - (limit.requests - 1) * interval)
+    return Standing(claim.key, limit, remaining, used, retry_after)

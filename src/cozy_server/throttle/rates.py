@@ -46,7 +46,7 @@ def claims_of_caller(rates: Rates, caller: Caller, address: str) -> tuple[Claim,
     """What a request costs whose key is known, and nothing else."""
     if caller.serves_many:
         return _claims((f"serving/{caller.account}", rates.serving_account))
-    return _claims((f"account/{caller.account}", rates.owner), (ADDRESSES + address, rates.address))
+    return _claims(("account/" + caller.account, rates.owner), (ADDRESSES + address, rates.address))
 
 
 def claims_of_owner(rates: Rates, caller: Caller, owner: Owner) -> tuple[Claim, ...]:

@@ -26,8 +26,11 @@ class Sdk(Protocol):
     def auth_headers(self) -> Mapping[str, str]: ...
 
 
+JSON = "application/json"
+
+
 class Endpoint:
-    """POSTs JSON to a provider; ``http`` is the client that ``sdk`` uses."""
+    """POSTs to a provider; ``http`` is the client that ``sdk`` uses."""
 
     def __init__(self, sdk: Sdk, http: "httpx2.AsyncClient") -> None:
         import httpx2  # with the SDK, on first use
@@ -41,7 +44,7 @@ class Endpoint:
         self._extensions = {"timeout": http.timeout.as_dict()}
         self._request = httpx2.Request
 
-    async def post(self, path: str, body: bytes) -> "httpx2.Response":
+    async def post(self, path: str, body: bytes, content_type: str = JSON) -> "httpx2.Response":
         """The response, whatever its status, with its body unread. ``path`` is below the base URL and begins with a slash;
         there are few of them.
 
@@ -52,6 +55,8 @@ class Endpoint:
         if url is None:
             url = self._urls[path] = self._sdk.base_url.join(path.removeprefix("/"))
         request = self._request("POST", url, headers=self._headers, content=body, extensions=self._extensions)
+        if content_type is not JSON:
+            request.headers["content-type"] = content_type
         return await self._http.send(request, stream=True)
 
 

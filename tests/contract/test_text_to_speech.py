@@ -8,9 +8,13 @@ import pytest
 
 from cozy_adapters.espeak import EspeakTextToSpeech
 from cozy_adapters.inmemory.speech import ToneTextToSpeech, pcm16
+from cozy_adapters.openai.chat import OpenAILanguageModel
 from cozy_domain.audio import SAMPLE_BYTES, SPEAKING_RATE
-from cozy_domain.errors import InputError
+from cozy_domain.errors import InputError, ProviderRefusedError
 from cozy_domain.speech.ports import Sound, TextToSpeech, Voicing
+from tests.fixtures.fake_openai import FakeOpenAI
+
+pytest_plugins = ["tests.fixtures.fake_openai.plugin"]
 
 TEXT = "The quick brown fox jumps over the lazy dog."
 
@@ -112,3 +116,21 @@ class TestEspeak(TextToSpeechContract):
     async def test_the_names_of_openai_are_different_voices(self, voice: TextToSpeech) -> None:
         sounds = [await spoken(voice, voicing=Voicing(voice=name)) for name in ("alloy", "onyx")]
         assert sounds[0] != sounds[1]
+
+
+class TestOpenAI(TextToSpeechContract):
+    knows_marks = False
+
+    @pytest.fixture
+    async def voice(self, fake_openai: FakeOpenAI) -> AsyncIterator[TextToSpeech]:
+        provider = OpenAILanguageModel("fake", "key", base_url=fake_openai.base_url)
+        yield provider.text_to_speech("speak")
+        await provider.aclose()
+
+    async def test_each_voice_it_names_speaks_and_another_is_refused_by_name(
+        self, voice: TextToSpeech
+    ) -> None:
+        assert await voice.voices() == ()
+        assert length(await spoken(voice, "Hello.", Voicing(voice="nova"))) > 0
+        with pytest.raises(ProviderRefusedError, match="voice must be one of"):
+            await spoken(voice, "Hello.", Voicing(voice="nobody"))

@@ -12,10 +12,11 @@ from uuid import uuid4
 
 import msgspec
 
-from cozy_adapters.endpoint import Endpoint, pieces_of
+from cozy_adapters.endpoint import JSON, Endpoint, pieces_of
 from cozy_adapters.openai.answer import Answer
 from cozy_adapters.openai.embeddings import OpenAIEmbedder
 from cozy_adapters.openai.failures import refused
+from cozy_adapters.openai.speech import OpenAISpeechToText, OpenAITextToSpeech
 from cozy_adapters.openai.wire import COMPATIBLE, Dialect, ModelList, encode_request
 from cozy_adapters.sse import BodyReader, EventReader
 from cozy_adapters.upstream import (
@@ -86,6 +87,14 @@ class OpenAILanguageModel:
         """The same provider's embeddings, over the same connections."""
         return OpenAIEmbedder(self._provider, self._post, self._dialect)
 
+    def text_to_speech(self, model: str) -> OpenAITextToSpeech:
+        """Its voices, likewise."""
+        return OpenAITextToSpeech(self._provider, model, self._post)
+
+    def speech_to_text(self, model: str) -> OpenAISpeechToText:
+        """Its recogniser, likewise."""
+        return OpenAISpeechToText(self._provider, model, self._post)
+
     async def list_models(self) -> tuple[str, ...]:
         import httpx2  # with the SDK, on first use
 
@@ -112,8 +121,10 @@ class OpenAILanguageModel:
             await response.aclose()
 
     @asynccontextmanager
-    async def _post(self, path: str, body: bytes) -> AsyncIterator[AsyncIterator[bytes]]:
-        response = await self._send(path, body)
+    async def _post(
+        self, path: str, body: bytes, content_type: str = JSON
+    ) -> AsyncIterator[AsyncIterator[bytes]]:
+        response = await self._send(path, body, content_type)
         try:
             async with aclosing(response.aiter_bytes()) as pieces:
                 yield pieces
@@ -122,10 +133,10 @@ class OpenAILanguageModel:
         finally:
             await response.aclose()
 
-    async def _send(self, path: str, body: bytes) -> "httpx2.Response":
+    async def _send(self, path: str, body: bytes, content_type: str = JSON) -> "httpx2.Response":
         """A response of status 200 whose body was not read yet."""
         try:
-            response = await self._opened().post(path, body)
+            response = await self._opened().post(path, body, content_type)
             if not response.is_success:
                 async with aclosing(response):
                     await response.aread()

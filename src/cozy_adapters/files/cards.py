@@ -102,7 +102,7 @@ class FileCards:
             return to_yaml(document.root, document.file)
         except InvalidPersonaError as error:
             raise CardError(
-                f"the persona's file would not be readable: {error.problems[0].message}",
+                f"the persona's file {error.problems[0].message}",
                 hint="Make the card smaller: its lorebook, and pictures that are written as text.",
             ) from error
 

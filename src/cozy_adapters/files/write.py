@@ -13,6 +13,8 @@ from cozy_domain.persona.document import ListNode, MapNode, Node, ScalarNode, to
 _SAFE = re.compile(r"[A-Za-z][A-Za-z0-9 _,.()/'!?-]*")
 _WORDS = {"null", "true", "false"}
 _UNBROKEN = 1_000_000
+_LONG = 200
+"""Characters of a line that is better read without escapes."""
 
 
 def to_yaml(root: MapNode, file: str) -> bytes:
@@ -80,6 +82,7 @@ def _events(node: Node, blocks: bool) -> Iterator[yaml.Event]:
 
 
 def _text(text: str, blocks: bool) -> yaml.ScalarEvent:
-    plain = bool(_SAFE.fullmatch(text)) and not text.endswith(" ") and text.lower() not in _WORDS
-    style = None if plain else "|" if blocks and "\n" in text else '"'
+    plain = bool(_SAFE.fullmatch(text)) and text.lower() not in _WORDS
+    block = blocks and ("\n" in text or len(text) > _LONG)
+    style = None if plain else "|" if block else '"'
     return yaml.ScalarEvent(anchor=None, tag=None, implicit=(plain, True), value=text, style=style)

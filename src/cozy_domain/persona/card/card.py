@@ -18,6 +18,8 @@ Format = Literal["json", "png", "charx"]
 Values = dict[str, msgspec.Raw]
 
 SPECS: dict[str, Version] = {"chara_card_v2": 2, "chara_card_v3": 3}
+_TOO_DEEP = f"is nested deeper than {MAX_DEPTH} levels"
+_HOSTILE = "No known program nests like this; the file is damaged or hostile."
 BOM = b"\xef\xbb\xbf"
 _V1 = ("name", "description", "personality", "scenario", "first_mes", "mes_example")
 
@@ -67,7 +69,8 @@ def read_card(json: bytes) -> Card:
     if not isinstance(value, dict):
         raise CardError("the card is not a JSON object", hint=_EXPECTED)
     for path, wrong in _unkept(value):
-        raise CardError(f"{path or 'the card'} {wrong}", hint="Take it out with an editor, and import again.")
+        hint = _HOSTILE if wrong == _TOO_DEEP else "Take it out with an editor, and import again."
+        raise CardError(f"{path or 'the card'} {wrong}", hint=hint)
     return _card(value, msgspec.json.decode(json, type=Values))
 
 
@@ -95,30 +98,34 @@ def _value(json: bytes) -> Json:
         )
         raise CardError(f"the card is not JSON: {error}", hint=hint) from error
     except RecursionError as error:
-        raise CardError(
-            _TOO_DEEP, hint="No known program nests like this; the file is damaged or hostile."
-        ) from error
+        raise CardError(f"the card {_TOO_DEEP}", hint=_HOSTILE) from error
     return value
 
 
-_TOO_DEEP = f"the card is nested deeper than {MAX_DEPTH} levels"
-
-
 def _unkept(root: Json) -> Iterator[tuple[str, str]]:
-    """Where there is a NUL, which databases do not store, or one level too many."""
-    waiting: list[tuple[str, int, Json]] = [("", 1, root)]
-    while waiting:
-        path, depth, value = waiting.pop()
-        if depth > MAX_DEPTH and isinstance(value, list | dict):
-            yield "", f"is nested deeper than {MAX_DEPTH} levels"
-        elif isinstance(value, str) and "\x00" in value:
-            yield path, "holds a NUL character"
-        elif isinstance(value, list):
-            waiting.extend((f"{path}[]", depth + 1, item) for item in value)
-        elif isinstance(value, dict):
-            if any("\x00" in key for key in value):
-                yield path, "holds a NUL character in a key"
-            waiting.extend((_inside(path, key), depth + 1, inner) for key, inner in value.items())
+    """Where there is a NUL, which databases do not store, or one level too many. Nothing grows but with the depth."""
+    inside: list[Iterator[tuple[str, Json]]] = [iter((("", root),))]
+    while inside:
+        for path, value in inside[-1]:
+            if isinstance(value, list | dict):
+                if len(inside) > MAX_DEPTH:
+                    yield "", _TOO_DEEP
+                    return
+                inside.append(_items(path, value))
+                break
+            if isinstance(value, str) and "\x00" in value:
+                yield path, "holds a NUL character"
+        else:
+            inside.pop()
+
+
+def _items(path: str, value: list[Json] | dict[str, Json]) -> Iterator[tuple[str, Json]]:
+    if isinstance(value, list):
+        yield from ((f"{path}[]", item) for item in value)
+        return
+    for key, inner in value.items():
+        yield path, key
+        yield _inside(path, key), inner
 
 
 def _inside(path: str, key: str) -> str:

@@ -4,6 +4,7 @@ The persona gets words only: no tool, no model, no address. V3 calls ``system_pr
 them as its own; every known program fills and reads them, so do we.
 """
 
+import re
 from collections.abc import Iterator
 
 import msgspec
@@ -31,6 +32,9 @@ LEAD = "You are {{char}}."
 LONGEST_NAME = 100
 LONGEST_DESCRIPTION = 200
 _LARGE = 20_000
+_MOST_GROWTH = 1.5
+_OBEYED = re.compile("[\x00-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069]")
+"""Control characters, and those that turn the direction of writing."""
 _NICKNAME = "char"
 _LONGEST_NICKNAME = 200
 
@@ -73,7 +77,7 @@ def to_persona(card: Card, id: PersonaId, json: bytes) -> Imported:
         CardError: the card has no name.
     """
     fields = fields_of(card)
-    if not fields.name.strip():
+    if not _name(fields):
         raise CardError("the card has no name", hint="Give it one in data.name.")
     found = lore_of(card.data.get("character_book"))
     used = {key for key in USED & card.data.keys() if key not in fields.odd and not is_empty(card.data[key])}
@@ -111,7 +115,7 @@ def _persona(fields: CardFields, id: PersonaId, lore: Lore, json: bytes) -> Pers
         name=_name(fields),
         locale="mul",  # a card does not say in which language it is
         description=_description(fields),
-        tags=fields.tags,
+        tags=tuple(map(_shown, fields.tags)),
         prompt=_prompt(fields),
         knowledge=KnowledgePolicy(lore=lore),
         meta=Provenance(
@@ -124,8 +128,10 @@ def _persona(fields: CardFields, id: PersonaId, lore: Lore, json: bytes) -> Pers
 
 
 def _readable(json: bytes) -> str:
-    """Line by line, which changes no value."""
-    return msgspec.json.format(json.removeprefix(BOM), indent=1).decode()
+    """Line by line, which changes no value, unless that makes much more of it."""
+    json = json.removeprefix(BOM)
+    lines = msgspec.json.format(json, indent=1)
+    return (lines if len(lines) <= _MOST_GROWTH * len(json) else json).decode()
 
 
 def _prompt(fields: CardFields) -> Prompt:
@@ -151,12 +157,17 @@ def _system(fields: CardFields) -> str:
 
 
 def _name(fields: CardFields) -> str:
-    return " ".join(fields.name.split())[:LONGEST_NAME]
+    return _shown(fields.name)[:LONGEST_NAME].strip()
 
 
 def _description(fields: CardFields) -> str:
-    lines = (line.strip() for line in fields.creator_notes.splitlines())
+    lines = (_shown(line) for line in fields.creator_notes.splitlines())
     return next((line[:LONGEST_DESCRIPTION] for line in lines if line), "")
+
+
+def _shown(text: str) -> str:
+    """On one line, without characters that a terminal or a page would obey: lists of personas show it."""
+    return " ".join(_OBEYED.sub(" ", text).split())
 
 
 def _kept(card: Card, used: set[str]) -> Iterator[Kept]:
@@ -173,7 +184,7 @@ def _notes(card: Card, fields: CardFields) -> Iterator[str]:
         yield f"the card says version {version[:20]}, we know {newest}; what is new in it is kept"
     for key in fields.odd:
         yield f"{key} is not of the type that the specification says; kept, not used"
-    if len(" ".join(fields.name.split())) > LONGEST_NAME:
+    if len(_shown(fields.name)) > LONGEST_NAME:
         yield f"the name is cut to {LONGEST_NAME} characters"
     prompt = _prompt(fields)
     if prompt.style:

@@ -96,6 +96,11 @@ def test_a_text_of_several_lines_is_written_as_people_write_it() -> None:
     assert written == "id: anna\nprompt:\n  system: |\n    Be kind.\n\n      Always.\n"
 
 
+def test_a_long_line_is_written_without_escapes() -> None:
+    line = '{"a": "b"}' * 30
+    assert to_yaml(tree({"card": line}), "a.yaml").decode() == f"card: |-\n  {line}\n"
+
+
 def test_a_document_larger_than_a_file_may_be_is_refused() -> None:
     with pytest.raises(InvalidPersonaError, match="is larger than 1024 kB"):
         to_yaml(tree({"a": "x" * MAX_BYTES}), "a.yaml")

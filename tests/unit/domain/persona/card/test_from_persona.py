@@ -109,7 +109,7 @@ DATA = st.builds(
     st.dictionaries(KNOWN | TEXTS, ANYTHING, max_size=5),
     st.dictionaries(KNOWN, TEXTS, max_size=6),
     st.just({}) | st.builds(lambda book: {"character_book": book}, BOOKS),
-    TEXTS.filter(str.strip),
+    TEXTS.filter(lambda name: any(map(str.isalnum, name))),
 )
 CARDS = st.builds(
     lambda version, data, root: {

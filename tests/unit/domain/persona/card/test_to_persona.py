@@ -111,7 +111,13 @@ def test_a_name_is_one_line_of_at_most_100_characters() -> None:
     assert result.notes == ("the name is cut to 100 characters",)
 
 
-@pytest.mark.parametrize("name", ["", " \n", None, 5])
+def test_what_lists_show_has_nothing_that_a_terminal_obeys() -> None:
+    hostile = "\x1b[31mMi\u202era\x9b\n!"
+    persona = of_v2(name=hostile, creator_notes=f"\x07\n{hostile}", tags=[hostile]).persona
+    assert (persona.name, persona.description, persona.tags) == ("[31mMi ra !", "[31mMi ra", ("[31mMi ra !",))
+
+
+@pytest.mark.parametrize("name", ["", " \n", None, 5, "\x1b\u202e"])
 def test_a_card_without_a_name_is_refused(name: object) -> None:
     with pytest.raises(CardError, match="has no name"):
         of_v2(name=name)
@@ -137,6 +143,12 @@ def test_a_byte_order_mark_is_not_kept() -> None:
     json = b"\xef\xbb\xbf" + cards.json(cards.v2())
     persona = to_persona(read_card(json), PersonaId("mira"), json).persona
     assert msgspec.json.decode(kept_json(persona)) == cards.v2()
+
+
+def test_a_card_is_kept_line_by_line_unless_that_makes_much_more_of_it() -> None:
+    assert kept_json(imported(cards.v3()).persona).startswith(b'{\n "spec": "chara_card_v3",\n')
+    many = cards.v3(some_program=[0] * 1_000)
+    assert kept_json(imported(many).persona) == cards.json(many)
 
 
 def test_what_is_kept_is_read_back_when_it_is_text() -> None:

@@ -228,6 +228,7 @@ def faults(persona: Persona) -> tuple[Fault, ...]:
         *_variable_faults(persona.prompt),
         *_undeclared(persona),
         *_lore_faults(persona.knowledge.lore),
+        *_memory_faults(persona.memory.read),
         *_tool_faults(persona.tools),
     )
 
@@ -293,6 +294,12 @@ def _lore_faults(lore: Lore) -> Iterator[Fault]:
             message = "is never added: it has no keys and is not constant"
             yield Fault(path, message, "persona_lore_keys", warning=True)
         seen.add(entry.id)
+
+
+def _memory_faults(read: MemoryRead) -> Iterator[Fault]:
+    if read.types:
+        message = "has no effect yet: facts have no types, so all of them are read"
+        yield Fault(("memory", "read", "types"), message, "persona_without_effect", warning=True)
 
 
 def _tool_faults(tools: ToolPermissions) -> Iterator[Fault]:

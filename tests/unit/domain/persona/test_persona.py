@@ -65,6 +65,13 @@ def test_lore_that_is_called_up_or_meant_to_rest_is_fine(how: dict[str, object])
     assert found(document(knowledge={"lore": {"entries": [{"id": "sea", "text": "Blue.", **how}]}})) == ()
 
 
+def test_a_choice_of_types_of_facts_is_a_warning_as_long_as_facts_have_none() -> None:
+    (warning,) = found(document(memory={"read": {"types": ["taste"]}}))
+    assert (warning.field, warning.severity) == ("memory.read.types", "warning")
+    assert "no effect yet" in warning.message
+    assert found(document(memory={"read": {"types": []}})) == ()
+
+
 def test_an_allowed_tool_that_is_denied_is_a_warning() -> None:
     (warning,) = found(document(tools={"allow": ["clock", "mail"], "deny": ["mail"]}))
     assert (warning.field, warning.code, warning.severity) == (

@@ -64,6 +64,7 @@ PURE_DECISIONS = (
 DOCUMENTED = (
     "tests/integration/test_embedding.py",
     "tests/integration/test_persona_files.py",
+    "tests/unit/server/test_cli_reference.py",
     "tests/unit/server/test_problems.py",
     "tests/unit/server/test_settings.py",
 )

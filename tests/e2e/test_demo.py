@@ -1,5 +1,6 @@
 """`cozy demo` is the smoke test of a new machine, so it must work, and must not say so when it does not."""
 
+import json
 import re
 from pathlib import Path
 
@@ -47,6 +48,14 @@ async def test_a_step_that_fails_is_named_and_exits_1(
     assert code == 1
     assert f"FAILED: {step}: " in errors
     assert "All of it works." not in out
+
+
+async def test_a_script_gets_the_steps_as_one_object(tmp_path: Path) -> None:
+    code, out, errors = await command("demo", "--json", folder=tmp_path)
+    told = json.loads(out)
+    assert (code, errors, told["ok"], told["model"]) == (0, "", True, "offline/offline")
+    assert [step["step"] for step in told["steps"]] == [step.name for step in demo.STEPS]
+    assert told["steps"][1]["tools"] == [{"name": "calculator", "outcome": "ok"}]
 
 
 def test_every_step_has_a_name_of_its_own() -> None:

@@ -24,7 +24,7 @@ def main() -> None:
             f"cozy needs {missing}, which is not installed. Type: pip install 'cozy-engine[server]'\n"
         )
         raise SystemExit(2) from None
-    cast(Callable[[], None], module.app)()
+    cast(Callable[[], None], module.main)()
 
 
 if __name__ == "__main__":

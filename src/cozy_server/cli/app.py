@@ -1,12 +1,13 @@
 """The `cozy` command. Each command imports what it needs when it runs, so that help comes at once."""
 
 import os
-from typing import Annotated, Literal
+import sys
+from typing import Annotated, Literal, cast
 
 import typer
 
 from cozy_server.cli.language import language_of
-from cozy_server.cli.telling import EXIT_CODES, needing, told_errors
+from cozy_server.cli.telling import EXIT_CODES, REFUSED, error_object, needing, told_errors
 
 app = typer.Typer(
     name="cozy",
@@ -39,6 +40,23 @@ Lang = Annotated[
 ]
 
 
+# What Typer raises for arguments that are not right; it exports only this one of them.
+_SLIP = cast(type[Exception], typer.BadParameter.__base__)
+
+
+def main() -> None:
+    """The command. With ``--json`` a slip in its arguments is a JSON object as well."""
+    if "--json" not in sys.argv:
+        app()
+        return
+    try:
+        code = app(standalone_mode=False)
+    except _SLIP as slip:
+        typer.echo(error_object("usage", slip.format_message()), err=True)  # type: ignore[attr-defined]  # as Typer has it
+        code = REFUSED
+    raise SystemExit(code)
+
+
 @app.command(epilog=EXIT_CODES)
 def dev(
     port: Annotated[
@@ -47,12 +65,13 @@ def dev(
     ] = None,
     data: Data = None,
     config_file: Config = None,
+    as_json: AsJson = False,
 ) -> None:
     """Serve on this machine: no key, no database, no question."""
     from cozy_server.cli import run
 
-    with told_errors():
-        run.dev(port, data, config_file)
+    with told_errors(as_json=as_json):
+        run.dev(port, data, config_file, as_json=as_json)
 
 
 @app.command(epilog=EXIT_CODES)
@@ -63,12 +82,13 @@ def serve(
     port: Annotated[int | None, typer.Option("--port", min=0, max=65_535, help="Default 8000.")] = None,
     data: Data = None,
     config_file: Config = None,
+    as_json: AsJson = False,
 ) -> None:
     """Serve to those who have an API key."""
     from cozy_server.cli import run
 
-    with told_errors():
-        run.serve_all(host, port, data, config_file)
+    with told_errors(as_json=as_json):
+        run.serve_all(host, port, data, config_file, as_json=as_json)
 
 
 @app.command(epilog=EXIT_CODES)
@@ -76,19 +96,20 @@ def demo(
     model: Annotated[
         str | None, typer.Option("--model", metavar="PROVIDER/ID", help="Default: the offline model.")
     ] = None,
+    as_json: AsJson = False,
 ) -> None:
     """Show the whole thing at work, and check it: a persona answers, calls a tool, and remembers."""
-    with told_errors(), needing("openai"):
+    with told_errors(as_json=as_json), needing("openai"):
         from cozy_server.cli import demo as demonstration
 
-        demonstration.run(model)
+        demonstration.run(model, as_json=as_json)
 
 
 @app.command(epilog=EXIT_CODES)
 def chat(
     message: Annotated[
         str | None,
-        typer.Argument(metavar="[MESSAGE|-]", help="Say this, once; - says all of standard input."),
+        typer.Argument(metavar="MESSAGE|-", help="Say this, once; - says all of standard input."),
     ] = None,
     persona: Annotated[
         str | None, typer.Option("--persona", "-p", metavar="ID", help="Who answers; default: default.")
@@ -163,7 +184,9 @@ def create_key(
     account: Annotated[
         str | None, typer.Option("--account", help="Whose it is; default: the key's name.")
     ] = None,
-    role: Annotated[Literal["user", "admin"], typer.Option("--role")] = "user",
+    role: Annotated[
+        Literal["user", "admin"], typer.Option("--role", help="An admin may also see the server's state.")
+    ] = "user",
     serves_many: Annotated[
         bool, typer.Option("--serves-many", help="It asks for many people, each named in its requests.")
     ] = False,
@@ -175,7 +198,7 @@ def create_key(
     """Make an API key. It is shown once, and only its hash is kept."""
     from cozy_server.cli import keys as key_commands
 
-    with told_errors():
+    with told_errors(as_json=as_json):
         wanted = key_commands.WantedKey(name, account or name, role, serves_many, days)
         key_commands.create(wanted, data, config_file, as_json=as_json)
 
@@ -185,7 +208,7 @@ def list_keys(data: Data = None, config_file: Config = None, as_json: AsJson = F
     """List the API keys, without their secrets."""
     from cozy_server.cli import keys as key_commands
 
-    with told_errors():
+    with told_errors(as_json=as_json):
         key_commands.show_all(data, config_file, as_json=as_json)
 
 
@@ -194,12 +217,27 @@ def revoke_key(
     key: Annotated[str, typer.Argument(help="Its id, or its prefix (cz_ and 8 characters).")],
     data: Data = None,
     config_file: Config = None,
+    as_json: AsJson = False,
 ) -> None:
     """End an API key; running servers notice within 5 seconds."""
     from cozy_server.cli import keys as key_commands
 
-    with told_errors():
-        key_commands.revoke(key, data, config_file)
+    with told_errors(as_json=as_json):
+        key_commands.revoke(key, data, config_file, as_json=as_json)
+
+
+@keys.command("rotate", epilog=EXIT_CODES)
+def rotate_key(
+    key: Annotated[str, typer.Argument(help="Its id, or its prefix (cz_ and 8 characters).")],
+    data: Data = None,
+    config_file: Config = None,
+    as_json: AsJson = False,
+) -> None:
+    """Make a key like this one, and end this one. The new key is shown once."""
+    from cozy_server.cli import keys as key_commands
+
+    with told_errors(as_json=as_json):
+        key_commands.rotate(key, data, config_file, as_json=as_json)
 
 
 @audit.command("tail", epilog=EXIT_CODES)
@@ -212,7 +250,7 @@ def tail_audit(
     """Show the newest audit records."""
     from cozy_server.cli import audit as audit_commands
 
-    with told_errors():
+    with told_errors(as_json=as_json):
         audit_commands.tail(number, data, config_file, as_json=as_json)
 
 
@@ -221,7 +259,7 @@ def verify_audit(data: Data = None, config_file: Config = None, as_json: AsJson 
     """Find changed, removed and inserted audit records; also while a server runs."""
     from cozy_server.cli import audit as audit_commands
 
-    with told_errors():
+    with told_errors(as_json=as_json):
         audit_commands.verify(data, config_file, as_json=as_json)
 
 
@@ -236,7 +274,7 @@ def show_config(
     """Show every setting in force; secrets are masked."""
     from cozy_server.cli import config as config_commands
 
-    with told_errors():
+    with told_errors(as_json=as_json):
         config_commands.show_all(data, config_file, origin=origin, development=development, as_json=as_json)
 
 
@@ -245,8 +283,21 @@ def list_personas(config_file: Config = None, as_json: AsJson = False) -> None:
     """List the personas of this configuration."""
     from cozy_server.cli import persona as persona_commands
 
-    with told_errors():
+    with told_errors(as_json=as_json):
         persona_commands.show_all(config_file, as_json=as_json)
+
+
+@persona.command("show", epilog=EXIT_CODES)
+def show_persona(
+    id: Annotated[str, typer.Argument(help="Which persona.")],
+    config_file: Config = None,
+    as_json: AsJson = False,
+) -> None:
+    """Show a persona as it speaks: with what it extends, and with every default."""
+    from cozy_server.cli import persona as persona_commands
+
+    with told_errors(as_json=as_json):
+        persona_commands.show_one(id, config_file, as_json=as_json)
 
 
 @persona.command("validate", epilog=EXIT_CODES)
@@ -263,7 +314,7 @@ def validate_personas(
     """Check persona files: each problem with its file, line and what was probably meant."""
     from cozy_server.cli import persona as persona_commands
 
-    with told_errors():
+    with told_errors(as_json=as_json):
         persona_commands.validate(place, config_file, as_json=as_json)
 
 

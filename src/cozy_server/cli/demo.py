@@ -24,7 +24,7 @@ from cozy_server.app import create_app
 from cozy_server.cli.audit import told
 from cozy_server.cli.composition import container_of, store_to_read
 from cozy_server.cli.given import settings_from
-from cozy_server.cli.telling import FAILED
+from cozy_server.cli.telling import FAILED, as_json_text
 from cozy_server.container import Container
 from cozy_server.serving import Stop, listen, serve
 from cozy_server.settings.load import Loaded, load
@@ -77,21 +77,47 @@ STEPS = (
 )
 
 
-def run(model: str | None) -> None:
+class Stage:
+    """Where the demonstration is shown: to people as it goes, or to a script as one object at its end."""
+
+    def __init__(self, *, as_json: bool) -> None:
+        self._as_json = as_json
+        self.model = ""
+        self.steps: list[dict[str, object]] = []
+
+    def say(self, text: str = "", *, nl: bool = True) -> None:
+        if not self._as_json:
+            typer.echo(text, nl=nl)
+
+    def end(self, failures: list[Failure]) -> None:
+        """
+        Raises:
+            typer.Exit: a step failed.
+        """
+        if self._as_json:
+            told = [{"step": it.step, "reason": it.reason} for it in failures]
+            whole = {"ok": not failures, "model": self.model, "steps": self.steps, "failures": told}
+            typer.echo(as_json_text(whole))
+        else:
+            for failure in failures:
+                typer.secho(f"FAILED: {failure.step}: {failure.reason}", fg="red", err=True)
+        if failures:
+            raise typer.Exit(FAILED)
+        self.say("All of it works.")
+
+
+def run(model: str | None, *, as_json: bool) -> None:
     """Exits 1 when a step failed, with its name.
 
     Raises:
         CozyError: the server cannot start.
     """
+    stage = Stage(as_json=as_json)
     if model is None and (note := offline_note(os.environ)):
-        typer.echo(note)
+        stage.say(note)
     with tempfile.TemporaryDirectory(prefix="cozy-demo-") as folder:
-        failures = asyncio.run(_demonstrate(_settings(model, folder)))
-    for failure in failures:
-        typer.secho(f"FAILED: {failure.step}: {failure.reason}", fg="red", err=True)
-    if failures:
-        raise typer.Exit(FAILED)
-    typer.echo("All of it works.")
+        failures = asyncio.run(_demonstrate(_settings(model, folder), stage))
+    stage.end(failures)
 
 
 def offline_note(environ: Mapping[str, str]) -> str | None:
@@ -114,18 +140,18 @@ def _settings(model: str | None, folder: str) -> Loaded:
     return settings_from(data=folder, more={"--model": (MODEL, model)}, development=True)
 
 
-async def _demonstrate(loaded: Loaded) -> list[Failure]:
+async def _demonstrate(loaded: Loaded, stage: Stage) -> list[Failure]:
     configure_logs("warning")
-    failures = await _with_server(loaded, _converse)
-    typer.echo("\nAudit log")
+    failures = await _with_server(loaded, lambda url, container: _converse(url, container, stage), stage)
+    stage.say("\nAudit log")
     async with store_to_read(loaded) as container:
         records, _ = await container.audit().read()
         found = await check(container.audit(), container.audit_anchor(), container.audit_key())
-    typer.echo("\n".join(f"  {line}" for line in told(found)))
+    stage.say("\n".join(f"  {line}" for line in told(found)))
     return [*failures, *_audit_failures(records, found)]
 
 
-async def _with_server(loaded: Loaded, work: Work) -> list[Failure]:
+async def _with_server(loaded: Loaded, work: Work, stage: Stage) -> list[Failure]:
     """What ``work`` gives for a server that runs that long."""
     container = container_of(loaded, development=True)
     listening = listen("127.0.0.1", 0)
@@ -138,7 +164,8 @@ async def _with_server(loaded: Loaded, work: Work) -> list[Failure]:
     if not ready.done():
         await server  # raises what kept it from starting
     stop = ready.result()
-    typer.echo(f"{base_url} · {container.configuration().default.model}")
+    stage.model = str(container.configuration().default.model)
+    stage.say(f"{base_url} · {stage.model}")
     try:
         return await work(base_url, container)
     finally:
@@ -146,20 +173,23 @@ async def _with_server(loaded: Loaded, work: Work) -> list[Failure]:
         await server
 
 
-async def _converse(base_url: str, container: Container) -> list[Failure]:
+async def _converse(base_url: str, container: Container, stage: Stage) -> list[Failure]:
     failures: list[Failure] = []
     session = str(container.ids().new())
     async with AsyncOpenAI(base_url=base_url, api_key="demo", max_retries=0) as client:
         for step in STEPS:
-            typer.echo(f"\nyou   {step.says}")
+            stage.say(f"\nyou   {step.says}")
             try:
-                said, turn = await _turn(client, step, session)
+                said, turn = await _turn(client, step, session, stage)
             except APIError as error:
                 failures.append(Failure(step.name, str(error)))
                 continue
-            for call in await _calls(container, turn.turn_id):
-                typer.echo(f"      [{call.tool}: {call.outcome}]")
-            typer.echo(f"      [{_timed(turn)}]")
+            calls = await _calls(container, turn.turn_id)
+            for call in calls:
+                stage.say(f"      [{call.tool}: {call.outcome}]")
+            stage.say(f"      [{_timed(turn)}]")
+            tools = [{"name": call.tool, "outcome": call.outcome} for call in calls]
+            stage.steps.append({"step": step.name, "says": step.says, "said": said, "tools": tools})
             if not said.strip() or step.must_hold not in said:
                 failures.append(Failure(step.name, f"the answer does not hold '{step.must_hold}'"))
     return failures
@@ -171,7 +201,7 @@ async def _calls(container: Container, turn: str | None) -> list[ToolCalled]:
     return [it.event for it in records if str(it.turn) == turn and isinstance(it.event, ToolCalled)]
 
 
-async def _turn(client: AsyncOpenAI, step: Step, session: str) -> tuple[str, Told]:
+async def _turn(client: AsyncOpenAI, step: Step, session: str, stage: Stage) -> tuple[str, Told]:
     """What was said, printed as it comes, and what was told about it."""
     stream = await client.chat.completions.create(
         model="default",
@@ -181,14 +211,14 @@ async def _turn(client: AsyncOpenAI, step: Step, session: str) -> tuple[str, Tol
     )
     said: list[str] = []
     told = Told()
-    typer.echo("cozy  ", nl=False)
+    stage.say("cozy  ", nl=False)
     async with stream:
         async for chunk in stream:
             told = _together(told, _told(chunk))
             piece = "".join(choice.delta.content or "" for choice in chunk.choices)
             said.append(piece)
-            typer.echo(piece.replace("\n", "\n      "), nl=False)
-    typer.echo()
+            stage.say(piece.replace("\n", "\n      "), nl=False)
+    stage.say()
     return "".join(said), told
 
 

@@ -5,14 +5,15 @@ from pathlib import Path
 
 import msgspec
 import typer
+import yaml
 from msgspec.structs import replace
 
-from cozy_domain.errors import ConfigError, StorageUnavailableError
+from cozy_domain.errors import ConfigError, MissingError, StorageUnavailableError
 from cozy_domain.persona.document import InvalidPersonaError, PersonaDocument, Problem
 from cozy_domain.persona.persona import Persona, PublishedPersona
 from cozy_domain.persona.resolve import all_problems, examine, pinned_parents
 from cozy_server.cli.given import settings_from
-from cozy_server.cli.telling import FAILED, show
+from cozy_server.cli.telling import FAILED, as_json_text, show
 from cozy_server.container import Container
 from cozy_server.data_folder import missing_store
 from cozy_server.settings.load import Loaded
@@ -39,6 +40,24 @@ def show_all(config: str | None, *, as_json: bool) -> None:
     if errors:
         raise InvalidPersonaError(errors)
     show([_row(persona) for persona in found.personas], as_json=as_json)
+
+
+def show_one(id: str, config: str | None, *, as_json: bool) -> None:
+    """
+    Raises:
+        InvalidPersonaError: some file has a mistake.
+        MissingError: there is no such persona.
+    """
+    found = asyncio.run(examined(settings_from(config=config)))
+    errors = tuple(problem for problem in found.problems if problem.severity == "error")
+    if errors:
+        raise InvalidPersonaError(errors)
+    persona = next((it for it in found.personas if it.id == id), None)
+    if persona is None:
+        ids = ", ".join(it.id for it in found.personas)
+        raise MissingError(f"there is no persona '{id}'", code="persona_not_found", hint=f"There are: {ids}.")
+    whole = msgspec.to_builtins(persona)
+    typer.echo(as_json_text(whole) if as_json else yaml.safe_dump(whole, allow_unicode=True, sort_keys=False))
 
 
 def validate(place: str | None, config: str | None, *, as_json: bool) -> None:

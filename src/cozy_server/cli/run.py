@@ -2,7 +2,9 @@
 
 import asyncio
 import ipaddress
+import json
 import logging
+import sys
 from importlib.metadata import version
 from pathlib import Path
 
@@ -26,7 +28,7 @@ HOST = ("server", "host")
 _log = logging.getLogger(__name__)
 
 
-def dev(port: int | None, data: str | None, config: str | None) -> None:
+def dev(port: int | None, data: str | None, config: str | None, *, as_json: bool) -> None:
     """Serves on loopback, whoever asks, on what is found.
 
     Raises:
@@ -42,10 +44,12 @@ def dev(port: int | None, data: str | None, config: str | None) -> None:
         )
     prepare(Path(loaded.settings.data.folder))
     container = container_of(loaded, development=True)
-    _run(container, loaded, next_port=loaded.origin(PORT) == "default")
+    _run(container, loaded, as_json=as_json, next_port=loaded.origin(PORT) == "default")
 
 
-def serve_all(host: str | None, port: int | None, data: str | None, config: str | None) -> None:
+def serve_all(
+    host: str | None, port: int | None, data: str | None, config: str | None, *, as_json: bool
+) -> None:
     """Serves to those who have a key.
 
     Raises:
@@ -54,7 +58,7 @@ def serve_all(host: str | None, port: int | None, data: str | None, config: str 
     more = {"--host": (HOST, host), "--port": (PORT, port)}
     loaded = settings_from(data=data, config=config, more=more)
     asyncio.run(_refuse_open_doors(loaded))
-    _run(container_of(loaded), loaded)
+    _run(container_of(loaded), loaded, as_json=as_json)
 
 
 async def _refuse_open_doors(loaded: Loaded) -> None:
@@ -78,7 +82,7 @@ async def _refuse_open_doors(loaded: Loaded) -> None:
         )
 
 
-def _run(container: Container, loaded: Loaded, *, next_port: bool = False) -> None:
+def _run(container: Container, loaded: Loaded, *, as_json: bool, next_port: bool = False) -> None:
     settings = loaded.settings
     configure_logs(settings.telemetry.log_level)
     for wrong in unknown(loaded.variables):
@@ -87,7 +91,9 @@ def _run(container: Container, loaded: Loaded, *, next_port: bool = False) -> No
     address = listening.getsockname()
 
     def ready(_: Stop) -> None:
-        typer.echo(banner(container, _url(address[0], address[1]), loaded))
+        url = _url(address[0], address[1])
+        typer.echo(start_line(container, url) if as_json else banner(container, url, loaded))
+        sys.stdout.flush()
 
     def drain() -> None:
         container.vitals().draining = True
@@ -116,6 +122,21 @@ def banner(container: Container, url: str, loaded: Loaded) -> str:
         lines.insert(1, ("docs", f"{url}/docs"))
     told = "\n".join(f"  {name:<10} {text}" for name, text in lines)
     return f"CozyEngine {version('cozy-engine')}{' for development' if development else ''}\n{told}\n  Ctrl+C stops it."
+
+
+def start_line(container: Container, url: str) -> str:
+    """The same for a script, on one line: it comes when requests are taken."""
+    default = container.configuration().default
+    told = {
+        "listening": f"{url}/v1",
+        "model": str(default.model),
+        "reason": default.reason,
+        "personas": list(container.catalog().current.ids()),
+        "development": container.development(),
+        "data": _data(container.settings()),
+        "off": list(_off()),
+    }
+    return json.dumps(told, ensure_ascii=False)
 
 
 def _data(settings: Settings) -> str:

@@ -76,8 +76,8 @@ def when(time: datetime) -> str:
 
 def _tell(error: CozyError, language: Language) -> None:
     """What happened is said in the user's language; names and places in it stay as they are."""
-    words = CODES[error.code if error.code in CODES else error.default_code].words(language)
-    message = f"{words.cause}（{error.message}）" if language == "zh" else error.message
+    known = CODES.get(error.code) or CODES.get(error.default_code)
+    message = f"{known.zh.cause}（{error.message}）" if known and language == "zh" else error.message
     typer.secho(f"error: {message}", fg="red", err=True)
     if error.hint:
         typer.echo(f"  → {error.hint}", err=True)

@@ -1,0 +1,36 @@
+"""How commands tell errors: in the user's language or as JSON, with an exit code."""
+
+import json
+
+import pytest
+import typer
+
+from cozy_domain.errors import ConfigError, CozyError, MissingError, StorageUnavailableError
+from cozy_server.cli.telling import told_errors
+from cozy_server.settings.load import SettingsError
+
+
+@pytest.mark.parametrize(
+    ("error", "code", "zh"),
+    [
+        (ConfigError("no key", hint="make one"), 2, "（no key）"),
+        (SettingsError(()), 2, "error: "),
+        (StorageUnavailableError("disk", code="storage_in_use"), 1, "（disk）"),
+        (MissingError("gone"), 1, "（gone）"),
+        (CozyError("odd", code="a_code_that_is_in_no_table"), 1, "（odd）"),
+    ],
+)
+def test_every_error_has_an_exit_code_and_is_told_in_both_languages_and_as_json(
+    error: CozyError, code: int, zh: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    told = []
+    for options in ({"language": "en"}, {"language": "zh"}, {"as_json": True}):
+        with pytest.raises(typer.Exit) as end, told_errors(**options):
+            raise error
+        assert end.value.exit_code == code
+        told.append(capsys.readouterr().err)
+    assert told[0].startswith(f"error: {error.message}\n")
+    assert zh in told[1]
+    assert json.loads(told[2]) == {
+        "error": {"code": error.code, "message": error.message, "hint": error.hint}
+    }

@@ -16,6 +16,7 @@ CJK = "\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uac00-\ud7af\uf900-\ufaff\U000200
 
 _RUN = re.compile(rf"(?P<cjk>[{CJK}]+)|[^\W_{CJK}]+(?:['’][^\W\d_{CJK}]+)*")
 _VOWEL = re.compile("[aeiouy]")
+_POSSESSIVE = re.compile("['’]s?$")
 _SHORTEST_STEM = 3
 
 D = TypeVar("D", bound=Hashable)
@@ -24,6 +25,7 @@ D_contra = TypeVar("D_contra", contravariant=True)
 K1 = 1.2
 B = 0.75
 """BM25's usual constants (Robertson and Zaragoza 2009, section 3.4)."""
+_FLOOR = K1 * (1 - B)
 
 
 class SupportsLength(Protocol[D_contra]):
@@ -58,7 +60,7 @@ def stem(word: str) -> str:
 
     Plurals follow Harman's S stemmer (1991). Taking the final ``e`` off makes "make" and "making" meet.
     """
-    word = re.sub("['’]s?$", "", word)
+    word = _POSSESSIVE.sub("", word)
     if not word.isascii() or not word.isalpha() or len(word) <= _SHORTEST_STEM:
         return word
     word = _singular(word)
@@ -94,11 +96,12 @@ def bm25_of(
     most = sum(weights.values()) * (K1 + 1)
     per_term = K1 * B * documents / length if length else 0.0
     scores: dict[D, float] = {}
+    score_of = scores.get
     for term, weight in weights.items():
         gain = weight * (K1 + 1) / most if most else 0.0
         for document, count in postings[term].items():
-            saturation = count + K1 * (1 - B) + per_term * lengths[document]
-            scores[document] = scores.get(document, 0.0) + gain * count / saturation
+            saturation = count + _FLOOR + per_term * lengths[document]
+            scores[document] = score_of(document, 0.0) + gain * count / saturation
     return scores
 
 
@@ -109,6 +112,8 @@ def _rarity(holding: int, documents: int) -> float:
 
 def _folded(text: str) -> str:
     """Compatibility forms made one (full width to half), accents off, Hangul put together again, lower case."""
+    if text.isascii():
+        return text.lower()
     plain = unicodedata.normalize("NFKD", text).casefold()
     bare = "".join(letter for letter in plain if not unicodedata.combining(letter))
     return unicodedata.normalize("NFC", bare)

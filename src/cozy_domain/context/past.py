@@ -61,8 +61,9 @@ def results_of(new: Sequence[Message]) -> tuple[str, ...]:
 
 def asking(found: Sequence[Exchange], calls: Sequence[str]) -> int | None:
     """Which exchange asked the first of ``calls``; the newest of them, None when none did."""
-    wanted = calls[0] if calls else None
-    return next((i for i in reversed(range(len(found))) if wanted in _called(found[i].messages)), None)
+    if not calls:
+        return None
+    return next((i for i in reversed(range(len(found))) if calls[0] in _called(found[i].messages)), None)
 
 
 def resumed(

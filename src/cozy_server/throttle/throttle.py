@@ -5,6 +5,7 @@ key is looked up, and of this process's memory alone, so that a flood costs neit
 for keys that serve many, for whom. The answers' headers come from the same counting.
 """
 
+import logging
 from collections.abc import Sequence
 
 import msgspec
@@ -27,6 +28,7 @@ from cozy_server.throttle.rates import (
 )
 
 MOST_SHUT = 10_000
+_log = logging.getLogger(__name__)
 _WHOSE = {
     "account": "this API key's account",
     "address": "your address",
@@ -48,6 +50,7 @@ class Throttle:
         self._rates = rates
         self._addresses = addresses
         self._clock = clock
+        self._doubted = False
         self._shut: dict[str, _Shut] = {}
         """Addresses that were refused, by their bucket: it only gets fuller with time, so until it said, it refuses."""
 
@@ -108,7 +111,18 @@ class Throttle:
         _tell(scope, tightest)
         if not admission.admitted:
             self._remember(admission)
+            self._doubt(scope, tightest)
             raise _too_much(tightest)
+
+    def _doubt(self, scope: Scope, refused: Standing) -> None:
+        """Says once what is usually wrong when one address asks too much."""
+        forwarded = any(name == b"x-forwarded-for" for name, _ in scope["headers"])
+        if forwarded and refused.key.startswith(ADDRESSES) and not self._doubted:
+            self._doubted = True
+            _log.warning(
+                "address_limited",
+                extra={"told": "it may be a proxy: if it is yours, name it in server.trusted_proxies"},
+            )
 
     def _remember(self, admission: Admission) -> None:
         now_us = self._clock.monotonic_ns() // 1_000

@@ -1,5 +1,6 @@
 """What is counted, refused, and told."""
 
+from collections.abc import Sequence
 from datetime import timedelta
 from typing import Any
 
@@ -35,10 +36,15 @@ class Limited:
         self.throttle = Throttle(self.store, Rates(**limits), Addresses(), self.clock)
 
     async def ask(
-        self, caller: Caller | None = ANNA, *, peer: str = "192.0.2.1", owner: str | None = None
+        self,
+        caller: Caller | None = ANNA,
+        *,
+        peer: str = "192.0.2.1",
+        owner: str | None = None,
+        headers: Sequence[tuple[bytes, bytes]] = (),
     ) -> dict[str, str]:
         """The headers that the answer would carry."""
-        scope: Any = {"client": (peer, 1), "headers": [], "state": {}}
+        scope: Any = {"client": (peer, 1), "headers": headers, "state": {}}
         try:
             await self._count(scope, caller, owner)
         finally:
@@ -139,6 +145,18 @@ async def test_an_address_that_was_refused_is_refused_at_the_door_until_its_time
     limited.clock.advance(timedelta(seconds=20))
     await limited.ask()
     assert limited.store.asked == asked + 1
+
+
+async def test_what_may_be_a_proxy_is_said_once(caplog: pytest.LogCaptureFixture) -> None:
+    limited = Limited(address=1)
+    for peer in ("10.0.0.1", "10.0.0.2"):
+        await limited.ask(peer=peer)
+        await limited.refusal(peer=peer)
+        assert not caplog.records
+    for peer in ("10.0.0.3", "10.0.0.4"):
+        await limited.ask(peer=peer)
+        await limited.refusal(peer=peer, headers=[(b"x-forwarded-for", b"198.51.100.1")])
+    assert [record.message for record in caplog.records] == ["address_limited"]
 
 
 async def test_addresses_that_were_refused_are_forgotten_when_they_are_too_many() -> None:

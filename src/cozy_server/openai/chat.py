@@ -2,8 +2,7 @@
 
 The answer is one ASGI application that owns its turn from the first event to the last byte: the turn's first event decides
 the status, whatever fails before is an ordinary error, whatever fails after is an error frame and the end of the body
-without ``[DONE]``. Beside it one companion watches the client: when it leaves, the turn's context is left too, which stops
-the model; while it waits in silence, it gets a comment now and then, so that no proxy takes the line for dead.
+without ``[DONE]``. When the client leaves, the turn's context is left too, which stops the model.
 """
 
 import asyncio
@@ -20,7 +19,7 @@ from litestar.di import NamedDependency
 from litestar.handlers import HTTPRouteHandler
 from litestar.openapi.datastructures import ResponseSpec
 from litestar.params import SkipValidation
-from litestar.types import HTTPResponseStartEvent, Receive, Scope, Send
+from litestar.types import Receive, Scope, Send
 
 from cozy_domain.chat.events import ChatEvent, TurnEnded, TurnStarted
 from cozy_domain.chat.reply import fold
@@ -29,28 +28,21 @@ from cozy_domain.errors import InputError, LocalProtocolError
 from cozy_domain.sessions.turn import IdempotencyKey
 from cozy_server.auth import caller_of_request
 from cozy_server.body import JsonBody, read_body
+from cozy_server.openai.line import HEARTBEAT_S, STREAM, ClientLeftError, Line, accompany, send_json, tell
 from cozy_server.openai.reply import to_completion
-from cozy_server.openai.sse import KEEP_ALIVE, ChunkWriter, error_frame
+from cozy_server.openai.sse import ChunkWriter
 from cozy_server.openai.translate import Envelope, to_request
 from cozy_server.openai.wire.reply import ENCODER, ChatCompletion
 from cozy_server.openai.wire.request import ChatCompletionIn
-from cozy_server.problems import Problem, language_of, note_failure, problem_of, request_id
+from cozy_server.problems import language_of, note_failure, problem_of, request_id
 from cozy_server.throttle.throttle import count_owner
 
 logger = logging.getLogger(__name__)
 
 PATH = "/v1/chat/completions"
-HEARTBEAT_S = 15.0
-"""Silence before a comment is sent; proxies cut idle lines after 30 s and more."""
 
 _BODY = JsonBody(ChatCompletionIn)
 _IDEMPOTENCY_KEY = re.compile(r"[\x21-\x7e]{1,255}")
-_JSON = [(b"content-type", b"application/json")]
-_STREAM = [
-    (b"content-type", b"text/event-stream; charset=utf-8"),
-    (b"cache-control", b"no-cache"),
-    (b"x-accel-buffering", b"no"),
-]
 
 
 class Events(Protocol):
@@ -82,41 +74,6 @@ class Chat(Protocol):
         ...
 
 
-class ClientLeftError(Exception):
-    """The client closed the connection before the answer was whole."""
-
-
-class Line:
-    """The way back to the client: sends, remembers when, and says nothing between two halves of a frame."""
-
-    def __init__(self, send: Send) -> None:
-        self._send = send
-        self._turn = asyncio.Lock()
-        self._now = asyncio.get_running_loop().time
-        self._last = self._now()
-        self.streaming = False
-        self.ended = False
-
-    async def start(self, status: int, headers: Sequence[tuple[bytes, bytes]]) -> None:
-        event: HTTPResponseStartEvent = {"type": "http.response.start", "status": status, "headers": headers}
-        await self._send(event)
-
-    async def write(self, body: bytes, *, last: bool = False) -> None:
-        async with self._turn:
-            self.ended = last
-            await self._send({"type": "http.response.body", "body": body, "more_body": not last})
-        self._last = self._now()
-
-    async def break_silence(self, after_s: float) -> float:
-        """Sends a comment when a stream was silent for ``after_s``; gives the seconds until it may be so again."""
-        left = self._last + after_s - self._now()
-        if left > 0 or self._turn.locked():
-            return max(left, 0.0) or after_s
-        if self.streaming and not self.ended:
-            await self.write(KEEP_ALIVE)
-        return after_s
-
-
 class ChatAnswer:
     """One answer, from the first event of its turn to the last byte."""
 
@@ -134,7 +91,7 @@ class ChatAnswer:
         line = Line(send)
         try:
             async with asyncio.TaskGroup() as group:
-                companion = group.create_task(_accompany(line, receive, self._heartbeat_s))
+                companion = group.create_task(accompany(line, receive, self._heartbeat_s))
                 await self._answer(line, scope)
                 companion.cancel()
         except* ClientLeftError:
@@ -148,11 +105,11 @@ class ChatAnswer:
             problem = problem_of(error, request=request_id(scope), language=language_of(scope))
             note_failure(error, problem)
             if not line.ended:
-                await _tell(line, problem)
+                await tell(line, problem)
 
     async def _reply(self, line: Line, events: Events) -> None:
         body = ENCODER.encode(to_completion(await fold(events), self._asked))
-        await _send_json(line, 200, body, [])
+        await send_json(line, 200, body, [])
 
     async def _stream(self, line: Line, events: Events) -> None:
         """Each delta is a frame of its own; those that came together go out together."""
@@ -160,7 +117,7 @@ class ChatAnswer:
         if not isinstance(started, TurnStarted):
             raise LocalProtocolError("a turn's events did not begin with its start")
         writer = ChunkWriter(self._asked, started)
-        await line.start(200, _STREAM)
+        await line.start(200, STREAM)
         line.streaming = True
         await line.write(writer.opening())
         async for event in events:
@@ -246,33 +203,3 @@ def _written(writer: ChunkWriter, events: Sequence[ChatEvent]) -> tuple[bytes, b
             return b"".join((*frames, writer.closing(event))), True
         frames.append(writer.delta(event))
     return b"".join(frames), False
-
-
-async def _accompany(line: Line, receive: Receive, heartbeat_s: float) -> None:
-    """
-    Raises:
-        ClientLeftError: the client has gone.
-    """
-    left_s = heartbeat_s
-    while True:
-        try:
-            async with asyncio.timeout(left_s):
-                message = await receive()
-        except TimeoutError:
-            left_s = await line.break_silence(heartbeat_s)
-            continue
-        if message["type"] == "http.disconnect":
-            raise ClientLeftError
-
-
-async def _tell(line: Line, problem: Problem) -> None:
-    if line.streaming:
-        await line.write(error_frame(problem.body), last=True)
-        return
-    headers = [(name.encode(), value.encode()) for name, value in problem.headers.items()]
-    await _send_json(line, problem.status, problem.body, headers)
-
-
-async def _send_json(line: Line, status: int, body: bytes, headers: list[tuple[bytes, bytes]]) -> None:
-    await line.start(status, [*_JSON, (b"content-length", str(len(body)).encode()), *headers])
-    await line.write(body, last=True)

@@ -17,8 +17,8 @@ from cozy_domain.models.embedding import EmbeddingInput, EmbeddingRequest, Embed
 from cozy_domain.models.request import ModelRef
 from cozy_domain.routing.embedding import EmbeddingRoutes, choose_embedder
 from cozy_server.body import JsonBody, read_body
-from cozy_server.openai.chat import ClientLeftError
 from cozy_server.openai.leaving import unless_left
+from cozy_server.openai.line import ClientLeftError
 from cozy_server.openai.wire.embeddings import (
     MAX_CHARACTERS,
     MAX_INPUTS,

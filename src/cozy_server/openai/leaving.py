@@ -6,7 +6,7 @@ from typing import Any, TypeVar
 
 from litestar.types import Receive
 
-from cozy_server.openai.chat import ClientLeftError
+from cozy_server.openai.line import ClientLeftError
 
 T = TypeVar("T")
 

@@ -30,7 +30,7 @@ from cozy_domain.routing.embedding import LEXICAL, EmbeddingRoutes
 from cozy_domain.sessions.session import PersonaPin
 from cozy_domain.sessions.turn import Timings, TurnOutcome
 from cozy_server.cozy import sessions
-from cozy_server.openai import chat, embeddings, models
+from cozy_server.openai import chat, embeddings, line, models
 from cozy_server.problems import EXCEPTION_HANDLERS, Stamp
 
 TURN = TurnId(UUID("01890000-0000-7000-8000-000000000001"))
@@ -144,7 +144,7 @@ def app_with(
     *,
     caller: Caller | None = None,
     conversations: InMemoryConversations | None = None,
-    heartbeat_s: float = chat.HEARTBEAT_S,
+    heartbeat_s: float = line.HEARTBEAT_S,
     embedder: InMemoryEmbedder | None = None,
 ) -> Stamp:
     store = conversations or InMemoryConversations()

@@ -1,0 +1,89 @@
+"""The way back to a client, for answers that own it from the first byte to the last.
+
+A companion watches the client beside the answer: when it leaves, the answer's task group ends with `ClientLeftError`; while
+it waits in silence for a stream of events, it gets a comment now and then, so that no proxy takes the line for dead.
+"""
+
+import asyncio
+from collections.abc import Sequence
+
+from litestar.types import HTTPResponseStartEvent, Receive, Send
+
+from cozy_server.openai.sse import KEEP_ALIVE, error_frame
+from cozy_server.problems import Problem
+
+HEARTBEAT_S = 15.0
+"""Silence before a comment is sent; proxies cut idle lines after 30 s and more."""
+
+JSON = [(b"content-type", b"application/json")]
+STREAM = [
+    (b"content-type", b"text/event-stream; charset=utf-8"),
+    (b"cache-control", b"no-cache"),
+    (b"x-accel-buffering", b"no"),
+]
+
+
+class ClientLeftError(Exception):
+    """The client closed the connection before the answer was whole."""
+
+
+class Line:
+    """The way back to the client: sends, remembers when, and says nothing between two halves of a frame."""
+
+    def __init__(self, send: Send) -> None:
+        self._send = send
+        self._turn = asyncio.Lock()
+        self._now = asyncio.get_running_loop().time
+        self._last = self._now()
+        self.streaming = False
+        self.ended = False
+
+    async def start(self, status: int, headers: Sequence[tuple[bytes, bytes]]) -> None:
+        event: HTTPResponseStartEvent = {"type": "http.response.start", "status": status, "headers": headers}
+        await self._send(event)
+
+    async def write(self, body: bytes, *, last: bool = False) -> None:
+        async with self._turn:
+            self.ended = last
+            await self._send({"type": "http.response.body", "body": body, "more_body": not last})
+        self._last = self._now()
+
+    async def break_silence(self, after_s: float) -> float:
+        """Sends a comment when a stream was silent for ``after_s``; gives the seconds until it may be so again."""
+        left = self._last + after_s - self._now()
+        if left > 0 or self._turn.locked():
+            return max(left, 0.0) or after_s
+        if self.streaming and not self.ended:
+            await self.write(KEEP_ALIVE)
+        return after_s
+
+
+async def accompany(line: Line, receive: Receive, heartbeat_s: float) -> None:
+    """
+    Raises:
+        ClientLeftError: the client has gone.
+    """
+    left_s = heartbeat_s
+    while True:
+        try:
+            async with asyncio.timeout(left_s):
+                message = await receive()
+        except TimeoutError:
+            left_s = await line.break_silence(heartbeat_s)
+            continue
+        if message["type"] == "http.disconnect":
+            raise ClientLeftError
+
+
+async def tell(line: Line, problem: Problem) -> None:
+    """Ends the answer with an error: as its status, or in a stream that has begun as its last frame."""
+    if line.streaming:
+        await line.write(error_frame(problem.body), last=True)
+        return
+    headers = [(name.encode(), value.encode()) for name, value in problem.headers.items()]
+    await send_json(line, problem.status, problem.body, headers)
+
+
+async def send_json(line: Line, status: int, body: bytes, headers: list[tuple[bytes, bytes]]) -> None:
+    await line.start(status, [*JSON, (b"content-length", str(len(body)).encode()), *headers])
+    await line.write(body, last=True)

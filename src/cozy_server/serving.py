@@ -69,6 +69,20 @@ async def serve(
         await _Server(app, settings, on_ready, on_drain).serve(sockets)
 
 
+def tune_interpreter() -> None:
+    """For many short turns, in a process that does nothing but serve; to be called once it is ready.
+
+    What the start made lives as long as the process, so the collector looks through it once and never again. A turn makes
+    thousands of objects that are gone with it, so the young ones are looked through every few turns and not many times in
+    each (measured: a seventh of a turn's CPU). The store's thread needs the interpreter for some microseconds behind every
+    statement, and must not wait for it as long as threads that compute may.
+    """
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(_YOUNG, *gc.get_threshold()[1:])
+    sys.setswitchinterval(_TURNS_S)
+
+
 class _Server(uvicorn.Server):
     def __init__(
         self,
@@ -103,7 +117,6 @@ class _Server(uvicorn.Server):
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets=sockets)
-        _tune_interpreter()
         self._on_ready(self.stop)
 
     @contextmanager
@@ -160,17 +173,6 @@ class _Server(uvicorn.Server):
             if loop.time() >= self._stop_by:
                 return
             await asyncio.sleep(_TICK_S)  # noqa: TID251  connections tell nobody when they are gone
-
-
-def _tune_interpreter() -> None:
-    """For many short turns. What the start made lives as long as the process, so the collector looks through it once and
-    never again; a turn makes thousands of objects that are gone with it, so the young ones are looked through every few
-    turns, not many times in each (measured: a seventh of a turn's CPU). The store's thread needs the interpreter for some
-    microseconds behind every statement, and must not wait for it as long as threads that compute may."""
-    gc.collect()
-    gc.freeze()
-    gc.set_threshold(_YOUNG, *gc.get_threshold()[1:])
-    sys.setswitchinterval(_TURNS_S)
 
 
 def _way_out(error: OSError) -> str:

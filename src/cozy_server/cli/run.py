@@ -17,7 +17,7 @@ from cozy_server.cli.composition import container_of
 from cozy_server.cli.given import settings_from
 from cozy_server.container import Container
 from cozy_server.data_folder import postgres_url, prepare
-from cozy_server.serving import Stop, listen, serve
+from cozy_server.serving import Stop, listen, serve, tune_interpreter
 from cozy_server.settings.load import Loaded
 from cozy_server.settings.sources import unknown
 from cozy_server.settings.tree import Settings
@@ -91,6 +91,7 @@ def _run(container: Container, loaded: Loaded, *, as_json: bool, next_port: bool
     address = listening.getsockname()
 
     def ready(_: Stop) -> None:
+        tune_interpreter()
         url = _url(address[0], address[1])
         typer.echo(start_line(container, url) if as_json else banner(container, url, loaded))
         sys.stdout.flush()

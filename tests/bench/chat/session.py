@@ -23,7 +23,7 @@ from cozy_server.app import create_app
 from cozy_server.cli.composition import container_of
 from cozy_server.cli.given import settings_from
 from cozy_server.container import Container
-from cozy_server.serving import listen, serve
+from cozy_server.serving import listen, serve, tune_interpreter
 from cozy_server.telemetry import configure_logs
 from tests.bench.chat.figures import TURNS
 
@@ -87,7 +87,9 @@ def main(account: str, port: int) -> None:
     container = filled(account)
     settings = container.settings()
     configure_logs(settings.telemetry.log_level)
-    uvloop.run(serve(create_app(container), [listen("127.0.0.1", port)], settings.server))
+    listening = listen("127.0.0.1", port)
+    app = create_app(container)
+    uvloop.run(serve(app, [listening], settings.server, on_ready=lambda _: tune_interpreter()))
 
 
 if __name__ == "__main__":

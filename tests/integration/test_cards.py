@@ -12,6 +12,7 @@ import pytest
 from typer.testing import CliRunner
 
 from cozy_adapters.files.cards import FileCards
+from cozy_adapters.files.charx import read_charx
 from cozy_adapters.files.png import chunks, read_png
 from cozy_domain.ids import PersonaId
 from cozy_domain.persona.card.card import CardError, read_card
@@ -156,7 +157,7 @@ def test_a_card_changes_its_container_and_what_is_lost_is_told(
         assert made["assets"] == [
             {"type": "icon", "uri": "embeded://assets/icon/images/main.png", "name": "main", "ext": "png"}
         ]
-        assert FileCards().unpack(out.read_bytes()).assets == ("assets/icon/images/main.png",)
+        assert read_charx(out.read_bytes()).assets == {"assets/icon/images/main.png": PICTURE}
     else:
         assert made["assets"] == card_in(folder.root / f"a.{source}")["data"]["assets"]
     if (source, target) == ("charx", "png"):

@@ -68,7 +68,8 @@ def read_card(json: bytes) -> Card:
     value = _value(json)
     if not isinstance(value, dict):
         raise CardError("the card is not a JSON object", hint=_EXPECTED)
-    for path, wrong in _unkept(value):
+    if found := _unkept(value):
+        path, wrong = found
         hint = _HOSTILE if wrong == _TOO_DEEP else "Take it out with an editor, and import again."
         raise CardError(f"{path or 'the card'} {wrong}", hint=hint)
     return _card(value, msgspec.json.decode(json, type=Values))
@@ -102,21 +103,21 @@ def _value(json: bytes) -> Json:
     return value
 
 
-def _unkept(root: Json) -> Iterator[tuple[str, str]]:
+def _unkept(root: Json) -> tuple[str, str] | None:
     """Where there is a NUL, which databases do not store, or one level too many. Nothing grows but with the depth."""
     inside: list[Iterator[tuple[str, Json]]] = [iter((("", root),))]
     while inside:
         for path, value in inside[-1]:
             if isinstance(value, list | dict):
                 if len(inside) > MAX_DEPTH:
-                    yield "", _TOO_DEEP
-                    return
+                    return "", _TOO_DEEP
                 inside.append(_items(path, value))
                 break
             if isinstance(value, str) and "\x00" in value:
-                yield path, "holds a NUL character"
+                return path, "holds a NUL character"
         else:
             inside.pop()
+    return None
 
 
 def _items(path: str, value: list[Json] | dict[str, Json]) -> Iterator[tuple[str, Json]]:

@@ -1,6 +1,7 @@
 """`cozy doctor` on machines that are well, and that are not."""
 
 import json
+import sys
 from pathlib import Path
 
 import pytest
@@ -8,6 +9,7 @@ import pytest
 from cozy_server.cli.doctor.command import examine
 from cozy_server.cli.doctor.finding import Finding
 from tests.fixtures.fake_openai import FakeOpenAI
+from tests.fixtures.mcp import SERVERS
 from tests.fixtures.server import command, container_for, environment, running, settings_for
 
 
@@ -70,6 +72,20 @@ async def test_a_provider_is_asked_for_its_models_with_its_key(
     assert (failed.level, failed.origin) == ("fail", "environment OPENAI_BASE_URL")
     assert found["model_wrong"].level == "fail"
     assert not any("sk-canary" in it.cause("en") for it in found.values())
+
+
+async def test_tool_servers_are_tried_and_told_by_name(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    server = json.dumps([sys.executable, str(SERVERS / "honest.py")])
+    (tmp_path / "cozy.yaml").write_text(
+        f"tools:\n  mcp:\n    good:\n      command: {server}\n    lost:\n      command: [no-such-program]\n"
+    )
+    found = await found_in(tmp_path, monkeypatch)
+    assert found["mcp_ok"].values["name"] == "good"
+    assert found["mcp_ok"].values["number"]
+    assert (found["mcp_failed"].level, found["mcp_failed"].origin) == ("fail", "cozy.yaml:6")
+    assert found["mcp_failed"].values["name"] == "lost"
 
 
 async def test_beside_a_running_server_all_is_seen_and_nothing_disturbed(

@@ -78,6 +78,8 @@ async def _examined(loaded: Loaded, container: Container) -> AsyncIterator[Findi
         yield finding
     async for finding in models.providers(loaded, container, ids):
         yield finding
+    async for finding in models.tool_servers(loaded, container):
+        yield finding
     for finding in models.egress(loaded.settings):
         yield finding
 

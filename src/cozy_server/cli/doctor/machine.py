@@ -115,6 +115,8 @@ def _needed(settings: Settings) -> Iterator[tuple[str, tuple[str, ...]]]:
         yield "postgres", ("database", "url")
     if settings.redis.url:
         yield "redis", ("redis", "url")
+    if settings.tools.mcp:
+        yield "mcp", ("tools", "mcp")
     for name, provider in settings.models.providers.items():
         kind = provider.kind or (name if name in EXTRAS else "openai")
         if kind in EXTRAS:

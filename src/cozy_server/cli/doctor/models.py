@@ -5,10 +5,11 @@ from difflib import get_close_matches
 
 from cozy_domain.errors import ConfigError
 from cozy_domain.routing.default import OFFLINE, Default, Listing, choose_default
+from cozy_domain.tools.tool import ToolServerState
 from cozy_server.cli.doctor.finding import Finding, fail, ok, warn
 from cozy_server.cli.doctor.places import shown
 from cozy_server.cli.persona import examined
-from cozy_server.container import Container
+from cozy_server.container import Container, tool_server_states
 from cozy_server.data_folder import postgres_url
 from cozy_server.model_choice import LiveConfiguration
 from cozy_server.settings.load import Loaded
@@ -17,6 +18,8 @@ from cozy_server.settings.tree import ProviderSettings, Settings
 DEFAULT = ("models", "default")
 OWN_HOSTS = {"openai": "api.openai.com", "anthropic": "api.anthropic.com"}
 """Of providers that are configured without an address."""
+TOOL_SERVERS_S = 15.0
+"""For all of them at once; a package runner may have to download its server first."""
 SHOWN = 5
 """Models that are named where one is not listed."""
 
@@ -54,6 +57,18 @@ async def characters(loaded: Loaded) -> tuple[tuple[str, ...], tuple[Finding, ..
     return ids, (*findings, ok("personas", "personas_ok", number=len(ids), ids=", ".join(ids)))
 
 
+async def tool_servers(loaded: Loaded, container: Container) -> AsyncIterator[Finding]:
+    """Each MCP server is connected to, asked for its tools, and left."""
+    if not loaded.settings.tools.mcp:
+        return
+    try:
+        states = await tool_server_states(container, TOOL_SERVERS_S)
+    except ConfigError:
+        return  # that its client is not installed was told before
+    for state in states:
+        yield _tool_server(state, loaded)
+
+
 def egress(settings: Settings) -> Iterator[Finding]:
     """Whatever the operator configured is trusted, so it is listed (settled question 21)."""
     places = [
@@ -61,6 +76,7 @@ def egress(settings: Settings) -> Iterator[Finding]:
     ]
     if url := postgres_url(settings):
         places.append(shown(url, 5432))
+    places.extend(shown(server.url.reveal()) for server in settings.tools.mcp.values() if server.url)
     if settings.redis.url:
         places.append(shown(settings.redis.url.reveal(), 6379))
     listed = ", ".join(dict.fromkeys(places))
@@ -78,6 +94,19 @@ def _provider(listing: Listing, loaded: Loaded) -> Finding:
     )
     written = next((origin for origin in origins if origin != "default"), None)
     return fail("provider", "provider_failed", written, **values)
+
+
+def _tool_server(state: ToolServerState, loaded: Loaded) -> Finding:
+    values = {"name": state.name, "address": state.address, "number": len(state.tools)}
+    if state.state != "connected":
+        told = state.cause or f"it did not answer within {TOOL_SERVERS_S:g} s"
+        mcp = ("tools", "mcp", state.name)
+        origins = (loaded.origin((*mcp, key)) for key in ("command", "url"))
+        written = next((origin for origin in origins if origin != "default"), None)
+        return Finding("tools", "fail", "mcp_failed", {**values, "told": told}, written)
+    if state.withheld:
+        return Finding("tools", "warn", "mcp_withheld", {**values, "told": "; ".join(state.withheld)})
+    return Finding("tools", "ok", "mcp_ok", values)
 
 
 def _default(

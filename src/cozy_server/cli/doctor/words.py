@@ -206,6 +206,24 @@ WORDS: Mapping[str, Said] = {
         ("{told}", "Correct it if it is not meant."),
         ("{told}", "若非本意，请更正。"),
     ),
+    "mcp_ok": Said(
+        ("{name} ({address}) offers {number} tools", ""),
+        ("{name}（{address}）提供 {number} 个工具", ""),
+    ),
+    "mcp_failed": Said(
+        (
+            "{name} ({address}): {told}",
+            "Correct tools.mcp.{name}; its personas go without these tools meanwhile.",
+        ),
+        ("{name}（{address}）：{told}", "请更正 tools.mcp.{name}；在此期间相关角色无法使用这些工具。"),
+    ),
+    "mcp_withheld": Said(
+        (
+            "{name} ({address}) offers {number} tools, and these are withheld: {told}",
+            "See docs/how-to/tools.md.",
+        ),
+        ("{name}（{address}）提供 {number} 个工具，以下工具被扣下：{told}", "参见 docs/how-to/tools.md。"),
+    ),
     "egress": Said(("the server may call: {places}", ""), ("服务器会访问：{places}", "")),
     "egress_none": Said(("the server calls nobody", ""), ("服务器不访问任何外部地址", "")),
 }

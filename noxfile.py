@@ -52,6 +52,8 @@ PURE_DECISIONS = (
     "persona/resolve",
     "persona/schema",
     "routing/*",
+    "sessions/blobs",
+    "sessions/media",
     "speech/detection",
     "speech/segments",
     "speech/subtitles",

@@ -4,11 +4,14 @@ Address, authentication, headers and transport are the SDK's own, but put togeth
 call, which costs as much CPU as all the rest of sending it (0.7 of 1.3 ms, measured with OpenAI's).
 """
 
-from collections.abc import AsyncGenerator, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping
 from typing import TYPE_CHECKING, Protocol, cast
 
 if TYPE_CHECKING:
     import httpx2
+
+PIECE = 262_144
+"""Bytes of a body that are sent at once: aiohttp warns of more than 1 MB, which would hold up everybody else."""
 
 
 class Sdk(Protocol):
@@ -54,7 +57,9 @@ class Endpoint:
         url = self._urls.get(path)
         if url is None:
             url = self._urls[path] = self._sdk.base_url.join(path.removeprefix("/"))
-        request = self._request("POST", url, headers=self._headers, content=body, extensions=self._extensions)
+        content, more = _sendable(body)
+        headers = {**self._headers, **more} if more else self._headers
+        request = self._request("POST", url, headers=headers, content=content, extensions=self._extensions)
         if content_type is not JSON:
             request.headers["content-type"] = content_type
         return await self._http.send(request, stream=True)
@@ -65,3 +70,16 @@ def pieces_of(response: "httpx2.Response") -> AsyncGenerator[bytes, None]:
     if "content-encoding" in response.headers:
         return response.aiter_bytes()
     return cast("AsyncGenerator[bytes, None]", aiter(response.stream))  # type: ignore[arg-type]  # asynchronous: so was the call
+
+
+def _sendable(body: bytes) -> tuple[bytes | AsyncIterator[bytes], dict[str, str]]:
+    """A body as an HTTP client sends it, and the headers that it needs: one with images in it goes piece by piece, and still
+    with its length, since some servers take no chunks."""
+    if len(body) <= PIECE:
+        return body, {}
+    return _pieces(body), {"Content-Length": str(len(body))}
+
+
+async def _pieces(body: bytes) -> AsyncIterator[bytes]:
+    for start in range(0, len(body), PIECE):
+        yield body[start : start + PIECE]

@@ -23,6 +23,7 @@ from cozy_domain.messages import (
     AssistantMessage,
     AudioPart,
     Content,
+    FilePart,
     ImagePart,
     Message,
     Part,
@@ -185,5 +186,9 @@ def _part(part: Part) -> int:
     if isinstance(part, ImagePart):
         return LOW_DETAIL_TOKENS if part.detail == "low" else IMAGE_TOKENS
     if isinstance(part, AudioPart):
-        return 1 + len(part.data) * 3 // 4 // AUDIO_BYTES_PER_TOKEN[part.format]
-    return FILE_TOKENS if part.data is None else 1 + len(part.data) * 3 // 4 // FILE_BYTES_PER_TOKEN
+        return 1 + _bytes(part) // AUDIO_BYTES_PER_TOKEN[part.format]
+    return 1 + _bytes(part) // FILE_BYTES_PER_TOKEN if part.data or part.blob else FILE_TOKENS
+
+
+def _bytes(part: AudioPart | FilePart) -> int:
+    return part.blob.size if part.blob else len(part.data or "") * 3 // 4

@@ -12,26 +12,39 @@ class TextPart(msgspec.Struct, frozen=True, tag_field="kind", tag="text"):
     text: str
 
 
+class BlobRef(msgspec.Struct, frozen=True):
+    """Where the bytes of a stored part are: ``sha256`` in hex, ``size`` in bytes. ``media_type`` as the data URL said it,
+    None where there was plain base64."""
+
+    sha256: str
+    size: int
+    media_type: str | None = None
+
+
 class ImagePart(msgspec.Struct, frozen=True, tag_field="kind", tag="image"):
-    """``url`` is ``http(s)`` or a ``data:`` URL; it is handed on, never fetched."""
+    """``url`` is ``http(s)`` or a ``data:`` URL; it is handed on, never fetched. Empty where a ``blob`` stands for it: so
+    parts are stored (`cozy_domain.sessions.blobs`), and so no model ever gets them."""
 
     url: str
     detail: str | None = None
+    blob: BlobRef | None = None
 
 
 class AudioPart(msgspec.Struct, frozen=True, tag_field="kind", tag="audio"):
-    """``data`` is base64."""
+    """``data`` is base64; empty where a ``blob`` stands for it."""
 
     data: str
     format: Literal["wav", "mp3"]
+    blob: BlobRef | None = None
 
 
 class FilePart(msgspec.Struct, frozen=True, tag_field="kind", tag="file"):
-    """One of ``data`` (base64 or data URL) and ``file_id`` is given."""
+    """One of ``data`` (base64 or data URL), ``file_id`` and, in the place of data, ``blob`` is given."""
 
     data: str | None = None
     file_id: str | None = None
     filename: str | None = None
+    blob: BlobRef | None = None
 
 
 class RefusalPart(msgspec.Struct, frozen=True, tag_field="kind", tag="refusal"):
@@ -106,6 +119,18 @@ class Usage(msgspec.Struct, frozen=True):
             reasoning_tokens=self.reasoning_tokens + other.reasoning_tokens,
             known=self.known or other.known,
         )
+
+
+def left_out(part: ImagePart | AudioPart | FilePart) -> TextPart:
+    """What a model reads in the place of an earlier part that it is not shown: it cannot see such parts, they are too many,
+    or they are gone."""
+    match part:
+        case ImagePart():
+            return TextPart("[An image stood here. It cannot be shown now.]")
+        case AudioPart():
+            return TextPart("[A recording stood here. It cannot be played now.]")
+        case FilePart():
+            return TextPart("[A file stood here. It cannot be read now.]")
 
 
 def text_of(content: Content | None) -> str:

@@ -17,7 +17,7 @@ from cozy_domain.routing.embedding import lost
 from cozy_server import docs, health
 from cozy_server.auth import PUBLIC, Gate, caller_of_request
 from cozy_server.container import Container
-from cozy_server.cozy import sessions
+from cozy_server.cozy import blobs, sessions
 from cozy_server.openai import chat, embeddings, models
 from cozy_server.problems import EXCEPTION_HANDLERS, Stamp, errors_page
 from cozy_server.upkeep import upkeep
@@ -27,6 +27,7 @@ ROUTES: tuple[HTTPRouteHandler, ...] = (
     *embeddings.routes,
     *models.routes,
     *sessions.routes,
+    *blobs.routes,
     *health.routes,
 )
 
@@ -39,6 +40,7 @@ def create_app(container: Container) -> Litestar:
         dependencies={
             "caller": Provide(caller_of_request, sync_to_thread=False),
             "clock": _from(container.clock),
+            "blobs": _from(container.blobs),
             "embedding": _from(container.embedding),
             "embedding_routes": _from(container.embedding_routes),
             "history": _from(container.history),

@@ -236,6 +236,13 @@ _ALL = (
         "GET /v1/cozy/sessions 可列出会话。",
     ),
     _code(
+        "blob_not_found",
+        "No image, recording or file with that hash stands in a message of this caller.",
+        "GET /v1/cozy/sessions/{id}/messages shows the hashes; ask for the same user_id.",
+        "当前调用者的消息中没有该哈希值的图片、录音或文件。",
+        "GET /v1/cozy/sessions/{id}/messages 会显示哈希值；请使用相同的 user_id。",
+    ),
+    _code(
         "unknown_url",
         "There is nothing at this address.",
         "Check the path; the base URL ends in /v1.",

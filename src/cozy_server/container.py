@@ -34,6 +34,7 @@ from cozy_adapters.offline.language_model import OfflineLanguageModel
 from cozy_adapters.openai.chat import OpenAILanguageModel
 from cozy_adapters.openai.discovery import dialect_of, discover
 from cozy_adapters.sql.audit import SqlAuditLog
+from cozy_adapters.sql.blobs import SqlBlobStore
 from cozy_adapters.sql.engine import OpenedDatabase, Role
 from cozy_adapters.sql.history import SqlTurnHistory
 from cozy_adapters.sql.jobs import SqlJobQueue
@@ -376,6 +377,7 @@ class Container(containers.DeclarativeContainer):
     redis_ping = providers.Singleton(redis_ping, settings.provided.redis)
     turns = providers.Singleton(SqlTurnStore, database)
     history = providers.Singleton(SqlTurnHistory, database)
+    blobs = providers.Singleton(SqlBlobStore, database)
     sessions = providers.Singleton(SqlSessionStore, database)
     audit = providers.Singleton(SqlAuditLog, database)
     audit_anchor = providers.Singleton(FileAuditAnchor, providers.Callable(anchor_file, settings))
@@ -443,6 +445,7 @@ class Container(containers.DeclarativeContainer):
             ChatParts,
             turns=turns,
             history=history,
+            blobs=blobs,
             audit=audit,
             revisions=revisions,
             assembly=assembly,

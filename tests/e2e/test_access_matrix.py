@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass
+from hashlib import sha256
 from itertools import product
 from pathlib import Path
 from uuid import UUID, uuid4
@@ -10,12 +11,16 @@ import httpx2
 import pytest
 from litestar import Litestar
 from litestar.routes import HTTPRoute
+from msgspec.structs import replace
 
 from cozy_domain.access.caller import Role
 from cozy_domain.access.keys import ApiKey, hash_of, prefix_of, render
 from cozy_domain.audit.events import AccessRefused
+from cozy_domain.ids import Owner, SessionId, TurnId
+from cozy_domain.sessions.blobs import Blob
 from cozy_server.app import create_app
 from tests.fixtures.server import Running, container_for, running, settings_for
+from tests.fixtures.turns import opened
 
 CHAT = {"model": "default", "messages": [{"role": "user", "content": "Hello"}]}
 WHO = ("nobody", "wrong", "revoked", "user", "admin")
@@ -23,7 +28,8 @@ WHO = ("nobody", "wrong", "revoked", "user", "admin")
 
 @dataclass(frozen=True)
 class Row:
-    """``access``: public, key or admin. ``owned``: the path names a session, which another owner must not find."""
+    """``access``: public, key or admin. ``owned``: the path names a session, or what is in one, which another owner must not
+    find."""
 
     access: str
     owned: bool = False
@@ -40,6 +46,7 @@ ROWS = {
     "PATCH /v1/cozy/sessions/{session_id}": Row("key", owned=True, body={"title": "mine"}),
     "DELETE /v1/cozy/sessions/{session_id}": Row("key", owned=True),
     "GET /v1/cozy/sessions/{session_id}/messages": Row("key", owned=True),
+    "GET /v1/cozy/blobs/{sha256}": Row("key", owned=True),
     "GET /livez": Row("public"),
     "HEAD /livez": Row("public"),
     "GET /readyz": Row("public"),
@@ -119,15 +126,29 @@ def test_development_adds_the_documentation_alone(tmp_path: Path) -> None:
 async def call(client: httpx2.AsyncClient, operation: str, session: str) -> httpx2.Response:
     method, _, path = operation.partition(" ")
     filled = path.replace("{model}", "default").replace("{session_id}", session)
+    filled = filled.replace("{sha256}", picture_in(session).sha256)
     return await client.request(method, filled, json=ROWS[operation].body)
 
 
+def picture_in(session: str) -> Blob:
+    return Blob(sha256(session.encode()).hexdigest(), session.encode())
+
+
 async def session_of(served: Served, who: str) -> str:
-    """A new session of that key's account."""
+    """A new session of that key's account, with a picture in it that the offline model would not look at."""
     session = str(uuid4())
     async with served.client(who) as client:
         answer = await client.post("/v1/chat/completions", json={**CHAT, "cozy": {"session_id": session}})
     assert answer.status_code == 200
+    account = "others" if who in ("other", "boss") else "ours"
+    container = served.server.container
+    turn = replace(
+        opened(1, owner=Owner(account, account), when=container.clock().now()),
+        turn=TurnId(container.ids().new()),
+        session=SessionId(UUID(session)),
+        blobs=(picture_in(session),),
+    )
+    await container.turns().open(turn)
     return session
 
 

@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator
 import asyncpg
 import pytest
 
-from cozy_adapters.sql import audit, history, jobs, keys, opening, sessions, turns
+from cozy_adapters.sql import audit, blobs, history, jobs, keys, opening, sessions, turns
 from cozy_adapters.sql.engine import Statement
 from cozy_adapters.sql.postgres import DIALECT
 from tests.fixtures.postgres import postgres_url
@@ -14,7 +14,7 @@ from tests.fixtures.postgres import postgres_url
 WHOLE_TABLES = {"audit._ALL", "audit._ALL_PENDING", "audit._SEALS", "jobs._LIST_OF_STATE", "keys._LIST"}
 MODULES = {
     module.__name__.rpartition(".")[2]: module
-    for module in (audit, history, jobs, keys, opening, sessions, turns)
+    for module in (audit, blobs, history, jobs, keys, opening, sessions, turns)
 }
 STATEMENTS = {
     f"{name}.{variable}": value

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from cozy_adapters.sql import audit, history, jobs, keys, opening, sessions, turns
+from cozy_adapters.sql import audit, blobs, history, jobs, keys, opening, sessions, turns
 from cozy_adapters.sql.engine import Statement
 from cozy_adapters.sql.schema import bring_up_to_date
 from cozy_adapters.sql.sqlite import DIALECT
@@ -24,7 +24,7 @@ WHOLE_TABLES = {
 WALKS = {"audit._LAST_SEAL", "audit._NEWEST", "audit._PENDING"}
 MODULES = {
     module.__name__.rpartition(".")[2]: module
-    for module in (audit, history, jobs, keys, opening, sessions, turns)
+    for module in (audit, blobs, history, jobs, keys, opening, sessions, turns)
 }
 STATEMENTS = {
     f"{name}.{variable}": value

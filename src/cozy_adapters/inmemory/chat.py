@@ -2,6 +2,7 @@
 
 from cozy_adapters.inmemory.arguments import InMemoryArgumentCheck
 from cozy_adapters.inmemory.audit import InMemoryAuditLog
+from cozy_adapters.inmemory.blobs import InMemoryBlobStore
 from cozy_adapters.inmemory.conversations import InMemoryConversations
 from cozy_adapters.inmemory.jobs import InMemoryJobQueue
 from cozy_adapters.inmemory.knowledge import InMemoryKnowledgeBase
@@ -18,12 +19,13 @@ from cozy_domain.tools.ports import ToolBox
 
 
 class InMemoryChat:
-    """``ports`` for the pipeline; ``sessions``, ``jobs``, ``memory``, ``knowledge`` and ``profile`` for the application.
-    Without a ``toolbox`` there are calculator and clock."""
+    """``ports`` for the pipeline; ``sessions``, ``blobs``, ``jobs``, ``memory``, ``knowledge`` and ``profile`` for the
+    application. Without a ``toolbox`` there are calculator and clock."""
 
     def __init__(self, clock: Clock, ids: Ids, tokens: TokenCounter, toolbox: ToolBox | None = None) -> None:
         conversations = InMemoryConversations()
         self.sessions = InMemorySessionStore(conversations)
+        self.blobs = InMemoryBlobStore(conversations)
         self.jobs = InMemoryJobQueue(conversations)
         self.memory = InMemoryChatMemory()
         self.knowledge = InMemoryKnowledgeBase()
@@ -31,6 +33,7 @@ class InMemoryChat:
         self.ports = ChatPorts(
             turns=InMemoryTurnStore(conversations),
             history=InMemoryTurnHistory(conversations),
+            blobs=self.blobs,
             audit=InMemoryAuditLog(conversations),
             revisions=InMemoryPersonaRevisions(),
             memory=self.memory,

@@ -12,6 +12,7 @@ from cozy_domain.errors import StorageUnavailableError
 from cozy_domain.ids import OwnerId, SessionId, TurnId
 from cozy_domain.jobs import Job, JobDemand, debounced, job_id
 from cozy_domain.messages import Message
+from cozy_domain.sessions.blobs import Blob
 from cozy_domain.sessions.session import Session
 from cozy_domain.sessions.turn import TurnClosed, TurnOpened, TurnState
 
@@ -55,10 +56,25 @@ class InMemoryConversations:
     records: dict[UUID, AuditRecord] = field(default_factory=dict)
     seals: list[Seal] = field(default_factory=list)
     jobs: dict[UUID, Job] = field(default_factory=dict)
+    blobs: dict[tuple[OwnerId, str], Blob] = field(default_factory=dict)
+    uses: dict[tuple[OwnerId, str], set[TurnId]] = field(default_factory=dict)
+    """Which turns have a blob."""
 
     def check(self) -> None:
         if not self.available:
             raise StorageUnavailableError("the in-memory store is switched off")
+
+    def is_hidden(self, cell: TurnCell) -> bool:
+        """Whether its session was deleted."""
+        session = cell.opened.session
+        return session is not None and self.sessions[session].deleted_at is not None
+
+    def keep(self, turn: TurnOpened) -> None:
+        """Stores the blobs of a turn."""
+        for blob in turn.blobs:
+            place = (turn.owner.id, blob.sha256)
+            self.blobs.setdefault(place, blob)
+            self.uses.setdefault(place, set()).add(turn.turn)
 
     def append(self, records: tuple[AuditRecord, ...]) -> None:
         for record in records:

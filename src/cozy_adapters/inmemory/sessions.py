@@ -54,6 +54,7 @@ class InMemoryTurnStore:
             raise StorageConflictError("a turn with this id was opened before")
         cell = self._in_session(turn, known, turn.session) if turn.session else _cell(turn, 0)
         self._all.turns[turn.turn] = cell
+        self._all.keep(turn)
         if turn.idempotency:
             self._all.keys[_scope(turn)] = turn.turn
         return Opened(cell.seq)
@@ -174,16 +175,12 @@ class InMemoryTurnHistory:
             and end.state == "waiting"
             and end.at >= since
             and end.owner.id == owner.id
-            if calls and set(end.waiting_for) == set(calls) and not self._is_hidden(cell)
+            if calls and set(end.waiting_for) == set(calls) and not self._all.is_hidden(cell)
         ]
         if not found:
             return None
         _, turn, cell = max(found, key=lambda entry: entry[:2])
         return WaitingRound(turn, last_round(cell.messages))
-
-    def _is_hidden(self, cell: TurnCell) -> bool:
-        session = cell.opened.session
-        return session is not None and self._all.sessions[session].deleted_at is not None
 
 
 class InMemorySessionStore:

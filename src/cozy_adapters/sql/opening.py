@@ -5,6 +5,7 @@ from datetime import datetime
 import msgspec
 from sqlalchemy import and_, bindparam, delete, insert, select, update
 
+from cozy_adapters.sql.blobs import keep
 from cozy_adapters.sql.engine import Statement, Step, Transaction
 from cozy_adapters.sql.rows import COUNT, LATER, say
 from cozy_adapters.sql.tables import idempotency_keys, sessions, turns
@@ -81,6 +82,8 @@ def open_turn(turn: TurnOpened) -> Transaction[Opening]:
         yield _new_session(turn, turn.session) if last_seq is None else _continued(turn, seq)
     yield _insert_turn(turn, owner, seq)
     yield from say(turn.turn, 0, turn.messages, turn.at)
+    if turn.blobs:
+        yield from keep(turn)
     if turn.idempotency:
         yield _INSERT_KEY(
             owner=owner,

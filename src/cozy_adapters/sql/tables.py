@@ -4,6 +4,7 @@ from sqlalchemy import (
     Boolean,
     Column,
     ForeignKey,
+    ForeignKeyConstraint,
     Index,
     Integer,
     LargeBinary,
@@ -17,7 +18,7 @@ from sqlalchemy import (
 
 from cozy_adapters.sql.types import Id, Instant, Words
 
-HEAD = "0001"
+HEAD = "0002"
 """The newest migration, which a new database is stamped with."""
 
 metadata = MetaData(
@@ -92,6 +93,27 @@ messages = Table(
     Column("role", String(16), nullable=False),
     Column("body", Text, nullable=False),  # JSON of Message
     Column("at", Instant, nullable=False),
+)
+
+# Bytes of images, recordings and files, once for each owner; messages refer to them by their hash.
+blobs = Table(
+    "blobs",
+    metadata,
+    Column("owner", Id, primary_key=True),
+    Column("sha256", String(64), primary_key=True),
+    Column("data", LargeBinary, nullable=False),
+    Column("at", Instant, nullable=False),
+)
+
+# Which turns have them in a message: what erases turns erases the blobs that are in none any more.
+blob_uses = Table(
+    "blob_uses",
+    metadata,
+    Column("turn", Id, ForeignKey("turns.id"), primary_key=True),
+    Column("sha256", String(64), primary_key=True),
+    Column("owner", Id, nullable=False),
+    ForeignKeyConstraint(["owner", "sha256"], ["blobs.owner", "blobs.sha256"]),
+    Index(None, "owner", "sha256"),
 )
 
 idempotency_keys = Table(

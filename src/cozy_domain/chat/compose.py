@@ -46,6 +46,7 @@ async def compose(
         ChatParts(
             turns=ports.turns,
             history=ports.history,
+            blobs=ports.blobs,
             audit=ports.audit,
             revisions=ports.revisions,
             assembly=assembly,

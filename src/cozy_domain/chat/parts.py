@@ -12,7 +12,7 @@ from cozy_domain.ids import Ids
 from cozy_domain.models.ports import TokenCounter
 from cozy_domain.persona.ports import PersonaRevisions
 from cozy_domain.routing.choice import Snapshot
-from cozy_domain.sessions.ports import TurnHistory, TurnStore
+from cozy_domain.sessions.ports import BlobStore, TurnHistory, TurnStore
 from cozy_domain.tools.ports import ArgumentCheck, ToolBox
 
 
@@ -45,6 +45,7 @@ class ChatParts(msgspec.Struct, frozen=True):
 
     turns: TurnStore
     history: TurnHistory
+    blobs: BlobStore
     audit: AuditLog
     revisions: PersonaRevisions
     assembly: ContextAssembly

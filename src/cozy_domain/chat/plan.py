@@ -24,6 +24,8 @@ from cozy_domain.ids import TurnId
 from cozy_domain.messages import Message
 from cozy_domain.models.request import Feature, ModelRef, ModelRequest, ToolChoice
 from cozy_domain.persona.persona import PublishedPersona
+from cozy_domain.routing.choice import fitting_messages
+from cozy_domain.sessions.blobs import detached
 from cozy_domain.sessions.session import PersonaPin, Session
 from cozy_domain.sessions.turn import TurnOpened
 from cozy_domain.tools.tool import ToolContext, ToolTime
@@ -58,18 +60,20 @@ class TurnPlan(msgspec.Struct, frozen=True):
 
     def opened(self, lease_until: datetime) -> TurnOpened:
         request = self.request
+        messages, blobs = detached(self.conversation.new)
         return TurnOpened(
             turn=self.turn,
             owner=request.owner,
             persona=self.speaker.persona.id,
             revision=self.speaker.revision,
             model=request.model,
-            messages=self.conversation.new,
+            messages=messages,
             at=self.at,
             lease_until=lease_until,
             request=request.request,
             session=request.session,
             idempotency=request.idempotency,
+            blobs=blobs,
         )
 
     def model_request(
@@ -83,7 +87,7 @@ class TurnPlan(msgspec.Struct, frozen=True):
         request = self.request
         return ModelRequest(
             model=ref.id,
-            messages=messages,
+            messages=fitting_messages(messages, features),
             tools=self.offer.definitions if Feature.TOOLS in features else (),
             tool_choice=choice,
             parallel_tool_calls=request.parallel_tool_calls,

@@ -10,15 +10,16 @@ from cozy_domain.memory import ChatMemory
 from cozy_domain.models.ports import TokenCounter
 from cozy_domain.persona.ports import PersonaRevisions
 from cozy_domain.profile import ProfileStore
-from cozy_domain.sessions.ports import TurnHistory, TurnStore
+from cozy_domain.sessions.ports import BlobStore, TurnHistory, TurnStore
 from cozy_domain.tools.ports import ArgumentCheck, ToolBox
 
 
 class ChatPorts(msgspec.Struct, frozen=True):
-    """``turns``, ``history`` and ``audit`` are on one place of storage: a turn's end is one transaction."""
+    """``turns``, ``history``, ``blobs`` and ``audit`` are on one place of storage: a turn's end is one transaction."""
 
     turns: TurnStore
     history: TurnHistory
+    blobs: BlobStore
     audit: AuditLog
     revisions: PersonaRevisions
     memory: ChatMemory

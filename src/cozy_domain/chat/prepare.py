@@ -2,6 +2,8 @@
 
 from datetime import timedelta
 
+from msgspec.structs import replace
+
 from cozy_domain.chat.deadline import stored
 from cozy_domain.chat.parts import ChatParts
 from cozy_domain.chat.plan import TurnPlan
@@ -11,7 +13,9 @@ from cozy_domain.context.bundle import ContextBundle, Gathered
 from cozy_domain.context.past import asking, exchanges, results_of
 from cozy_domain.context.prompt import PromptInput, build
 from cozy_domain.errors import InputError
-from cozy_domain.messages import AssistantMessage, Message, ToolMessage, UserMessage, text_of
+from cozy_domain.messages import AssistantMessage, BlobRef, Message, ToolMessage, UserMessage, text_of
+from cozy_domain.models.request import Feature
+from cozy_domain.sessions.blobs import Blob, attached, references, shown
 
 
 async def gather(parts: ChatParts, plan: TurnPlan, seq: int) -> Gathered:
@@ -38,7 +42,7 @@ async def prompt(parts: ChatParts, plan: TurnPlan, gathered: Gathered) -> Contex
 
     Raises:
         InputError: it does not fit the model's window, or its tool results answer nothing.
-        StorageUnavailableError: the waiting round did not come.
+        StorageUnavailableError: the waiting round did not come, or the images of earlier turns did not.
     """
     request = plan.request
     given = PromptInput(
@@ -53,7 +57,9 @@ async def prompt(parts: ChatParts, plan: TurnPlan, gathered: Gathered) -> Contex
         reply=request.sampling.max_output,
         history_from=plan.session.history_from if plan.session else 0,
     )
-    return build(given, parts.tokens)
+    bundle = build(given, parts.tokens)
+    wanted = references(bundle.messages)
+    return replace(bundle, messages=await _whole(parts, plan, bundle.messages, wanted)) if wanted else bundle
 
 
 def holds_words_of_strangers(plan: TurnPlan, gathered: Gathered, bundle: ContextBundle) -> bool:
@@ -62,6 +68,21 @@ def holds_words_of_strangers(plan: TurnPlan, gathered: Gathered, bundle: Context
     passages = {it.origin for it in gathered.candidates if it.source == "knowledge"}
     brought = any(isinstance(message, ToolMessage) for message in plan.conversation.new)
     return brought or not passages.isdisjoint(bundle.used)
+
+
+async def _whole(
+    parts: ChatParts,
+    plan: TurnPlan,
+    messages: tuple[Message, ...],
+    wanted: tuple[tuple[BlobRef, Feature], ...],
+) -> tuple[Message, ...]:
+    """With the images, recordings and files of earlier turns, as far as some model of the chain takes them."""
+    features = frozenset[Feature]().union(*map(parts.generation.features, plan.chain))
+    digests = shown(wanted, features)
+    found: tuple[Blob, ...] = ()
+    if digests:
+        found = await stored(parts.blobs.read(plan.request.owner, digests), parts.limits.storage_s)
+    return attached(messages, {blob.sha256: blob.data for blob in found})
 
 
 async def _asked_before(parts: ChatParts, plan: TurnPlan, seq: int) -> str:

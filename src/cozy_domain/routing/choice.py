@@ -16,11 +16,21 @@ from msgspec.structs import replace
 
 from cozy_domain.errors import ConfigError, MissingError
 from cozy_domain.ids import PersonaId
-from cozy_domain.messages import AudioPart, FilePart, ImagePart, Message, Part
+from cozy_domain.messages import (
+    AudioPart,
+    FilePart,
+    ImagePart,
+    Message,
+    Part,
+    RefusalPart,
+    TextPart,
+    left_out,
+)
 from cozy_domain.models.request import Feature, ModelRef, ModelRequest, Sampling
 from cozy_domain.persona.catalog import Catalog
 from cozy_domain.persona.persona import Persona
 
+_MEDIA = frozenset({Feature.IMAGES, Feature.AUDIO_INPUT, Feature.FILES})
 DEFAULT_PERSONA = PersonaId("default")
 _EXTRAS = {
     "prediction": Feature.PREDICTION,
@@ -167,6 +177,26 @@ def fitting(sampling: Sampling, features: frozenset[Feature]) -> Sampling:
     if Feature.REASONING_EFFORT not in features:
         fits = replace(fits, reasoning_effort=None)
     return fits
+
+
+def fitting_messages(messages: tuple[Message, ...], features: frozenset[Feature]) -> tuple[Message, ...]:
+    """``messages`` with notes in the place of what the model is not able to take. For what was said to another model before:
+    what the request itself brought was refused by `missing_features`."""
+    if features >= _MEDIA:
+        return messages
+    return tuple(_fitting(message, features) for message in messages)
+
+
+def _fitting(message: Message, features: frozenset[Feature]) -> Message:
+    if not isinstance(message.content, tuple) or not any(map(_of_part, message.content)):
+        return message
+    return replace(message, content=tuple(_fitting_part(part, features) for part in message.content))
+
+
+def _fitting_part(part: Part, features: frozenset[Feature]) -> Part:
+    if isinstance(part, TextPart | RefusalPart) or _of_part(part) in features:
+        return part
+    return left_out(part)
 
 
 def _preferred(persona: Persona, name: str, routes: RouteTable) -> tuple[ModelRef, ...]:

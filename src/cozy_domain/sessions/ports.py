@@ -9,6 +9,7 @@ from typing import Protocol
 
 from cozy_domain.audit.events import AuditRecord
 from cozy_domain.ids import Owner, SessionId, TurnId
+from cozy_domain.sessions.blobs import Blob
 from cozy_domain.sessions.session import PastTurn, Session, StoredMessage
 from cozy_domain.sessions.turn import Opening, ReapedTurn, TurnClosed, TurnOpened, WaitingRound
 
@@ -17,7 +18,8 @@ class TurnStore(Protocol):
     """Writes turns. Half a surrogate pair, in whatever text, is stored as U+FFFD (see `storable`)."""
 
     async def open(self, turn: TurnOpened) -> Opening:
-        """Stores the turn as ``started`` with its messages, and creates the session when it is new.
+        """Stores the turn as ``started`` with its messages, and creates the session when it is new. Of its ``blobs`` those
+        are kept that the owner has not stored yet.
 
         The session's pin becomes the turn's persona and revision.
 
@@ -75,6 +77,17 @@ class TurnHistory(Protocol):
         self, owner: Owner, calls: tuple[str, ...], since: datetime
     ) -> WaitingRound | None:
         """The newest round that waits for exactly these calls (in any order), closed at ``since`` or later."""
+        ...
+
+
+class BlobStore(Protocol):
+    """The bytes of images, recordings and files in stored messages. They are written with the turn that brings them, once
+    for each owner, and live as long as one of the owner's turns has them: whatever erases turns erases the bytes that no
+    turn has any more."""
+
+    async def read(self, owner: Owner, digests: tuple[str, ...]) -> tuple[Blob, ...]:
+        """Those of ``digests`` (SHA-256 in hex) that stand in a message of this owner, in their order. What stands in
+        deleted sessions only is not there."""
         ...
 
 

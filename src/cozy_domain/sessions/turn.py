@@ -10,6 +10,7 @@ from cozy_domain.audit.events import AuditRecord, Degradation
 from cozy_domain.ids import Owner, PersonaId, SessionId, TurnId
 from cozy_domain.jobs import JobDemand
 from cozy_domain.messages import FinishReason, Message, Usage
+from cozy_domain.sessions.blobs import Blob
 
 TurnState = Literal["started", "waiting", "completed", "interrupted", "failed"]
 """``waiting``: the answer asks the client to run tools; ``interrupted``: cut short, what was said is kept;
@@ -36,7 +37,8 @@ class Timings(msgspec.Struct, frozen=True):
 
 
 class TurnOpened(msgspec.Struct, frozen=True):
-    """What is stored before a model is called. ``messages`` are the new ones only; ``model`` is the name asked for.
+    """What is stored before a model is called. ``messages`` are the new ones only, and ``blobs`` the bytes that they refer
+    to; ``model`` is the name asked for.
 
     With a ``session`` that does not exist yet, it is created with ``persona`` and ``revision``.
     """
@@ -52,6 +54,7 @@ class TurnOpened(msgspec.Struct, frozen=True):
     request: str
     session: SessionId | None = None
     idempotency: IdempotencyKey | None = None
+    blobs: tuple[Blob, ...] = ()
 
 
 class TurnRecord(msgspec.Struct, frozen=True):

@@ -1,15 +1,37 @@
 """Query parameters, read as strictly as a body."""
 
 from collections.abc import Iterable
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import msgspec
+from litestar import Request
 from msgspec import inspect
 
+from cozy_domain.access.caller import Caller
 from cozy_domain.errors import InputError
+from cozy_domain.ids import Owner
 from cozy_server.body import explain
+from cozy_server.cozy.wire import OwnerQuery
 
 T = TypeVar("T")
+Query = TypeVar("Query", bound=OwnerQuery)
+
+
+def asked(request: Request[Any, Any, Any], caller: Caller, kind: type[Query]) -> tuple[Query, Owner]:
+    """What the query says, and whose things it is about.
+
+    Raises:
+        InputError: a parameter is not accepted, or the key serves many people and nobody is named.
+    """
+    query = read_query(request.query_params.multi_items(), kind)
+    if not caller.is_personal(query.user_id):
+        raise InputError(
+            "This key serves many people, so it must be said whose things are asked for.",
+            code="missing_required_parameter",
+            param="user_id",
+            hint="Add ?user_id= with the cozy.user_id of the chat requests.",
+        )
+    return query, caller.owner(query.user_id)
 
 
 def read_query(items: Iterable[tuple[str, str]], kind: type[T]) -> T:

@@ -8,7 +8,7 @@ here and not by Litestar, which answers errors of its own; ``opt`` names their t
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any, TypeVar
+from typing import Any
 from uuid import UUID
 
 from litestar import Request, delete, get, patch
@@ -19,10 +19,10 @@ from litestar.params import FromPath, SkipValidation
 from cozy_domain.access.caller import Caller
 from cozy_domain.clock import Clock
 from cozy_domain.errors import InputError, MissingError
-from cozy_domain.ids import Owner, SessionId
+from cozy_domain.ids import SessionId
 from cozy_domain.sessions.ports import SessionStore, TurnHistory
 from cozy_server.body import JsonBody, read_body
-from cozy_server.cozy.query import read_query
+from cozy_server.cozy.query import asked
 from cozy_server.cozy.translate import cursor_of, message_out, place_of, session_out
 from cozy_server.cozy.wire import (
     MessageList,
@@ -37,7 +37,6 @@ from cozy_server.cozy.wire import (
 _CHANGE = JsonBody(SessionChange)
 
 AnyRequest = Request[Any, Any, Any]
-Query = TypeVar("Query", bound=OwnerQuery)
 
 
 @get("/v1/cozy/sessions", opt={"query": SessionsQuery}, tags=["Sessions"])
@@ -47,7 +46,7 @@ async def list_sessions(
     sessions: NamedDependency[SkipValidation[SessionStore]],
 ) -> SessionList:
     """The owner's sessions, newest last turn first. Query: `limit` (1-100, default 20), `after`, `user_id`."""
-    query, owner = _asked(request, caller, SessionsQuery)
+    query, owner = asked(request, caller, SessionsQuery)
     after = None if query.after is None else _session_id(query.after, param="after")
     with _missing_session(param="after"):
         found = await sessions.list(owner, query.limit + 1, after)
@@ -65,7 +64,7 @@ async def read_session(
     history: NamedDependency[SkipValidation[TurnHistory]],
 ) -> SessionOut:
     """One session. Query: `user_id`."""
-    _, owner = _asked(request, caller, OwnerQuery)
+    _, owner = asked(request, caller, OwnerQuery)
     with _missing_session():
         session = await history.session(owner, _session_id(session_id))
     if session is None:
@@ -81,7 +80,7 @@ async def list_messages(
     sessions: NamedDependency[SkipValidation[SessionStore]],
 ) -> MessageList:
     """A session's messages, oldest first. Query: `limit` (1-1000, default 100), `after`, `user_id`."""
-    query, owner = _asked(request, caller, MessagesQuery)
+    query, owner = asked(request, caller, MessagesQuery)
     with _missing_session():
         found = await sessions.messages(
             owner, _session_id(session_id), query.limit + 1, place_of(query.after)
@@ -105,7 +104,7 @@ async def rename_session(
     sessions: NamedDependency[SkipValidation[SessionStore]],
 ) -> SessionOut:
     """Renames a session. Body: `{"title": "…"}`, 1-200 characters. Query: `user_id`."""
-    _, owner = _asked(request, caller, OwnerQuery)
+    _, owner = asked(request, caller, OwnerQuery)
     title = _CHANGE.decode(await read_body(request)).title.strip()
     if not title:
         raise InputError("'title' must hold more than spaces.", param="title")
@@ -122,29 +121,12 @@ async def delete_session(
     clock: NamedDependency[SkipValidation[Clock]],
 ) -> None:
     """Hides a session and its turns; only an audited erasure removes them. Query: `user_id`."""
-    _, owner = _asked(request, caller, OwnerQuery)
+    _, owner = asked(request, caller, OwnerQuery)
     with _missing_session():
         await sessions.delete(owner, _session_id(session_id), clock.now())
 
 
 routes: list[HTTPRouteHandler] = [list_sessions, read_session, list_messages, rename_session, delete_session]
-
-
-def _asked(request: AnyRequest, caller: Caller, kind: type[Query]) -> tuple[Query, Owner]:
-    """What the query says, and whose sessions it is about.
-
-    Raises:
-        InputError: a parameter is not accepted, or the key serves many people and nobody is named.
-    """
-    query = read_query(request.query_params.multi_items(), kind)
-    if not caller.is_personal(query.user_id):
-        raise InputError(
-            "This key serves many people, so sessions need to know whose they are.",
-            code="missing_required_parameter",
-            param="user_id",
-            hint="Add ?user_id= with the cozy.user_id of the chat requests.",
-        )
-    return query, caller.owner(query.user_id)
 
 
 def _session_id(text: str, param: str = "session_id") -> SessionId:

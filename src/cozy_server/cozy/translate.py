@@ -8,6 +8,7 @@ from msgspec.structs import replace
 from cozy_domain.messages import (
     AssistantMessage,
     AudioPart,
+    BlobRef,
     Content,
     FilePart,
     ImagePart,
@@ -21,6 +22,8 @@ from cozy_domain.messages import (
 )
 from cozy_domain.sessions.session import Session, StoredMessage
 from cozy_server.cozy import wire
+
+BLOBS = "/v1/cozy/blobs"
 
 
 def session_out(session: Session) -> wire.SessionOut:
@@ -94,10 +97,24 @@ def _part(part: Part) -> wire.PartOut:
         case RefusalPart():
             return wire.RefusalPartOut(part.refusal)
         case ImagePart():
-            return wire.ImagePartOut(wire.ImageOut(part.url, part.detail or UNSET))
+            blob = _blob(part.blob)
+            return wire.ImagePartOut(
+                wire.ImageOut(blob.url if blob else part.url, part.detail or UNSET, blob or UNSET)
+            )
         case AudioPart():
-            return wire.AudioPartOut(wire.AudioOut(part.data, part.format))
+            return wire.AudioPartOut(
+                wire.AudioOut(part.format, part.data or UNSET, _blob(part.blob) or UNSET)
+            )
         case FilePart():
             return wire.FilePartOut(
-                wire.FileOut(part.data or UNSET, part.file_id or UNSET, part.filename or UNSET)
+                wire.FileOut(
+                    part.data or UNSET,
+                    part.file_id or UNSET,
+                    part.filename or UNSET,
+                    _blob(part.blob) or UNSET,
+                )
             )
+
+
+def _blob(ref: BlobRef | None) -> wire.BlobOut | None:
+    return None if ref is None else wire.BlobOut(ref.sha256, ref.size, f"{BLOBS}/{ref.sha256}")

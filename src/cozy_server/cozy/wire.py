@@ -67,9 +67,20 @@ class RefusalPartOut(msgspec.Struct, frozen=True, tag_field="type", tag="refusal
     refusal: str
 
 
+class BlobOut(msgspec.Struct, frozen=True):
+    """Where the bytes are: ``url`` is a path of this server, for the same credential and ``user_id``."""
+
+    sha256: str
+    bytes: int
+    url: str
+
+
 class ImageOut(msgspec.Struct, frozen=True):
+    """``url`` is the one that was sent, or the path of the ``blob``."""
+
     url: str
     detail: str | UnsetType = UNSET
+    blob: BlobOut | UnsetType = UNSET
 
 
 class ImagePartOut(msgspec.Struct, frozen=True, tag_field="type", tag="image_url"):
@@ -77,8 +88,9 @@ class ImagePartOut(msgspec.Struct, frozen=True, tag_field="type", tag="image_url
 
 
 class AudioOut(msgspec.Struct, frozen=True):
-    data: str
     format: str
+    data: str | UnsetType = UNSET
+    blob: BlobOut | UnsetType = UNSET
 
 
 class AudioPartOut(msgspec.Struct, frozen=True, tag_field="type", tag="input_audio"):
@@ -89,6 +101,7 @@ class FileOut(msgspec.Struct, frozen=True):
     file_data: str | UnsetType = UNSET
     file_id: str | UnsetType = UNSET
     filename: str | UnsetType = UNSET
+    blob: BlobOut | UnsetType = UNSET
 
 
 class FilePartOut(msgspec.Struct, frozen=True, tag_field="type", tag="file"):

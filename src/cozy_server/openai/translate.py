@@ -16,10 +16,7 @@ from cozy_domain.errors import InputError
 from cozy_domain.ids import PersonaId, SessionId
 from cozy_domain.messages import (
     AssistantMessage,
-    AudioPart,
     Content,
-    FilePart,
-    ImagePart,
     Message,
     Part,
     RefusalPart,
@@ -31,13 +28,13 @@ from cozy_domain.messages import (
 )
 from cozy_domain.models.request import ResponseFormat, Sampling, ToolChoice, ToolDefinition
 from cozy_domain.sessions.turn import IdempotencyKey
+from cozy_server.openai.attachments import audio_of, check_count, file_of, image_of
 from cozy_server.openai.history import check_history
 from cozy_server.openai.wire import request as wire
 from cozy_server.openai.wire.request import ChatCompletionIn, CozyIn
 
 _NO_COZY = CozyIn()
 _OBJECT = msgspec.json.Decoder(dict[str, object])
-_URL_SCHEMES = ("http://", "https://", "data:")
 
 
 class Envelope(msgspec.Struct, frozen=True):
@@ -60,6 +57,7 @@ def to_request(body: ChatCompletionIn, envelope: Envelope) -> ChatRequest:
     session = _session(body, cozy)
     _refuse_unsupported(body)
     messages = tuple(_message(message, position) for position, message in enumerate(body.messages))
+    check_count(messages)
     check_history(messages, in_session=session is not None)
     tools = tuple(_tools(body))
     return ChatRequest(
@@ -211,22 +209,11 @@ def _part(part: AnyPart, place: str) -> Part:
         case wire.RefusalPartIn():
             return RefusalPart(part.refusal)
         case wire.AudioPartIn():
-            return AudioPart(part.input_audio.data, part.input_audio.format)
+            return audio_of(part.input_audio, place)
         case wire.FilePartIn():
-            return _file(part.file, f"{place}.file")
+            return file_of(part.file, place)
         case wire.ImagePartIn():
-            if not part.image_url.url.lower().startswith(_URL_SCHEMES):
-                raise InputError(
-                    f"'{place}.image_url.url' must begin with http://, https:// or data:.",
-                    param=f"{place}.image_url.url",
-                )
-            return ImagePart(part.image_url.url, part.image_url.detail)
-
-
-def _file(file: wire.FileIn, place: str) -> FilePart:
-    if (file.file_data is None) == (file.file_id is None):
-        raise InputError(f"'{place}' needs one of 'file_data' and 'file_id'.", param=place)
-    return FilePart(data=file.file_data, file_id=file.file_id, filename=file.filename)
+            return image_of(part.image_url, place)
 
 
 # --- tools ---

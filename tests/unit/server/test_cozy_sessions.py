@@ -245,7 +245,7 @@ def test_every_kind_of_message_has_a_shape() -> None:
     assert user.content == (
         wire.TextPartOut("t"),
         wire.ImagePartOut(wire.ImageOut("https://x", "low")),
-        wire.AudioPartOut(wire.AudioOut("AA==", "wav")),
+        wire.AudioPartOut(wire.AudioOut("wav", "AA==")),
         wire.FilePartOut(wire.FileOut(file_id="f", filename="n")),
     )
 

@@ -28,6 +28,7 @@ from cozy_domain.models.request import ResponseFormat, Sampling, ToolChoice
 from cozy_server.body import JsonBody
 from cozy_server.openai.translate import Envelope, to_request
 from cozy_server.openai.wire.request import ChatCompletionIn
+from tests.fixtures.media import base64, wav
 
 BODY = JsonBody(ChatCompletionIn)
 ENVELOPE = Envelope(caller=Caller("acme"), request="req_1")
@@ -73,7 +74,7 @@ def test_every_kind_of_message_arrives() -> None:
                 "content": [
                     {"type": "text", "text": "T"},
                     {"type": "image_url", "image_url": {"url": "https://x/y.png", "detail": "low"}},
-                    {"type": "input_audio", "input_audio": {"data": "AA==", "format": "wav"}},
+                    {"type": "input_audio", "input_audio": {"data": base64(wav()), "format": "wav"}},
                     {"type": "file", "file": {"file_id": "f1", "filename": "a.pdf"}},
                 ],
             },
@@ -95,7 +96,7 @@ def test_every_kind_of_message_arrives() -> None:
             (
                 TextPart("T"),
                 ImagePart("https://x/y.png", "low"),
-                AudioPart("AA==", "wav"),
+                AudioPart(base64(wav()), "wav"),
                 FilePart(file_id="f1", filename="a.pdf"),
             ),
             name="bo",

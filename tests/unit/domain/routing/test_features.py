@@ -14,7 +14,7 @@ from cozy_domain.messages import (
     UserMessage,
 )
 from cozy_domain.models.request import Feature, ModelRequest, ResponseFormat, Sampling, ToolDefinition
-from cozy_domain.routing.choice import fitting, missing_features
+from cozy_domain.routing.choice import fitting, fitting_messages, missing_features
 
 NOTHING: frozenset[Feature] = frozenset()
 EVERYTHING = frozenset(Feature)
@@ -94,3 +94,22 @@ def test_what_a_persona_prefers_gives_way() -> None:
     wish = Sampling(temperature=0.7, top_p=0.9, stop=("x",), reasoning_effort="low", max_output=9, seed=1)
     assert fitting(wish, NOTHING) == Sampling(max_output=9, seed=1)
     assert fitting(wish, EVERYTHING) == wish
+
+
+SEEN = UserMessage((TextPart("look"), ImagePart("https://x"), RefusalPart("no"), AudioPart("AAAA", "wav")))
+TOLD = (SystemMessage("be kind"), SEEN, UserMessage((TextPart("t"),)), UserMessage((FilePart(file_id="f"),)))
+
+
+def test_a_model_that_takes_everything_gets_the_messages_as_they_are() -> None:
+    assert fitting_messages(TOLD, EVERYTHING) is TOLD
+
+
+def test_a_model_gets_a_note_for_each_thing_that_it_cannot_take() -> None:
+    system, seen, text, file = fitting_messages(TOLD, frozenset({Feature.AUDIO_INPUT}))
+    assert (system, text) == (TOLD[0], TOLD[2])
+    assert isinstance(seen.content, tuple)
+    assert [type(part) for part in seen.content] == [TextPart, TextPart, RefusalPart, AudioPart]
+    assert isinstance(file.content, tuple)
+    assert isinstance(file.content[0], TextPart)
+    notes = {repr(seen.content[1]), repr(file.content[0]), repr(fitting_messages((SEEN,), NOTHING)[0])}
+    assert len(notes) == 3

@@ -32,6 +32,7 @@ from tests.fixtures.mcp import (
     state_of,
     until,
 )
+from tests.fixtures.mcp_servers.legacy import legacy_server
 
 SOON_S = 5.0
 """Far more than it takes; far less than any deadline of the adapter."""
@@ -55,7 +56,7 @@ async def cause_of(server: Configured) -> str:
 
 async def test_a_server_on_the_official_sdk_works_on_standard_input() -> None:
     async with connected(honest()) as box:
-        assert state_of(box, "honest").state == "connected"
+        assert state_of(box, "honest").well
         assert json.loads(await call(box, "honest__echo", text="grüß dich")) == {"text": "grüß dich"}
         said = await call(box, "honest__picture")
         assert said.startswith("Here it is:\n[image left out: image/png, ")
@@ -113,6 +114,35 @@ async def test_an_address_gets_its_headers_and_nobody_reads_them_in_its_state() 
     assert "s3cret" not in repr((state, server))
 
 
+async def test_a_server_of_an_older_protocol_works_over_http_and_its_session_is_ended() -> None:
+    async with legacy_server() as server:
+        async with connected(Configured("old", Rules("old"), url=server.url)) as box:
+            assert await call(box, "old__hello") == "hello"
+            await until(lambda: server.listening == 1)
+            server.change("hello", "goodbye")
+            await until(lambda: [spec.name for spec in box.specs()] == ["old__goodbye", "old__hello"])
+        assert set(server.ended) == server.sessions
+        await until(lambda: server.listening == 0)
+
+
+async def test_a_server_that_forgot_the_session_gets_a_new_one() -> None:
+    async with legacy_server() as server, connected(Configured("old", Rules("old"), url=server.url)) as box:
+        server.sessions.clear()
+        with pytest.raises(ToolError, match="Session terminated"):
+            await call(box, "old__hello")
+        await until(lambda: len(server.sessions) == 1)
+        await until(lambda: state_of(box, "old").state == "connected")
+        assert await call(box, "old__hello") == "hello"
+
+
+async def test_a_compressed_answer_is_not_unpacked() -> None:
+    async with legacy_server() as server, connected(Configured("old", Rules("old"), url=server.url)) as box:
+        server.compresses = True
+        with pytest.raises(ToolError):
+            await call(box, "old__hello")
+        await until(lambda: state_of(box, "old").state == "failed" and bool(state_of(box, "old").cause))
+
+
 # A process that dies, hangs or stays
 
 
@@ -139,8 +169,9 @@ async def test_a_killed_server_comes_back_as_another_process() -> None:
 
 async def test_a_call_that_hangs_is_cut_at_its_deadline_and_the_server_is_told() -> None:
     async with connected(replace(rogue(), deadline_s=0.2)) as box:
-        with pytest.raises(ToolError, match=r"did not answer within 0\.2 s"):
-            await call(box, "rogue__stuck")
+        async with asyncio.timeout(SOON_S):
+            with pytest.raises(ToolError, match=r"did not answer within 0\.2 s"):
+                await call(box, "rogue__stuck")
         assert json.loads(await call(box, "rogue__cancelled")) == ["stuck"]
 
 

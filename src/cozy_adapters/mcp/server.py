@@ -92,9 +92,8 @@ class McpServer:
 
     async def _call(self, name: str, arguments: msgspec.Raw) -> str:
         if self._session is not None:
-            await (
-                self._watch.fresh.wait()
-            )  # a tool that is just being changed is not called before it was read
+            # A tool that is just being changed is not called before it was read.
+            await self._watch.fresh.wait()
         if self._session is None:
             raise ToolError(f"the tool's server {self.name!r} is not connected; it is tried again")
         original = self._offered.originals.get(name)
@@ -108,7 +107,7 @@ class McpServer:
         try:
             await self._connection(stop, connect, watch)
             cause = watch.lost
-        except Exception as error:  # noqa: BLE001  whatever somebody else's program brings about, it is tried again
+        except (Exception, BaseExceptionGroup) as error:  # noqa: BLE001  whatever it was, it is tried again
             cause = cause_of(error, self._configured, watch)
         if not stop.is_set():
             self._lost(cause or "it ended the connection", watch)

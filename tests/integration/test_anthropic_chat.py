@@ -350,6 +350,14 @@ async def test_cancelling_closes_the_connection_within_200_ms(
     assert fake_anthropic.closed_early[0].at_s - left_at < 0.2
 
 
+async def test_leaving_without_reading_closes_the_connection(
+    model: AnthropicLanguageModel, fake_anthropic: FakeAnthropic
+) -> None:
+    async with model.stream(asking("stall?after=1")):
+        assert fake_anthropic.open_streams
+    await fake_anthropic.until(lambda: not fake_anthropic.open_connections)
+
+
 async def test_many_early_leaves_keep_no_connection(
     model: AnthropicLanguageModel, fake_anthropic: FakeAnthropic
 ) -> None:
@@ -364,8 +372,8 @@ async def test_many_early_leaves_keep_no_connection(
 async def test_a_finished_answer_leaves_its_connection_for_the_next(
     model: AnthropicLanguageModel, fake_anthropic: FakeAnthropic
 ) -> None:
-    for _ in range(3):
-        await heard(model, asking("ok"))
+    for scenario in ("ok", "linger?ms=5", "ok"):  # the end of a body may come after that of the answer
+        await heard(model, asking(scenario))
     assert fake_anthropic.connected == 1
     assert not fake_anthropic.closed_early
 

@@ -107,6 +107,45 @@ async def test_a_provider_that_does_not_list_its_models_in_time_is_named_in_the_
     assert "provider 'silent': it did not list its models within 3 s" in configuration.default.reason
 
 
+class SlowToOpen(ScriptedLanguageModel):
+    """Imports for longer than a listing may take, as an SDK does on a slow machine."""
+
+    def __init__(self) -> None:
+        super().__init__(models=("one",))
+        self.opened = 0
+
+    async def aopen(self) -> None:
+        await asyncio.sleep(0 if self.opened else 2 * LISTING_S)
+        self.opened += 1
+
+    async def list_models(self) -> tuple[str, ...]:
+        if not self.opened:
+            await self.aopen()
+        return await super().list_models()
+
+
+@pytest.mark.virtual_time
+@pytest.mark.parametrize("default", [None, "slow/one"])
+async def test_what_a_provider_needs_to_be_ready_has_no_deadline_and_is_done_at_the_start(
+    default: str | None,
+) -> None:
+    slow = SlowToOpen()
+    settings = ModelSettings(default=default, providers={"slow": ProviderSettings()})
+    configuration = configured(settings, {"slow": slow})
+    await configuration.settle()
+    assert configuration.default.model == ModelRef("slow", "one")
+    assert slow.opened
+
+
+@pytest.mark.virtual_time
+async def test_a_provider_that_no_request_can_name_is_not_made_ready() -> None:
+    used, unused = SlowToOpen(), SlowToOpen()
+    providers = {"used": ProviderSettings(), "unused": ProviderSettings()}
+    settings = ModelSettings(default="offline", routes={"fast": ("used/one",)}, providers=providers)
+    await configured(settings, {"used": used, "unused": unused}).settle()
+    assert (used.opened, unused.opened) == (1, 0)
+
+
 class LateModel(ScriptedLanguageModel):
     """Lists one model at the ``answers_at``-th time, and nothing before."""
 

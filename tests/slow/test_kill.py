@@ -28,6 +28,8 @@ LEAST = 5
 """Kills that have to fall into each phase."""
 CALLERS = 8
 PHASES = ("before_open", "assembling", "streaming", "closing", "after_last_frame")
+START_S = 180.0
+"""The first start compiles everything: seconds on a quiet machine, over a minute on one that has eight others to do."""
 SEED = 20_261_122
 STEP_S = 0.008
 """A kill comes up to so long after its phase began: about as long as the short phases are held open."""
@@ -95,18 +97,20 @@ async def serving(data: Path, config: Path, *, late: bool = False) -> AsyncItera
         env=_environment(data.parent / "bytecode"),
     )
     assert process.stdout is not None
-    async with asyncio.timeout(60):
-        word, port = (await process.stdout.readline()).decode().split()
-    assert word == "port"
-    server = Server(process, f"http://127.0.0.1:{port}")
-    reading = asyncio.create_task(server.read())
+    reading: asyncio.Task[None] | None = None
     try:
+        async with asyncio.timeout(START_S):
+            word, port = (await process.stdout.readline()).decode().split()
+        assert word == "port"
+        server = Server(process, f"http://127.0.0.1:{port}")
+        reading = asyncio.create_task(server.read())
         yield server
     finally:
         if process.returncode is None:
             process.kill()
         await process.wait()
-        await reading
+        if reading is not None:
+            await reading
 
 
 def _environment(bytecode: Path) -> dict[str, str]:

@@ -7,7 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from cozy_domain.audit.chain import Seal, Trail, seal, verify
+from cozy_adapters.inmemory.audit_anchor import InMemoryAuditAnchor
+from cozy_domain.audit.chain import Link, Placed, Seal, seal, verify
+from cozy_domain.audit.check import check
 from cozy_domain.audit.events import (
     AccessRefused,
     AuditEvent,
@@ -94,13 +96,41 @@ class AuditLogContract(ABC):
         assert await stores.audit.seal(())
         assert await stores.audit.unsealed(10) == ((), None)
 
-    async def test_the_trail_is_everything_and_what_waits_for_the_sealer(self, stores: Stores) -> None:
-        assert await stores.audit.trail() == Trail((), (), frozenset())
-        await stores.audit.write((record(1), record(2), record(3)))
-        seals = seal(AUDIT_KEY, None, (record(1), record(2)))
+    async def test_the_chain_is_read_in_pages_with_its_records(self, stores: Stores) -> None:
+        assert await stores.audit.links(0, 10) == ()
+        records = tuple(record(n) for n in range(1, 6))
+        await stores.audit.write(records)
+        seals = seal(AUDIT_KEY, None, records[:4][::-1])
         await stores.audit.seal(seals)
-        whole = Trail((record(1), record(2), record(3)), seals, frozenset((record(3).id,)))
-        assert await stores.audit.trail() == whole
+        links = tuple(Link(seal, record) for seal, record in zip(seals, records[:4][::-1], strict=True))
+        assert await stores.audit.links(0, 10) == links
+        assert await stores.audit.links(1, 2) == links[1:3]
+        assert await stores.audit.links(4, 2) == ()
+
+    async def test_all_records_are_read_in_pages_with_their_places(self, stores: Stores) -> None:
+        assert await stores.audit.placed(None, 10) == ()
+        records = tuple(record(n, when=at(9 - n)) for n in range(1, 6))
+        await stores.audit.write(records)
+        await stores.audit.seal(seal(AUDIT_KEY, None, (records[3], records[0])))
+        whole = (
+            Placed(records[0], 2, waiting=False),
+            Placed(records[1], None, waiting=True),
+            Placed(records[2], None, waiting=True),
+            Placed(records[3], 1, waiting=False),
+            Placed(records[4], None, waiting=True),
+        )
+        assert await stores.audit.placed(None, 10) == whole
+        assert await stores.audit.placed(records[0].id, 3) == whole[1:4]
+        assert await stores.audit.placed(records[4].id, 3) == ()
+        assert await stores.audit.orphans(10) == ()
+
+    @pytest.mark.parametrize("page", [1, 2, 3, 100])
+    async def test_pages_of_any_size_lead_to_the_same_result(self, stores: Stores, page: int) -> None:
+        await stores.audit.write(tuple(record(n) for n in range(1, 8)))
+        await seal_once(stores.audit, AUDIT_KEY, 4)
+        found = await check(stores.audit, InMemoryAuditAnchor(), AUDIT_KEY, page)
+        assert found == verify(AUDIT_KEY, *await stores.audit.read())
+        assert (found.sealed, found.unsealed) == (4, 3)
 
     async def test_a_seal_is_found_by_its_position(self, stores: Stores) -> None:
         await stores.audit.write((record(1), record(2)))
@@ -108,7 +138,7 @@ class AuditLogContract(ABC):
         await stores.audit.seal(seals)
         assert [await stores.audit.seal_at(place) for place in (0, 1, 2, 3)] == [None, *seals, None]
 
-    async def test_a_trail_that_is_read_while_it_is_sealed_has_no_fault(self, stores: Stores) -> None:
+    async def test_a_log_that_is_checked_while_it_is_sealed_has_no_fault(self, stores: Stores) -> None:
         async def sealed() -> None:
             for n in range(1, 31):
                 await stores.audit.write((record(n),))
@@ -116,8 +146,7 @@ class AuditLogContract(ABC):
 
         sealing = asyncio.create_task(sealed())
         while not sealing.done():
-            it = await stores.audit.trail()
-            assert verify(AUDIT_KEY, it.records, it.seals, it.pending).faults == ()
+            assert (await check(stores.audit, InMemoryAuditAnchor(), AUDIT_KEY, 3)).faults == ()
             await asyncio.wait((sealing,), timeout=0)
         await sealing
 

@@ -6,9 +6,11 @@ from pathlib import Path
 
 import pytest
 
+from cozy_adapters.inmemory.audit_anchor import InMemoryAuditAnchor
 from cozy_adapters.sql.audit import SqlAuditLog
 from cozy_adapters.sql.sqlite import SqliteDatabase
-from cozy_domain.audit.chain import Verification, verify
+from cozy_domain.audit.chain import Verification
+from cozy_domain.audit.check import check
 from cozy_domain.audit.sealer import seal_once
 from tests.fixtures.turns import AUDIT_KEY, number, record
 
@@ -43,7 +45,7 @@ def tamper(folder: Path, sql: str, *values: object) -> None:
 
 
 async def verified(log: SqlAuditLog) -> Verification:
-    return verify(AUDIT_KEY, *await log.read())
+    return await check(log, InMemoryAuditAnchor(), AUDIT_KEY, page=2)
 
 
 @pytest.mark.parametrize(
@@ -116,3 +118,19 @@ async def test_the_chain_goes_on_after_a_restart(log: SqlAuditLog, tmp_path: Pat
     assert await seal_once(log, AUDIT_KEY) == 0
     found = await verified(log)
     assert (found.sealed, found.unsealed, found.faults) == (6, 0, ())
+
+
+async def test_a_seal_that_was_moved_before_the_first_place_is_found(
+    log: SqlAuditLog, tmp_path: Path
+) -> None:
+    tamper(
+        tmp_path,
+        "UPDATE audit_seals SET position = -1 WHERE position = (SELECT max(position) FROM audit_seals)",
+    )
+    assert [fault.kind for fault in (await verified(log)).faults] == ["seal_removed"]
+
+
+async def test_what_waits_for_the_sealer_and_is_gone_was_removed(log: SqlAuditLog, tmp_path: Path) -> None:
+    await log.write((record(9),))
+    tamper(tmp_path, "DELETE FROM audit_records WHERE id = ?", record(9).id.bytes)
+    assert [fault.kind for fault in (await verified(log)).faults] == ["removed"]

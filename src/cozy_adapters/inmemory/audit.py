@@ -1,9 +1,10 @@
 """Audit log in memory."""
 
 from datetime import datetime
+from uuid import UUID
 
 from cozy_adapters.inmemory.conversations import InMemoryConversations
-from cozy_domain.audit.chain import Seal, Trail
+from cozy_domain.audit.chain import Link, Placed, Seal
 from cozy_domain.audit.events import AuditRecord
 
 
@@ -41,12 +42,21 @@ class InMemoryAuditLog:
         ids = {record.id for record in records}
         return records, tuple(seal for seal in self._all.seals if seal.record in ids)
 
-    async def trail(self) -> Trail:
+    async def links(self, after: int, limit: int) -> tuple[Link, ...]:
         self._all.check()
-        sealed = {seal.record for seal in self._all.seals}
-        return Trail(
-            self._by_time(None), tuple(self._all.seals), frozenset(self._all.records.keys() - sealed)
-        )
+        seals = [seal for seal in self._all.seals if seal.position > after][:limit]
+        return tuple(Link(seal, self._all.records.get(seal.record)) for seal in seals)
+
+    async def placed(self, after: UUID | None, limit: int) -> tuple[Placed, ...]:
+        """What has no seal waits for one here: there is no list of those that do."""
+        self._all.check()
+        places = {seal.record: seal.position for seal in self._all.seals}
+        ids = sorted(one for one in self._all.records if after is None or one > after)[:limit]
+        return tuple(Placed(self._all.records[one], places.get(one), one not in places) for one in ids)
+
+    async def orphans(self, limit: int) -> tuple[UUID, ...]:  # noqa: ARG002  # see `placed`
+        self._all.check()
+        return ()
 
     async def seal_at(self, position: int) -> Seal | None:
         self._all.check()

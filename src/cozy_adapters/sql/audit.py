@@ -1,13 +1,14 @@
 """The audit log: records and seals are only ever added."""
 
 from datetime import datetime
+from uuid import UUID
 
 import msgspec
 from sqlalchemy import bindparam, delete, insert, select
 
 from cozy_adapters.sql.engine import Database, Row, Statement, Transaction
 from cozy_adapters.sql.tables import audit_pending, audit_records, audit_seals
-from cozy_domain.audit.chain import Seal, Trail
+from cozy_domain.audit.chain import Link, Placed, Seal
 from cozy_domain.audit.events import AuditRecord, OperatorActed
 from cozy_domain.errors import StorageConflictError
 
@@ -37,7 +38,29 @@ _SEAL_OF = Statement(_SEAL.where(audit_seals.c.record == bindparam("record")))
 _SEAL_AT = Statement(_SEAL.where(audit_seals.c.position == bindparam("at_position")))
 _LAST_SEAL = Statement(_SEAL.order_by(audit_seals.c.position.desc()).limit(1))
 _INSERT_SEAL = Statement(insert(audit_seals))
-_ALL_PENDING = Statement(select(audit_pending.c.record))
+_CHAIN = Statement(
+    _SEAL.add_columns(audit_records.c.id, audit_records.c.at, audit_records.c.body)
+    .join_from(audit_seals, audit_records, audit_records.c.id == audit_seals.c.record, isouter=True)
+    .where(audit_seals.c.position > bindparam("after"))
+    .order_by(audit_seals.c.position)
+    .limit(bindparam("limit"))
+)
+_PLACES = Statement(
+    _RECORD.add_columns(audit_seals.c.position, audit_pending.c.record)
+    .join_from(audit_records, audit_seals, audit_seals.c.record == audit_records.c.id, isouter=True)
+    .join(audit_pending, audit_pending.c.record == audit_records.c.id, isouter=True)
+    .where(audit_records.c.id > bindparam("after"))
+    .order_by(audit_records.c.id)
+    .limit(bindparam("limit"))
+)
+_ORPHANS = Statement(
+    select(audit_pending.c.record)
+    .join(audit_records, audit_records.c.id == audit_pending.c.record, isouter=True)
+    .where(audit_records.c.id.is_(None))
+    .order_by(audit_pending.c.record)
+    .limit(bindparam("limit"))
+)
+_BEFORE_ALL = UUID(int=0)
 _DELETE_PENDING = Statement(delete(audit_pending).where(audit_pending.c.record == bindparam("sealed")))
 
 
@@ -66,8 +89,14 @@ class SqlAuditLog:
             return await self._database.read(_everything)
         return await self._database.read(_some, since, limit)
 
-    async def trail(self) -> Trail:
-        return await self._database.read(_trail)
+    async def links(self, after: int, limit: int) -> tuple[Link, ...]:
+        return await self._database.read(_links, after, limit)
+
+    async def placed(self, after: UUID | None, limit: int) -> tuple[Placed, ...]:
+        return await self._database.read(_placed, after, limit)
+
+    async def orphans(self, limit: int) -> tuple[UUID, ...]:
+        return await self._database.read(_orphans, limit)
 
     async def seal_at(self, position: int) -> Seal | None:
         return await self._database.read(_at, position)
@@ -103,10 +132,19 @@ def _everything() -> Transaction[tuple[tuple[AuditRecord, ...], tuple[Seal, ...]
     return tuple(_record(row) for row in rows), tuple(_seal_of(row) for row in seals)
 
 
-def _trail() -> Transaction[Trail]:
-    records, seals = yield from _everything()
-    pending = yield _ALL_PENDING()
-    return Trail(records, seals, frozenset(row[0] for row in pending))
+def _links(after: int, limit: int) -> Transaction[tuple[Link, ...]]:
+    rows = yield _CHAIN(after=after, limit=limit)
+    return tuple(Link(_seal_of(row[:3]), None if row[3] is None else _record(row[3:])) for row in rows)
+
+
+def _placed(after: UUID | None, limit: int) -> Transaction[tuple[Placed, ...]]:
+    rows = yield _PLACES(after=after or _BEFORE_ALL, limit=limit)
+    return tuple(Placed(_record(row[:3]), row[3], row[4] is not None) for row in rows)
+
+
+def _orphans(limit: int) -> Transaction[tuple[UUID, ...]]:
+    rows = yield _ORPHANS(limit=limit)
+    return tuple(row[0] for row in rows)
 
 
 def _at(position: int) -> Transaction[Seal | None]:

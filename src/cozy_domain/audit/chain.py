@@ -11,7 +11,7 @@ that is kept outside of the store, since a chain that once was at that seal must
 """
 
 import hmac
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from hashlib import sha256
 from typing import Literal
 from uuid import UUID
@@ -43,12 +43,19 @@ UNREADABLE = Anchor(Seal(0, UUID(int=0), ""), "")
 """Stands in for an anchor that is there and cannot be read: it is not genuine."""
 
 
-class Trail(msgspec.Struct, frozen=True):
-    """All records, oldest first, all seals by position, and the ids of records that wait for theirs: one moment of a log."""
+class Link(msgspec.Struct, frozen=True):
+    """A seal, and its record, unless that is gone."""
 
-    records: tuple[AuditRecord, ...]
-    seals: tuple[Seal, ...]
-    pending: frozenset[UUID]
+    seal: Seal
+    record: AuditRecord | None
+
+
+class Placed(msgspec.Struct, frozen=True):
+    """A record, the position of its seal, and whether it waits for one: all three from one moment of the log."""
+
+    record: AuditRecord
+    position: int | None
+    waiting: bool
 
 
 FaultKind = Literal[
@@ -116,6 +123,49 @@ def is_genuine_anchor(key: bytes, anchor: Anchor) -> bool:
     return hmac.compare_digest(_anchor_mac(key, anchor.seal), anchor.mac)
 
 
+class Progress(msgspec.Struct, frozen=True):
+    """How far a check has come: `along` the chain first, then `beyond` its end. ``anchored``: the chain went through the
+    anchor."""
+
+    sealed: int = 0
+    last: Seal | None = None
+    unsealed: int = 0
+    faults: tuple[Fault, ...] = ()
+    anchored: bool = False
+
+
+def along(key: bytes, so_far: Progress, links: Iterable[Link], anchor: Anchor | None = None) -> Progress:
+    """After the next links, in order of position."""
+    sealed, last, anchored = so_far.sealed, so_far.last, so_far.anchored
+    faults = list(so_far.faults)
+    for link in links:
+        sealed += 1
+        faults += _faults_of(key, link.record, link.seal, last.hash if last else GENESIS, sealed)
+        last = link.seal
+        anchored = anchored or (anchor is not None and anchor.seal == last)
+    return replace(so_far, sealed=sealed, last=last, faults=tuple(faults), anchored=anchored)
+
+
+def beyond(key: bytes, so_far: Progress, records: Iterable[Placed]) -> Progress:
+    """After some records, whichever. Those whose seal the walk did not meet are the tail: it was set later, or is none."""
+    end = so_far.last.position if so_far.last else 0
+    tail = [it for it in records if it.position is None or not 1 <= it.position <= end]
+    faults = [fault for it in tail for fault in _faults_in_tail(key, it)]
+    return replace(so_far, unsealed=so_far.unsealed + len(tail), faults=(*so_far.faults, *faults))
+
+
+def concluded(
+    key: bytes, so_far: Progress, orphans: Iterable[UUID] = (), anchor: Anchor | None = None
+) -> Verification:
+    """The result; ``orphans`` wait for a seal, and their records are gone."""
+    removed = tuple(Fault("removed", one) for one in orphans)
+    end = _faults_at_the_end(key, anchor, reached=so_far.anchored)
+    vouched = anchor.seal.position if anchor and is_genuine_anchor(key, anchor) else None
+    return Verification(
+        so_far.sealed, so_far.last, so_far.unsealed, (*so_far.faults, *removed, *end), vouched
+    )
+
+
 def verify(
     key: bytes,
     records: Sequence[AuditRecord],
@@ -126,29 +176,30 @@ def verify(
     """Checks all records against all seals; ``seals`` in order of position. ``pending`` are the ids of records that wait for
     the sealer; None: not known, then a record whose seal was removed looks like one of the tail."""
     by_id: dict[UUID, AuditRecord] = {}
-    faults = [Fault("inserted", r.id) for r in records if by_id.setdefault(r.id, r) is not r]
-    before = GENESIS
-    for expected, link in enumerate(seals, start=1):
-        faults += _faults_of(key, by_id.get(link.record), link, before, expected)
-        before = link.hash
-    sealed = {link.record for link in seals}
-    tail = [record for record in records if record.id not in sealed]
-    faults += [Fault("inserted", record.id) for record in tail if not is_genuine(key, record)]
-    if pending is not None:
-        faults += [Fault("removed", one) for one in sorted(pending) if one not in by_id]
-        lost = (record for record in tail if record.id not in pending and is_genuine(key, record))
-        faults += [Fault("seal_removed", record.id) for record in lost]
-    faults += _faults_at_the_end(key, seals, anchor)
-    vouched = anchor.seal.position if anchor and is_genuine_anchor(key, anchor) else None
-    return Verification(len(seals), seals[-1] if seals else None, len(tail), tuple(faults), vouched)
+    twice = tuple(Fault("inserted", r.id) for r in records if by_id.setdefault(r.id, r) is not r)
+    links = (Link(seal, by_id.get(seal.record)) for seal in seals)
+    so_far = along(key, Progress(faults=twice), links, anchor)
+    sealed = {seal.record for seal in seals}
+    tail = (record for record in records if record.id not in sealed)
+    so_far = beyond(
+        key, so_far, (Placed(record, None, pending is None or record.id in pending) for record in tail)
+    )
+    return concluded(key, so_far, sorted(one for one in pending or () if one not in by_id), anchor)
 
 
-def _faults_at_the_end(key: bytes, seals: Sequence[Seal], anchor: Anchor | None) -> list[Fault]:
+def _faults_in_tail(key: bytes, it: Placed) -> Iterator[Fault]:
+    if not is_genuine(key, it.record):
+        yield Fault("inserted", it.record.id)
+    elif (it.position is None or it.position < 1) and not it.waiting:
+        yield Fault("seal_removed", it.record.id)
+
+
+def _faults_at_the_end(key: bytes, anchor: Anchor | None, *, reached: bool) -> tuple[Fault, ...]:
     if anchor is None:
-        return []
+        return ()
     if not is_genuine_anchor(key, anchor):
-        return [Fault("anchor_forged")]
-    return [] if anchor.seal in seals else [Fault("cut_off", anchor.seal.record, anchor.seal.position)]
+        return (Fault("anchor_forged"),)
+    return () if reached else (Fault("cut_off", anchor.seal.record, anchor.seal.position),)
 
 
 def _faults_of(key: bytes, record: AuditRecord | None, link: Seal, before: str, expected: int) -> list[Fault]:

@@ -2,8 +2,9 @@
 
 from datetime import datetime
 from typing import Protocol
+from uuid import UUID
 
-from cozy_domain.audit.chain import Anchor, Seal, Trail
+from cozy_domain.audit.chain import Anchor, Link, Placed, Seal
 from cozy_domain.audit.events import AuditRecord
 
 
@@ -31,8 +32,16 @@ class AuditLog(Protocol):
         """Records from ``since`` on, oldest first (with ``limit``: the newest so many), and their seals in order."""
         ...
 
-    async def trail(self) -> Trail:
-        """Everything, as of one moment: a sealer at work takes nothing out of it."""
+    async def links(self, after: int, limit: int) -> tuple[Link, ...]:
+        """The chain behind position ``after``, in order."""
+        ...
+
+    async def placed(self, after: UUID | None, limit: int) -> tuple[Placed, ...]:
+        """All records by id, from behind ``after`` on; the page is of one moment."""
+        ...
+
+    async def orphans(self, limit: int) -> tuple[UUID, ...]:
+        """Ids that wait for the sealer though their records are gone, in order."""
         ...
 
     async def seal_at(self, position: int) -> Seal | None: ...

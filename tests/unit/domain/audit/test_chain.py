@@ -9,8 +9,14 @@ from cozy_domain.audit.chain import (
     UNREADABLE,
     Anchor,
     Fault,
+    Link,
+    Placed,
+    Progress,
     Seal,
+    along,
     anchor_at,
+    beyond,
+    concluded,
     is_genuine,
     is_genuine_anchor,
     mac_of,
@@ -259,3 +265,39 @@ def test_signing_again_changes_nothing_and_another_key_is_not_genuine() -> None:
 
 def test_sealing_nothing_gives_nothing() -> None:
     assert seal(AUDIT_KEY, None, ()) == ()
+
+
+# In parts
+
+
+@given(st.integers(0, 8), st.integers(0, 3), st.integers(1, 5))
+def test_a_check_in_parts_is_the_check_at_once(sealed: int, unsealed: int, page: int) -> None:
+    records, seals = chained(sealed, unsealed)
+    links = [Link(one, record) for one, record in zip(seals, records, strict=False)]
+    placed = [Placed(it, n if n <= sealed else None, n > sealed) for n, it in enumerate(records, start=1)]
+    so_far = Progress()
+    for start in range(0, len(links), page):
+        so_far = along(AUDIT_KEY, so_far, links[start : start + page])
+    for start in range(0, len(placed), page):
+        so_far = beyond(AUDIT_KEY, so_far, placed[start : start + page])
+    assert concluded(AUDIT_KEY, so_far) == verify(AUDIT_KEY, records, seals)
+
+
+def test_a_record_that_was_sealed_after_the_walk_is_of_the_tail() -> None:
+    found = beyond(AUDIT_KEY, Progress(), [Placed(record(1), 1, waiting=False)])
+    assert (found.unsealed, found.faults) == (1, ())
+
+
+def test_a_seal_at_a_place_that_no_walk_comes_to_is_none() -> None:
+    so_far = along(
+        AUDIT_KEY, Progress(), [Link(one, record(1)) for one in seal(AUDIT_KEY, None, (record(1),))]
+    )
+    found = beyond(
+        AUDIT_KEY, so_far, [Placed(record(1), 1, waiting=False), Placed(record(2), 0, waiting=False)]
+    )
+    assert found.faults == (Fault("seal_removed", record(2).id),)
+
+
+def test_orphans_were_removed() -> None:
+    found = concluded(AUDIT_KEY, Progress(), (number(3),))
+    assert found.faults == (Fault("removed", number(3)),)

@@ -7,7 +7,7 @@ import pytest
 
 from cozy_domain.errors import AccessError, ConfigError, CozyError, MissingError, ProviderUnavailableError
 from cozy_server.cli.chat.remote import remote_talk
-from cozy_server.cli.chat.said import Asked, Began, Ended, HistoryLine, Partner, Said, Talk, Words
+from cozy_server.cli.chat.said import Asked, Began, Ended, HistoryLine, Partner, Said, Talk, ToolUsed, Words
 from tests.fixtures.fake_openai import FakeOpenAI
 from tests.fixtures.server import Running, container_for, running, settings_for, with_fake
 
@@ -24,6 +24,8 @@ async def test_a_turn_is_heard_from_its_start_to_its_end_and_is_in_the_history(s
         assert isinstance(said[0], Began)
         assert said[0].session_id == str(session)
         assert "42" in "".join(it.text for it in said if isinstance(it, Words))
+        (used,) = [it for it in said if isinstance(it, ToolUsed)]
+        assert (used.name, used.arguments, used.outcome) == ("calculator", '{"expression":"6 * 7"}', "ok")
         assert isinstance(said[-1], Ended)
         assert (said[-1].state, said[-1].finish, said[-1].model) == ("completed", "stop", "offline/offline")
         assert said[-1].total_ms

@@ -4,7 +4,7 @@ from collections.abc import AsyncIterator
 
 import msgspec
 
-from cozy_domain.chat.events import ChatEvent, TurnEnded, TurnStarted
+from cozy_domain.chat.events import ChatEvent, ToolRan, TurnEnded, TurnStarted
 from cozy_domain.errors import LocalProtocolError
 from cozy_domain.messages import FinishReason, ToolCall
 from cozy_domain.models.deltas import RefusalDelta, TextDelta, TokenLogprob, ToolCallDelta
@@ -24,6 +24,7 @@ class ChatReply(msgspec.Struct, frozen=True):
     started: TurnStarted
     ended: TurnEnded
     choices: tuple[ReplyChoice, ...]
+    tools: tuple[ToolRan, ...] = ()
 
 
 async def fold(events: AsyncIterator[ChatEvent]) -> ChatReply:
@@ -35,9 +36,12 @@ async def fold(events: AsyncIterator[ChatEvent]) -> ChatReply:
     """
     started: TurnStarted | None = None
     written: dict[int, _Written] = {}
+    tools: list[ToolRan] = []
     async for event in events:
         if isinstance(event, TurnStarted):
             started = event
+        elif isinstance(event, ToolRan):
+            tools.append(event)
         elif isinstance(event, TextDelta | RefusalDelta | ToolCallDelta):
             written.setdefault(event.choice, _Written()).add(event)
         elif isinstance(event, TurnEnded):
@@ -47,7 +51,7 @@ async def fold(events: AsyncIterator[ChatEvent]) -> ChatReply:
             choices = tuple(
                 written.get(index, _Written()).choice(reason) for index, reason in enumerate(finish)
             )
-            return ChatReply(started, event, choices)
+            return ChatReply(started, event, choices, tuple(tools))
     raise LocalProtocolError("a turn's events ended before the turn did")
 
 

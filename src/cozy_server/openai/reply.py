@@ -1,9 +1,11 @@
 """The domain's reply → OpenAI's (pure)."""
 
+from collections.abc import Sequence
+
 from msgspec import UNSET
 
 from cozy_domain.audit.events import Degradation
-from cozy_domain.chat.events import TurnEnded, TurnStarted
+from cozy_domain.chat.events import ToolRan, TurnEnded, TurnStarted
 from cozy_domain.chat.reply import ChatReply, ReplyChoice
 from cozy_domain.ids import TurnId
 from cozy_domain.messages import FinishReason, Usage
@@ -15,7 +17,7 @@ from cozy_server.openai.wire.request import ChatCompletionIn
 
 def to_completion(reply: ChatReply, asked: ChatCompletionIn) -> wire.ChatCompletion:
     """The JSON answer to ``asked``, whose model name and metadata it repeats."""
-    started, ended = cozy_started(reply.started), cozy_ended(reply.started, reply.ended)
+    started, ended = cozy_started(reply.started), cozy_ended(reply.started, reply.ended, reply.tools)
     legacy = asked.functions is not None
     return wire.ChatCompletion(
         id=completion_id(reply.started.turn),
@@ -31,6 +33,7 @@ def to_completion(reply: ChatReply, asked: ChatCompletionIn) -> wire.ChatComplet
             model=ended.model,
             degraded=ended.degraded,
             timings=ended.timings,
+            tools=ended.tools,
         ),
         service_tier=reply.ended.outcome.service_tier or UNSET,
         system_fingerprint=reply.ended.outcome.fingerprint or UNSET,
@@ -56,7 +59,7 @@ def cozy_started(started: TurnStarted) -> wire.CozyStarted:
     )
 
 
-def cozy_ended(started: TurnStarted, ended: TurnEnded) -> wire.CozyEnded:
+def cozy_ended(started: TurnStarted, ended: TurnEnded, tools: Sequence[ToolRan] = ()) -> wire.CozyEnded:
     outcome = ended.outcome
     return wire.CozyEnded(
         persona=started.pin.persona,
@@ -64,6 +67,7 @@ def cozy_ended(started: TurnStarted, ended: TurnEnded) -> wire.CozyEnded:
         model=outcome.model,
         degraded=tuple(map(_degradation, outcome.degraded)),
         timings=_timings(outcome.timings),
+        tools=tuple(map(_tool_ran, tools)) or UNSET,
     )
 
 
@@ -111,6 +115,10 @@ def _choice(index: int, choice: ReplyChoice, *, legacy: bool) -> wire.ChoiceOut:
         finish_reason=finish_reason(choice.finish, calls=bool(calls), legacy=legacy),
         logprobs=logprobs_out(choice.logprobs),
     )
+
+
+def _tool_ran(ran: ToolRan) -> wire.ToolRanOut:
+    return wire.ToolRanOut(ran.name, ran.arguments, ran.outcome, ran.duration_ms)
 
 
 def _degradation(degradation: Degradation) -> wire.DegradationOut:

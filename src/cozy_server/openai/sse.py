@@ -8,7 +8,7 @@ every other chunk goes through its Struct. Chunks come in the order that clients
 import msgspec
 from msgspec import UNSET, UnsetType
 
-from cozy_domain.chat.events import ChatEvent, TurnEnded, TurnStarted
+from cozy_domain.chat.events import ChatEvent, ToolRan, TurnEnded, TurnStarted
 from cozy_domain.models.deltas import RefusalDelta, TextDelta, ToolCallDelta
 from cozy_server.openai.reply import (
     completion_id,
@@ -44,6 +44,7 @@ class ChunkWriter:
         self._text_frames = tuple(self._text_frame(choice) for choice in self._choices)
         self._calls: dict[tuple[int, int], int] = {}
         self._calling: dict[int, int] = {}
+        self._tools: list[ToolRan] = []
 
     def opening(self) -> bytes:
         """The role of every choice; what is known of the turn so far rides on the first."""
@@ -61,12 +62,16 @@ class ChunkWriter:
             return self._tool_call(event)
         if isinstance(event, RefusalDelta):
             return self._chunk(ChoiceDeltaOut(event.choice, DeltaOut(refusal=event.text)))
+        if isinstance(event, ToolRan):
+            self._tools.append(
+                event
+            )  # told with the end: a chunk of its own would be an empty delta to every client
         return b""
 
     def closing(self, ended: TurnEnded) -> bytes:
         """All that follows the last delta, ``[DONE]`` included: it may be sent only when the turn is stored."""
         finish = ended.outcome.finish
-        cozy = cozy_ended(self._started, ended)
+        cozy = cozy_ended(self._started, ended, self._tools)
         self._head = msgspec.structs.replace(
             self._head,
             service_tier=ended.outcome.service_tier or UNSET,

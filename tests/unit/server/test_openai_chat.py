@@ -252,7 +252,8 @@ async def test_refusals_logprobs_and_silent_events_stream_too() -> None:
         logprobs=True,
         top_logprobs=1,
     )
-    _, text, refusal, _ = chunks_of(client)
+    _, text, refusal, end = chunks_of(client)
+    assert end["cozy"]["tools"] == [{"name": "clock", "arguments": "", "outcome": "ok", "duration_ms": 3}]
     assert text["choices"][0]["logprobs"] == {
         "content": [
             {

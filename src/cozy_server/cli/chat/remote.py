@@ -32,6 +32,7 @@ from cozy_server.cli.chat.said import (
     SessionLine,
     Skipped,
     Talk,
+    ToolUsed,
     Turn,
     Words,
 )
@@ -51,6 +52,14 @@ class _CozyIn(msgspec.Struct, frozen=True):
     model: str | None = None
     degraded: tuple[Skipped, ...] = ()
     timings: dict[str, float | None] = {}
+    tools: tuple["_ToolIn", ...] = ()
+
+
+class _ToolIn(msgspec.Struct, frozen=True):
+    name: str
+    arguments: str = ""
+    outcome: str | None = None
+    duration_ms: int | None = None
 
 
 class _DeltaIn(msgspec.Struct, frozen=True):
@@ -269,6 +278,8 @@ def _of_chunk(chunk: _ChunkIn) -> Iterator[Said]:
             yield Words(choice.delta.content)
         if choice.delta.refusal:
             yield Refused(choice.delta.refusal)
+    for tool in chunk.cozy.tools if chunk.cozy else ():
+        yield ToolUsed(tool.name, tool.arguments, tool.outcome, tool.duration_ms)
 
 
 def _end_of(chunk: _ChunkIn) -> Ended | None:

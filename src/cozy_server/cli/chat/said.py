@@ -30,7 +30,7 @@ class Thought(msgspec.Struct, frozen=True, tag_field="type", tag="reasoning"):
 
 
 class ToolUsed(msgspec.Struct, frozen=True, tag_field="type", tag="tool"):
-    """``arguments`` is the model's JSON text. A server tells neither how it went nor how long it took: None then."""
+    """``arguments`` is the model's JSON text. A server tells of its tools at the end of the turn."""
 
     name: str
     arguments: str

@@ -85,6 +85,15 @@ class TimingsOut(msgspec.Struct, frozen=True):
     total_ms: float
 
 
+class ToolRanOut(msgspec.Struct, frozen=True):
+    """A tool of the server that ran. ``arguments`` is the model's JSON text."""
+
+    name: str
+    arguments: str
+    outcome: str
+    duration_ms: int
+
+
 class CozyStarted(msgspec.Struct, frozen=True):
     """On the first chunk of a stream."""
 
@@ -93,13 +102,15 @@ class CozyStarted(msgspec.Struct, frozen=True):
 
 
 class CozyEnded(msgspec.Struct, frozen=True):
-    """On the chunk with ``finish_reason``. ``model`` is who answered, ``degraded`` what was skipped."""
+    """On the chunk with ``finish_reason``. ``model`` is who answered, ``degraded`` what was skipped; ``tools`` are those of
+    the server that ran, in order, absent when none did."""
 
     persona: str
     revision: int
     model: str | None
     degraded: tuple[DegradationOut, ...]
     timings: TimingsOut
+    tools: tuple[ToolRanOut, ...] | UnsetType = UNSET
 
 
 class CozyOut(msgspec.Struct, frozen=True):
@@ -112,6 +123,7 @@ class CozyOut(msgspec.Struct, frozen=True):
     model: str | None
     degraded: tuple[DegradationOut, ...]
     timings: TimingsOut
+    tools: tuple[ToolRanOut, ...] | UnsetType = UNSET
 
 
 class ChatCompletion(msgspec.Struct, frozen=True):

@@ -103,9 +103,11 @@ async def test_an_answer_cut_short_is_one_choice() -> None:
     assert [choice.text for choice in reply.choices] == ["half"]
 
 
-async def test_tools_that_ran_leave_no_trace_in_the_reply() -> None:
+async def test_tools_that_ran_are_told_beside_the_choices() -> None:
     with_tool = await folded(STARTED, ToolRan("clock", "ok", 3), TextDelta("noon"), ended("stop"))
-    assert with_tool == await folded(STARTED, TextDelta("noon"), ended("stop"))
+    assert with_tool.tools == (ToolRan("clock", "ok", 3),)
+    without = await folded(STARTED, TextDelta("noon"), ended("stop"))
+    assert (with_tool.choices, without.tools) == (without.choices, ())
 
 
 @pytest.mark.parametrize("events", [(), (STARTED, TextDelta("half")), (ended("stop"),)])

@@ -445,6 +445,13 @@ _ALL = (
         "请对照参考文档检查客户端。",
     ),
     _code(
+        "server_unreachable",
+        "The server that the command line was to talk to cannot be reached.",
+        "Start it (`cozy dev` prints where it listens), or correct --url.",
+        "无法连接命令行要访问的服务器。",
+        "请启动服务器（`cozy dev` 会打印监听地址），或更正 --url。",
+    ),
+    _code(
         "server_error",
         "Something unexpected went wrong on our side.",
         "Tell an administrator the request_id; it leads to the log.",

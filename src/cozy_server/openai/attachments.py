@@ -1,7 +1,7 @@
 """Images, recordings and files in a request → the domain's parts (pure).
 
-What a client embeds is decoded here, so that a broken one is refused by its place and not by a provider in other words, and
-put into the one form of base64 that is stored and found again (RFC 4648, section 4, with padding).
+What a client embeds is looked at here, so that a broken one is refused by its place and not by a provider in other words,
+and put into the one form of base64 that is stored and found again (RFC 4648, section 4, with padding).
 """
 
 from base64 import b64encode
@@ -10,6 +10,7 @@ from collections.abc import Iterable
 
 from cozy_domain.errors import InputError
 from cozy_domain.messages import AudioPart, FilePart, ImagePart, Message
+from cozy_domain.sessions.blobs import canonical
 from cozy_domain.sessions.media import AUDIO, IMAGES, PDF, sniffed
 from cozy_server.openai.wire.request import FileIn, ImageUrl, InputAudio
 
@@ -19,6 +20,8 @@ MOST_EMBEDDED = 500
 _URL_SCHEMES = ("http://", "https://")
 _SAME = {"image/jpg": "image/jpeg", "image/pjpeg": "image/jpeg", "image/x-png": "image/png"}
 _SHOWN = 64
+_LOOKED_AT = 64
+"""Characters of base64: 48 bytes, more than any kind is known by."""
 
 
 def image_of(image: ImageUrl, place: str) -> ImagePart:
@@ -37,9 +40,9 @@ def image_of(image: ImageUrl, place: str) -> ImagePart:
         raise InputError(
             f"'{param}' must embed {', '.join(sorted(IMAGES))}.", code="unsupported_value", param=param
         )
-    data = _decoded(encoded, param)
-    _check(data, media_type, param)
-    return ImagePart(f"data:{media_type};base64,{_encoded(data)}", image.detail)
+    encoded = _canonical(encoded, param)
+    _check(encoded, media_type, param)
+    return ImagePart(f"data:{media_type};base64,{encoded}", image.detail)
 
 
 def audio_of(audio: InputAudio, place: str) -> AudioPart:
@@ -48,9 +51,9 @@ def audio_of(audio: InputAudio, place: str) -> AudioPart:
         InputError: the data is no recording in the format that is named.
     """
     param = f"{place}.input_audio.data"
-    data = _decoded(audio.data, param)
-    _check(data, AUDIO[audio.format], param)
-    return AudioPart(_encoded(data), audio.format)
+    encoded = _canonical(audio.data, param)
+    _check(encoded, AUDIO[audio.format], param)
+    return AudioPart(encoded, audio.format)
 
 
 def file_of(file: FileIn, place: str) -> FilePart:
@@ -65,12 +68,12 @@ def file_of(file: FileIn, place: str) -> FilePart:
         return FilePart(file_id=file.file_id, filename=file.filename)
     param = f"{param}.file_data"
     if file.file_data[:5].lower() != "data:":
-        return FilePart(_encoded(_decoded(file.file_data, param)), filename=file.filename)
+        return FilePart(_canonical(file.file_data, param), filename=file.filename)
     media_type, encoded = _split(file.file_data, param)
-    data = _decoded(encoded, param)
+    encoded = _canonical(encoded, param)
     if media_type == PDF:
-        _check(data, PDF, param)
-    return FilePart(f"data:{media_type};base64,{_encoded(data)}", filename=file.filename)
+        _check(encoded, PDF, param)
+    return FilePart(f"data:{media_type};base64,{encoded}", filename=file.filename)
 
 
 def check_count(messages: Iterable[Message]) -> None:
@@ -98,27 +101,24 @@ def _split(url: str, param: str) -> tuple[str, str]:
     return kind.strip(), encoded
 
 
-def _decoded(encoded: str, param: str) -> bytes:
-    """Line breaks are let through: many an encoder puts some in."""
-    try:
-        data = a2b_base64("".join(encoded.split()), strict_mode=True)
-    except ValueError:
-        raise InputError(
-            f"'{param}' is not base64.",
-            param=param,
-            hint="Standard base64 with padding (RFC 4648, section 4), not the URL-safe one.",
-        ) from None
-    if not data:
+def _canonical(encoded: str, param: str) -> str:
+    """Line breaks are let through, many an encoder puts some in; and stray bits, which say nothing."""
+    if not canonical(encoded):
+        try:
+            encoded = b64encode(a2b_base64("".join(encoded.split()), strict_mode=True)).decode()
+        except ValueError:
+            raise InputError(
+                f"'{param}' is not base64.",
+                param=param,
+                hint="Standard base64 with padding (RFC 4648, section 4), not the URL-safe one.",
+            ) from None
+    if not encoded:
         raise InputError(f"'{param}' is empty.", param=param)
-    return data
+    return encoded
 
 
-def _encoded(data: bytes) -> str:
-    return b64encode(data).decode()
-
-
-def _check(data: bytes, media_type: str, param: str) -> None:
-    found = sniffed(data)
+def _check(encoded: str, media_type: str, param: str) -> None:
+    found = sniffed(a2b_base64(encoded[:_LOOKED_AT]))
     if found != media_type:
         raise InputError(
             f"'{param}' says {media_type}, but its bytes are {found or 'something else'}.", param=param

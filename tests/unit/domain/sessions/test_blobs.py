@@ -1,6 +1,6 @@
 """The bytes of messages, taken out and put back."""
 
-from base64 import b64encode
+from base64 import b64decode, b64encode
 from hashlib import sha256
 
 import pytest
@@ -22,7 +22,7 @@ from cozy_domain.messages import (
     UserMessage,
 )
 from cozy_domain.models.request import Feature
-from cozy_domain.sessions.blobs import Blob, attached, detached, references, shown
+from cozy_domain.sessions.blobs import Blob, attached, canonical, detached, references, shown
 from tests.fixtures.media import JPEG, base64, data_url, png, wav
 
 TEXT = UserMessage("hello")
@@ -162,3 +162,17 @@ def test_what_is_shown_twice_needs_room_once() -> None:
 def test_what_the_model_does_not_take_is_not_shown_and_takes_no_room() -> None:
     found = [(BlobRef("a", 10), Feature.IMAGES), (BlobRef("b", 10), Feature.AUDIO_INPUT)]
     assert shown(found, {Feature.IMAGES}, 10) == ("a",)
+
+
+@given(st.binary())
+def test_what_an_encoder_writes_is_canonical(data: bytes) -> None:
+    assert canonical(b64encode(data).decode())
+
+
+@given(st.text("AB/+=_\n é", max_size=12))
+def test_canonical_is_what_decodes_and_encodes_to_itself(text: str) -> None:
+    try:
+        again = b64encode(b64decode(text, validate=True)).decode()
+    except ValueError:
+        again = None
+    assert canonical(text) == (again == text)

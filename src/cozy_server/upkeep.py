@@ -14,7 +14,8 @@ from cozy_domain.learning.worker import Worker
 from cozy_server.model_choice import LiveConfiguration
 from cozy_server.persona_reload import PersonaReload
 
-BATCH = 1_000
+BATCH = 200
+"""Records sealed at once: 2 ms during which nothing else is done, neither here nor by the store's writer."""
 _log = logging.getLogger(__name__)
 
 

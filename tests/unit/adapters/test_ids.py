@@ -1,5 +1,7 @@
 """UUIDv7, as RFC 9562 section 5.7 lays it out."""
 
+import subprocess
+import sys
 import threading
 from itertools import pairwise
 from uuid import RFC_4122, UUID
@@ -63,3 +65,21 @@ def test_counted_ids_are_the_same_in_every_run_and_differ_between_spaces() -> No
     one, other = InMemoryIds(1), InMemoryIds(2)
     made = [one.new(), one.new(), other.new()]
     assert made == sorted(set(made))
+
+
+FORKED = """
+import os
+from cozy_adapters.ids import TimeOrderedIds
+ids = TimeOrderedIds(lambda: 10**18)
+ids.new()
+child = os.fork()
+os.write(1, f"{ids.new()}\\n".encode())
+if child:
+    os.wait()
+"""
+
+
+def test_a_forked_process_makes_ids_of_its_own() -> None:
+    told = subprocess.run([sys.executable, "-c", FORKED], stdout=subprocess.PIPE, check=True).stdout
+    ours, theirs = told.split()
+    assert ours != theirs

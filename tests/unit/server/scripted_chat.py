@@ -37,8 +37,8 @@ TURN = TurnId(UUID("01890000-0000-7000-8000-000000000001"))
 SESSION = SessionId(UUID("01890000-0000-7000-8000-000000000002"))
 AT = datetime(2026, 11, 22, 12, 0, 0, 500_000, tzinfo=UTC)
 
-Step = ChatEvent | Exception | asyncio.Event | float
-"""An event to give, an error to raise, something to wait for, or seconds of silence."""
+Step = ChatEvent | tuple[ChatEvent, ...] | Exception | asyncio.Event | float
+"""An event to give or several that come together, an error to raise, something to wait for, or seconds of silence."""
 
 
 def started(session: SessionId | None = None) -> TurnStarted:
@@ -57,19 +57,23 @@ def ended(*finish: FinishReason, usage: Usage | None = None) -> TurnEnded:
 
 
 class Played:
-    """Events that come one by one."""
+    """Events as they come."""
 
-    def __init__(self, events: AsyncIterator[ChatEvent]) -> None:
+    def __init__(self, events: AsyncIterator[tuple[ChatEvent, ...]]) -> None:
         self._events = events
+        self._ready: tuple[ChatEvent, ...] = ()
 
     def __aiter__(self) -> "Played":
         return self
 
     async def __anext__(self) -> ChatEvent:
-        return await anext(self._events)
+        first, *rest = self._ready or await anext(self._events)
+        self._ready = tuple(rest)
+        return first
 
     def ready(self) -> Sequence[ChatEvent]:
-        return ()
+        found, self._ready = self._ready, ()
+        return found
 
 
 class ScriptedChat:
@@ -105,7 +109,7 @@ class ScriptedChat:
             elif isinstance(step, float):
                 await asyncio.sleep(step)
             else:
-                yield step
+                yield step if isinstance(step, tuple) else (step,)
 
 
 class FixedClock:

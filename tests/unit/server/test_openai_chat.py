@@ -97,6 +97,19 @@ async def test_a_stream_has_the_headers_that_keep_proxies_from_holding_it_back()
     assert client.headers["x-accel-buffering"] == "no"
 
 
+async def test_deltas_that_came_together_go_out_together_and_each_is_a_chunk() -> None:
+    together = (TextDelta("Hi"), TextDelta(" you"))
+    client = await ask(ScriptedChat(started(), together, TextDelta("!"), ended()), stream=True)
+    assert [chunk["choices"][0]["delta"].get("content") for chunk in chunks_of(client)] == [
+        "",
+        "Hi",
+        " you",
+        "!",
+        None,
+    ]
+    assert [piece.count(b"data: ") for piece in client.pieces] == [1, 2, 1, 2]
+
+
 async def test_a_stream_is_role_text_finish_done() -> None:
     client = await ask(ScriptedChat(started(SESSION), TextDelta("Hi"), TextDelta("!"), ended()), stream=True)
     role, first, second, finish = chunks_of(client)

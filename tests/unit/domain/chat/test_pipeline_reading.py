@@ -9,7 +9,7 @@ from cozy_adapters.inmemory.language_model import Script, saying
 from cozy_domain.chat.events import TurnEnded
 from cozy_domain.chat.generate import Generation
 from cozy_domain.chat.parts import ChatLimits, ChatParts
-from cozy_domain.errors import ProviderTimeoutError
+from cozy_domain.errors import ProviderTimeoutError, ProviderUnavailableError
 from cozy_domain.messages import AssistantMessage
 from cozy_domain.models.deltas import TextDelta
 from tests.fixtures.chat import ChatUnderTest, asking, events_of, text_in, until
@@ -132,3 +132,30 @@ async def test_a_turn_does_not_see_one_that_began_after_it() -> None:
         assert text_in(await first) == "earlier"
     assert "zero" in repr(chat.model.requests[2])
     assert "later" not in repr(chat.model.requests[2])
+
+
+async def test_what_is_there_already_is_read_at_once_and_in_order() -> None:
+    chat = Reading()
+    async with chat.running() as pipeline, pipeline.turn(asking("go")) as turn:
+        events = [await anext(turn)]
+        await asyncio.sleep(0.1)
+        together = turn.ready()
+        assert (len(together), turn.ready()) == (UNREAD, [])
+        events += together
+        async for event in turn:
+            events += [event, *turn.ready()]
+    assert text_in(events) == "".join(f"{number} " for number in range(WORDS))
+    assert isinstance(events[-1], TurnEnded)
+
+
+async def test_a_failure_is_left_to_the_reader_who_waits() -> None:
+    chat = ChatUnderTest(clock=LoopClock())
+    script: Script = (TextDelta("half"), ProviderUnavailableError("gone", provider="scripted", billed=True))
+    async with chat.running(script) as pipeline, pipeline.turn(asking("hi")) as turn:
+        await anext(turn)
+        await asyncio.sleep(0.1)
+        assert turn.ready() == [TextDelta("half")]
+        assert turn.ready() == []
+        with pytest.raises(ProviderUnavailableError):
+            await anext(turn)
+        assert turn.ready() == []

@@ -470,3 +470,20 @@ def test_near_duplicates_across_engines_stand_once() -> None:
         candidate("3", "Bob likes black coffee", score=0.1),
     )
     assert built(gathered=Gathered(candidates=found)).used == ("fact-2", "fact-3")
+
+
+def test_two_personas_of_one_name_and_revision_have_their_own_heads() -> None:
+    kind, stern = anna(prompt=Prompt(system="You are kind.")), anna(prompt=Prompt(system="You are stern."))
+    first, second = (build(given(persona=published(it)), COUNTER) for it in (kind, stern))
+    assert "kind" in text_of(first.messages[0].content)
+    assert "stern" in text_of(second.messages[0].content)
+    assert first.head_hash != second.head_hash
+
+
+def test_the_same_persona_with_other_tools_has_another_head() -> None:
+    speaker = published(anna())
+    without, with_one = (
+        build(given(persona=speaker, tools=tools), COUNTER) for tools in ((), (ToolDefinition("clock"),))
+    )
+    assert without.head_hash != with_one.head_hash
+    assert without.prompt_tokens < with_one.prompt_tokens

@@ -111,7 +111,7 @@ def _without_bytes(part: Part, blobs: dict[str, Blob]) -> Part:
         case FilePart():
             ref = _taken(part.data or "", blobs)
             return part if ref is None else replace(part, data=None, blob=ref)
-        case TextPart() | RefusalPart():
+        case _:
             return part
 
 
@@ -161,5 +161,5 @@ def _needed(part: ImagePart | AudioPart | FilePart) -> Feature:
             return Feature.IMAGES
         case AudioPart():
             return Feature.AUDIO_INPUT
-        case FilePart():
+        case _:
             return Feature.FILES

@@ -54,6 +54,7 @@ PURE_DECISIONS = (
     "routing/*",
     "sessions/blobs",
     "sessions/media",
+    "speech/choice",
     "speech/detection",
     "speech/segments",
     "speech/subtitles",

@@ -1,5 +1,6 @@
 """The application: routes, the error table, and the one lifespan that opens and closes what the container made."""
 
+import asyncio
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Any, Self
@@ -16,9 +17,9 @@ from cozy_domain.routing.choice import names
 from cozy_domain.routing.embedding import lost
 from cozy_server import docs, health
 from cozy_server.auth import PUBLIC, Gate, caller_of_request
-from cozy_server.container import Container
+from cozy_server.container import Container, preload_speech
 from cozy_server.cozy import blobs, sessions
-from cozy_server.openai import chat, embeddings, models
+from cozy_server.openai import chat, embeddings, models, speech
 from cozy_server.problems import EXCEPTION_HANDLERS, Stamp, errors_page
 from cozy_server.upkeep import upkeep
 
@@ -26,6 +27,7 @@ ROUTES: tuple[HTTPRouteHandler, ...] = (
     *chat.routes,
     *embeddings.routes,
     *models.routes,
+    *speech.routes,
     *sessions.routes,
     *blobs.routes,
     *health.routes,
@@ -47,6 +49,7 @@ def create_app(container: Container) -> Litestar:
             "pipeline": _from(container.pipeline),
             "sessions": _from(container.sessions),
             "snapshot": _from(container.snapshot),
+            "speech": _from(container.speech),
             "vitals": _from(container.vitals),
         },
         middleware=[
@@ -113,6 +116,7 @@ async def opened(container: Container) -> AsyncIterator[None]:
         await database.aopen()
         stack.push_async_callback(database.aclose)
         stack.push_async_callback(_close_models, container)
+        stack.push_async_callback(_close_voices, container)
         if shared := container.shared_limits():
             await stack.enter_async_context(shared.running())
         await configure(container)
@@ -127,6 +131,7 @@ async def opened(container: Container) -> AsyncIterator[None]:
                 container.persona_reload(),
             )
         )
+        stack.push_async_callback(asyncio.wait, [asyncio.ensure_future(asyncio.to_thread(preload_speech))])
         # Answers under way had their time before: the server waits for its clients.
         await stack.enter_async_context(container.pipeline().running(drain_s=0.0))
         yield
@@ -142,6 +147,7 @@ async def configure(container: Container) -> None:
     await configuration.look()
     await container.persona_reload().load()
     await configuration.settle()
+    container.voices()  # one that is none is refused now
     if wrong := (*configuration.clashes(), *_lost_embedders(container)):
         raise ConfigError("\n".join(wrong))
 
@@ -168,6 +174,13 @@ async def _close_models(container: Container) -> None:
     for model in container.models().values():
         if hasattr(model, "aclose"):
             await model.aclose()
+
+
+async def _close_voices(container: Container) -> None:
+    """Those with a thread of their own; the others speak over the connections of a model."""
+    for voice in container.voices().engines:
+        if hasattr(voice.engine, "aclose"):
+            await voice.engine.aclose()
 
 
 def _from(provider: Callable[[], Any]) -> Provide:

@@ -49,6 +49,7 @@ from cozy_adapters.sql.turns import SqlTurnStore
 from cozy_adapters.tokens import EstimatedTokenCounter
 from cozy_adapters.upstream import missing
 from cozy_domain.access.ports import LimitStore
+from cozy_domain.audio import AudioFormat
 from cozy_domain.chat.generate import Generation, ModelDeadlines
 from cozy_domain.chat.parts import ChatLimits, ChatParts
 from cozy_domain.chat.pipeline import ChatPipeline
@@ -61,15 +62,20 @@ from cozy_domain.learning.flush import LEARN, flush
 from cozy_domain.learning.worker import Worker
 from cozy_domain.models.ports import Embedder, LanguageModel
 from cozy_domain.persona.catalog import LiveCatalog
+from cozy_domain.routing.choice import parse_ref
 from cozy_domain.routing.circuit import Circuit
 from cozy_domain.routing.default import OFFLINE
 from cozy_domain.routing.embedding import EmbeddingRoutes, embedding_routes
+from cozy_domain.routing.switchover import Named, Switchover
+from cozy_domain.speech.ports import AudioEncoder, TextToSpeech
+from cozy_domain.speech.speak import Speaking, SpeakingDeadlines
 from cozy_domain.tools.ports import ToolBox
 from cozy_domain.tools.tool import Effect, ToolServerState
 from cozy_server.auth import DevelopmentDoor, Door, KeyDoor, Keys, RefusalLog
 from cozy_server.data_folder import anchor_file, database_file, postgres_url
 from cozy_server.health import Vitals
 from cozy_server.model_choice import OLLAMA, FoundProvider, LiveConfiguration
+from cozy_server.openai.speech import SpeechParts
 from cozy_server.persona_reload import PersonaReload
 from cozy_server.problems import Note
 from cozy_server.settings.tree import (
@@ -81,6 +87,7 @@ from cozy_server.settings.tree import (
     ProviderSettings,
     RedisSettings,
     Settings,
+    SpeechSettings,
     TelemetrySettings,
     ToolSettings,
 )
@@ -210,6 +217,58 @@ def embedders(models: Mapping[str, LanguageModel]) -> Callable[[str], Embedder |
                 return None
 
     return embedder
+
+
+def voices(
+    settings: SpeechSettings, models: Mapping[str, LanguageModel], clock: Clock
+) -> Switchover[TextToSpeech]:
+    """The voices of the settings, in their order. The offline one is optional: without its package it is left out.
+
+    Raises:
+        ConfigError: one of them is no voice.
+    """
+    found = (_voice(name, models) for name in settings.tts)
+    return Switchover("voice", [it for it in found if it], clock)
+
+
+def preload_speech() -> None:
+    """Loads what encodes, so that the first request does not wait for it."""
+    if _is_installed("av"):
+        import cozy_adapters.codec.encoding  # noqa: F401
+
+
+def audio_encoder(kind: AudioFormat) -> AudioEncoder:
+    """
+    Raises:
+        ConfigError: the package that encodes is not installed.
+    """
+    if not _is_installed("av"):
+        raise ConfigError("PyAV is not installed", hint="pip install 'cozy-engine[speech]'")
+    from cozy_adapters.codec.encoding import encoder_of  # on first use: FFmpeg takes 0.1 s to load
+
+    return encoder_of(kind)
+
+
+def _offline_voice(name: str) -> Named[TextToSpeech] | None:
+    if not (_is_installed("espeakng_loader") and _is_installed("av")):
+        return None
+    from cozy_adapters.espeak import EspeakTextToSpeech  # as above
+
+    return Named(name, EspeakTextToSpeech())
+
+
+def _voice(name: str, models: Mapping[str, LanguageModel]) -> Named[TextToSpeech] | None:
+    if name == "espeak":
+        return _offline_voice(name)
+    ref = parse_ref(name)
+    model = models.get(ref.provider) if ref else None
+    if ref and isinstance(model, OpenAILanguageModel):
+        return Named(name, model.text_to_speech(ref.id))
+    speaking = [it for it, model in models.items() if isinstance(model, OpenAILanguageModel)]
+    raise ConfigError(
+        f"speech.tts: '{name}' is neither 'espeak' nor provider/model of a provider that speaks; "
+        f"there are: {', '.join(sorted(speaking)) or 'none'}"
+    )
 
 
 def _embedding_routes(settings: ModelSettings) -> EmbeddingRoutes:
@@ -422,6 +481,19 @@ class Container(containers.DeclarativeContainer):
     embedders = providers.Callable(embedders, models)
     embedding = providers.Singleton(
         Embedding, embedders, clock, deadline_s=settings.provided.models.embedding_s
+    )
+    voices = providers.Singleton(voices, settings.provided.speech, models, clock)
+    speaking = providers.Singleton(
+        Speaking,
+        voices,
+        providers.Singleton(
+            SpeakingDeadlines,
+            first_sound_s=settings.provided.speech.first_sound_s,
+            between_s=settings.provided.speech.between_s,
+        ),
+    )
+    speech = providers.Singleton(
+        SpeechParts, speaking, providers.Object(audio_encoder), tokens, configuration.provided.snapshot
     )
     embedding_routes = providers.Callable(_embedding_routes, settings.provided.models)
     assembly = providers.Singleton(

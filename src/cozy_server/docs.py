@@ -62,6 +62,16 @@ _WORDS: Mapping[str, Mapping[str, str]] = {
         "encoding_format": "`base64` is little-endian float32; numbers by default.",
         "user": "Who the person is.",
     },
+    "SpeechIn": {
+        "model": "A speech engine of the settings, a persona, or one of OpenAI's names for the first engine.",
+        "input": "What to say, at most 4,096 characters.",
+        "voice": "A name that the engine knows; a persona's own voice comes first.",
+        "cozy": "Our extension.",
+    },
+    "CozySpeechIn": {
+        "personality_id": "The persona that speaks: its voice, language and pace.",
+        "user_id": "Who the person is, for a key that serves many.",
+    },
     "SessionChange": {"title": "Its new name."},
 }
 """Of the fields of bodies, by schema."""
@@ -73,6 +83,7 @@ _QUERY_WORDS: Mapping[str, str] = {
 
 _EXAMPLES: Mapping[str, Any] = {
     "ChatCompletionIn": {"model": "default", "messages": [{"role": "user", "content": "Hello"}]},
+    "SpeechIn": {"model": "tts-1", "voice": "alloy", "input": "Good evening, and welcome."},
     "EmbeddingIn": {"model": "lexical", "input": ["A walk by the sea", "Rain in Vienna"]},
     "SessionChange": {"title": "A walk by the sea"},
 }
@@ -112,12 +123,13 @@ class Header(msgspec.Struct, frozen=True):
 class Taken(msgspec.Struct, frozen=True):
     """What an operation takes besides its path, as its handler's ``opt`` says: a JSON body, query parameters as the fields
     of a Struct, headers by name. Handlers read these themselves, strictly, so Litestar does not know of them. One that
-    ``streams`` may also answer with server-sent events."""
+    ``streams`` may also answer with server-sent events; ``media_types`` are those of an answer that is no JSON."""
 
     body: type | None = None
     query: type[msgspec.Struct] | None = None
     headers: Mapping[str, Header] = {}
     streams: bool = False
+    media_types: tuple[str, ...] = ()
 
 
 class Start(msgspec.Struct, frozen=True):
@@ -149,7 +161,7 @@ def document(app: Litestar) -> Json:
     def described(name: str, operation: Mapping[str, Any]) -> Json:
         inputs = _inputs(operation, taken.get(name, Taken()), references)
         kinds = {status: references[kind] for status, kind in answered.get(name, {}).items()}
-        told = _answers(operation, kinds, streams=taken.get(name, Taken()).streams)
+        told = _answers(operation, kinds, taken.get(name, Taken()))
         return {**operation, **inputs, **told, **({"security": []} if name in public else {})}
 
     paths = {
@@ -209,10 +221,12 @@ def _all_sent(schema: Json) -> Json:
     return {**schema, "required": [*schema.get("required", ()), *defaulted]}
 
 
-def _answers(operation: Mapping[str, Any], kinds: Mapping[str, Json], *, streams: bool) -> Json:
+def _answers(operation: Mapping[str, Any], kinds: Mapping[str, Json], taken: Taken) -> Json:
     """Its own ones, and our errors."""
     own = {
-        status: {**it, **_content(kinds[status], streams=streams)} if status in kinds else it
+        status: {**it, **_content(kinds[status], streams=taken.streams)}
+        if status in kinds
+        else {**it, **_bytes(taken)}
         for status, it in operation.get("responses", {}).items()
         if status in kinds or not status.startswith(("4", "5"))
     }
@@ -224,6 +238,14 @@ def _answers(operation: Mapping[str, Any], kinds: Mapping[str, Json], *, streams
 def _content(schema: Json, *, streams: bool = False) -> Json:
     events = {"text/event-stream": {"schema": _EVENTS}} if streams else {}
     return {"content": {"application/json": {"schema": schema}, **events}}
+
+
+def _bytes(taken: Taken) -> Json:
+    if not taken.media_types:
+        return {}
+    binary = {"schema": {"type": "string", "format": "binary"}}
+    events = {"text/event-stream": {"schema": _EVENTS}} if taken.streams else {}
+    return {"content": {**dict.fromkeys(taken.media_types, binary), **events}}
 
 
 def _inputs(operation: Mapping[str, Any], taken: Taken, references: Mapping[type, Json]) -> Json:

@@ -39,6 +39,8 @@ class Row:
 ROWS = {
     "POST /v1/chat/completions": Row("key", body=CHAT),
     "POST /v1/embeddings": Row("key", body={"model": "lexical", "input": "Hello"}),
+    "POST /v1/audio/speech": Row("key", body={"model": "tts-1", "input": "Hello."}),
+    "POST /v1/audio/tts": Row("key", body={"model": "tts-1", "input": "Hello."}),
     "GET /v1/models": Row("key"),
     "GET /v1/models/{model}": Row("key"),
     "GET /v1/cozy/sessions": Row("key"),

@@ -4,5 +4,6 @@
 ``sandbox``  that process: decodes one file under limits, and ends
 ``sniffing`` what a file is by its first bytes, for the message that refuses it (pure)
 ``encoding`` writes MP3, Opus, AAC, FLAC, WAV and PCM while the sound is being made
+``wav``      the header of a WAV file
 ``frames``   packets of live streams: Opus, and PCM at another rate
 """

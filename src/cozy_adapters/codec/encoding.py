@@ -5,7 +5,6 @@ thread, where FFmpeg does not hold the interpreter's lock.
 """
 
 import asyncio
-import struct
 from collections.abc import Mapping
 from fractions import Fraction
 from typing import cast
@@ -14,12 +13,11 @@ import av
 import msgspec
 from av.audio.stream import AudioStream
 
+from cozy_adapters.codec.wav import wav_header
 from cozy_domain.audio import SAMPLE_BYTES, SPEAKING_RATE, AudioFormat
 
 INLINE_BYTES = SPEAKING_RATE * SAMPLE_BYTES // 10
 """A tenth of a second is encoded where it is: handing it to a thread would cost more."""
-UNKNOWN_LENGTH = 0xFFFF_FFFF
-"""What a WAV header says whose end is not known yet."""
 
 
 class Container(msgspec.Struct, frozen=True):
@@ -113,30 +111,6 @@ def encoder_of(kind: AudioFormat) -> PyAvAudioEncoder | WavAudioEncoder:
     if kind in {AudioFormat.WAV, AudioFormat.PCM}:
         return WavAudioEncoder(header=kind is AudioFormat.WAV)
     return PyAvAudioEncoder(CONTAINERS[kind])
-
-
-def wav_header(length: int | None = None, rate: int = SPEAKING_RATE) -> bytes:
-    """The 44 bytes before PCM16 mono of ``length`` bytes (Microsoft, Multimedia Programming Interface 1.0, 1991)."""
-    known = UNKNOWN_LENGTH if length is None else length
-    riff = min(UNKNOWN_LENGTH, known + 36)
-    return struct.pack(
-        "<4sI4s4sIHHIIHH4sI",
-        *(
-            b"RIFF",
-            riff,
-            b"WAVE",
-            b"fmt ",
-            16,
-            1,
-            1,
-            rate,
-            rate * SAMPLE_BYTES,
-            SAMPLE_BYTES,
-            16,
-            b"data",
-            known,
-        ),
-    )
 
 
 class _Written:

@@ -11,7 +11,7 @@ from typing import Protocol
 
 import msgspec
 
-from cozy_adapters.codec.encoding import wav_header
+from cozy_adapters.codec.wav import wav_header
 from cozy_domain.audio import HEARING_RATE, SAMPLE_BYTES, SPEAKING_RATE, Pcm
 from cozy_domain.errors import ProviderMalformedError
 from cozy_domain.speech.ports import Hearing, HearingFeature, Sound, Voicing

@@ -2,6 +2,7 @@
 
 ``transcript``   what was heard: words, segments, times
 ``ports``        SpeechToText, TextToSpeech, AudioCodec, VoiceActivity
+``choice``       which engine and voice, when a request names a model, a persona or a voice (pure)
 ``detection``    probabilities of speech to utterances (pure)
 ``segments``     a long text to pieces that can be spoken one after the other (pure)
 ``subtitles``    a transcript as SRT and WebVTT (pure)

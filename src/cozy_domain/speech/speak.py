@@ -37,6 +37,11 @@ class Speaking:
         self._voices = voices
         self._deadlines = deadlines
 
+    @property
+    def engines(self) -> tuple[Named[TextToSpeech], ...]:
+        """In the order in which they are asked."""
+        return self._voices.engines
+
     @asynccontextmanager
     async def sound(
         self, text: str, voicing: Voicing, *, wanted: str | None = None

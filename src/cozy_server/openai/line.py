@@ -35,11 +35,13 @@ class Line:
         self._turn = asyncio.Lock()
         self._now = asyncio.get_running_loop().time
         self._last = self._now()
+        self.started = False
         self.streaming = False
         self.ended = False
 
     async def start(self, status: int, headers: Sequence[tuple[bytes, bytes]]) -> None:
         event: HTTPResponseStartEvent = {"type": "http.response.start", "status": status, "headers": headers}
+        self.started = True
         await self._send(event)
 
     async def write(self, body: bytes, *, last: bool = False) -> None:
@@ -72,6 +74,8 @@ async def accompany(line: Line, receive: Receive, heartbeat_s: float) -> None:
             left_s = await line.break_silence(heartbeat_s)
             continue
         if message["type"] == "http.disconnect":
+            if line.ended:  # the server says so too when all is sent
+                return
             raise ClientLeftError
 
 

@@ -87,7 +87,7 @@ class ChunkWriter:
             frames.append(self._chunk(ChoiceDeltaOut(index, DeltaOut(), finish_reason=reason), cozy))
         if self._with_usage:
             chunk = msgspec.structs.replace(self._head, usage=usage_out(ended.outcome.usage))
-            frames.append(_frame(ENCODER.encode(chunk)))
+            frames.append(event_frame(ENCODER.encode(chunk)))
         return b"".join((*frames, DONE))
 
     def _text(self, event: TextDelta) -> bytes:
@@ -128,7 +128,7 @@ class ChunkWriter:
         self, choice: ChoiceDeltaOut, cozy: wire.CozyStarted | wire.CozyEnded | UnsetType = UNSET
     ) -> bytes:
         chunk = msgspec.structs.replace(self._head, choices=(choice,), cozy=cozy)
-        return _frame(ENCODER.encode(chunk))
+        return event_frame(ENCODER.encode(chunk))
 
     def _text_frame(self, choice: int) -> tuple[bytes, bytes]:
         """What stands before and after the text: a whole chunk, split at a text that cannot occur in it otherwise."""
@@ -141,10 +141,11 @@ class ChunkWriter:
 
 def error_frame(body: bytes) -> bytes:
     """What ends a stream that broke: ``body`` is ``{"error": {…}}``. No ``[DONE]`` follows."""
-    return _frame(body)
+    return event_frame(body)
 
 
-def _frame(chunk: bytes) -> bytes:
+def event_frame(chunk: bytes) -> bytes:
+    """JSON as one server-sent event."""
     return b"data: " + _one_line(chunk) + b"\n\n"
 
 

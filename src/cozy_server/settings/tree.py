@@ -223,6 +223,18 @@ class TelemetrySettings(msgspec.Struct, frozen=True):
     by default in `cozy serve`, and not in `cozy dev`. It is of level `info`."""
 
 
+class SpeechSettings(msgspec.Struct, frozen=True):
+    """Who speaks."""
+
+    tts: tuple[str, ...] = ("espeak",)
+    """Voices; the first that is well speaks: `espeak` (offline, where its package is installed) or `provider/model`, for
+    example `openai/tts-1`."""
+    first_sound_s: Seconds = 10.0
+    """Deadline of a voice to the first sound of a sentence; then the next one is asked."""
+    between_s: Seconds = 20.0
+    """Longest silence of a voice in the middle of a sentence."""
+
+
 class UnusedSettings(msgspec.Struct, frozen=True):
     """Nothing can be set here yet."""
 
@@ -238,7 +250,7 @@ class Settings(msgspec.Struct, frozen=True):
     personas: PersonaSettings = PersonaSettings()
     tools: ToolSettings = ToolSettings()
     limits: LimitSettings = LimitSettings()
-    speech: UnusedSettings = UnusedSettings()
+    speech: SpeechSettings = SpeechSettings()
     voice: UnusedSettings = UnusedSettings()
     memory: DeadlineSettings = DeadlineSettings(deadline_s=0.4)
     knowledge: DeadlineSettings = DeadlineSettings(deadline_s=0.5)

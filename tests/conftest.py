@@ -12,9 +12,10 @@ from hypothesis import settings
 from tests.virtual_time import VirtualClockLoop
 
 # What passed once passes again: a change is judged by itself. Everywhere else examples are drawn anew in each run.
-settings.register_profile("ci", derandomize=True)
-if os.environ.get("CI"):
-    settings.load_profile("ci")
+# No deadline for an example: on a busy machine any takes half a second now and then, and what costs is for tests/bench.
+settings.register_profile("ci", derandomize=True, deadline=None)
+settings.register_profile("here", deadline=None)
+settings.load_profile("ci" if os.environ.get("CI") else "here")
 
 CATEGORIES = ("unit", "contract", "integration", "e2e", "slow")
 TESTS = Path(__file__).parent

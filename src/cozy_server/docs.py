@@ -33,7 +33,6 @@ _ERRORS = {
 }
 
 _EVENTS = {
-    "type": "string",
     "description": "Server-sent events: `data: {…}` each, `data: [DONE]` at the end.",
 }
 

@@ -10,7 +10,7 @@ import ctypes
 import difflib
 import re
 import threading
-from collections.abc import AsyncGenerator, AsyncIterator, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
 from functools import cache
@@ -149,16 +149,17 @@ class _Library:
         data = espeakng_loader.get_data_path().encode()
         self.rate: int = self._c.espeak_Initialize(SYNCHRONOUS, BUFFER_MS, data, NO_EXIT)
         self._c.espeak_ListVoices.restype = ctypes.POINTER(ctypes.POINTER(_Voice))
-        self.voices = tuple(sorted(self._listed()))
+        self._files = dict(sorted(self._listed()))
+        self.voices = tuple(self._files)
 
-    def _listed(self) -> set[str]:
+    def _listed(self) -> Iterator[tuple[str, bytes]]:
+        """Each voice's language and file: not every language that is listed is taken for a name (en-gb, fr-fr)."""
         found = self._c.espeak_ListVoices(None)
-        names = set()
         at = 0
         while found[at]:
-            names.add(found[at].contents.languages[1:].decode(errors="replace"))
+            voice = found[at].contents
+            yield voice.languages[1:].decode(errors="replace"), voice.identifier
             at += 1
-        return names
 
     def spoken(self, order: Order, stop: threading.Event) -> Spoken:
         sound = bytearray()
@@ -174,7 +175,7 @@ class _Library:
                 at += 1
             return int(stop.is_set())
 
-        if not self._has(order.voice) or self._c.espeak_SetVoiceByName(order.voice.encode()) != 0:
+        if not self._has(order.voice) or self._c.espeak_SetVoiceByName(self._file(order.voice)) != 0:
             raise self._unknown(order.voice)
         callback = _Callback(hear)
         self._c.espeak_SetSynthCallback(callback)
@@ -187,6 +188,10 @@ class _Library:
         """The library would take a path for a name."""
         language, _, variant = voice.partition("+")
         return language in self.voices and _VARIANT.fullmatch(variant) is not None
+
+    def _file(self, voice: str) -> bytes:
+        language, _, variant = voice.partition("+")
+        return self._files[language] + f"+{variant}".encode() * bool(variant)
 
     def _unknown(self, voice: str) -> InputError:
         close = difflib.get_close_matches(voice, (*OPENAI_VOICES, *self.voices), 3, 0.4)

@@ -113,6 +113,13 @@ class TestEspeak(TextToSpeechContract):
         # The English voice says "Chinese letter" four times.
         assert length(await spoken(voice, "你好世界", Voicing(language="en"))) > 2 * by_itself
 
+    @pytest.mark.parametrize("voice_name", ["en-gb", "fr-fr", "en-gb+f2"])
+    async def test_a_voice_whose_file_has_another_name_speaks(
+        self, voice: TextToSpeech, voice_name: str
+    ) -> None:
+        assert voice_name.partition("+")[0] in await voice.voices()
+        assert length(await spoken(voice, "Hello.", Voicing(voice=voice_name))) > 0
+
     async def test_the_names_of_openai_are_different_voices(self, voice: TextToSpeech) -> None:
         sounds = [await spoken(voice, voicing=Voicing(voice=name)) for name in ("alloy", "onyx")]
         assert sounds[0] != sounds[1]

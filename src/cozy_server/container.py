@@ -370,13 +370,18 @@ def _probe(jobs: JobQueue) -> Callable[[], Awaitable[object]]:
 
 
 def _circuits(
-    generation: Generation, assembly: ContextAssembly, embedding: Embedding, shared: SharedLimits | None
+    generation: Generation,
+    assembly: ContextAssembly,
+    embedding: Embedding,
+    voices: Switchover[TextToSpeech],
+    shared: SharedLimits | None,
 ) -> Callable[[], Mapping[str, Circuit]]:
     return lambda: {
         **({REDIS: shared.circuit} if shared else {}),
         **{str(model): circuit for model, circuit in embedding.circuits().items()},
         **{str(model): circuit for model, circuit in generation.circuits().items()},
         **{str(engine): circuit for engine, circuit in assembly.circuits().items()},
+        **{f"voice {name}": circuit for name, circuit in voices.circuits().items()},
     }
 
 
@@ -557,7 +562,7 @@ class Container(containers.DeclarativeContainer):
     vitals = providers.Singleton(
         Vitals,
         providers.Callable(_probe, jobs),
-        providers.Callable(_circuits, generation, assembly, embedding, shared_limits),
+        providers.Callable(_circuits, generation, assembly, embedding, voices, shared_limits),
         clock,
         providers.Callable(_short_of, configuration, persona_reload),
         tool_servers.provided.states,

@@ -171,6 +171,19 @@ async def test_a_provider_speaks_and_when_it_fails_the_offline_voice_takes_over(
     assert asked[0]["response_format"] == "pcm"
 
 
+async def test_the_health_of_a_voice_is_told(tmp_path: Path, fake_openai: FakeOpenAI) -> None:
+    settings = replace(
+        with_fake(settings_for(tmp_path), fake_openai, "ok"),
+        speech=SpeechSettings(tts=("fake/status?code=500", "espeak")),
+    )
+    asked = {"model": "tts-1", "input": "Hello.", "response_format": "pcm"}
+    async with running(container_for(settings)) as server, httpx2.AsyncClient(base_url=server.url) as client:
+        for _ in range(5):
+            assert (await client.post("/v1/audio/speech", json=asked)).status_code == 200
+        assert (await client.get("/health")).json()["status"] == "degraded"
+        assert "voice fake/status?code=500" in (await client.get("/health/engines")).text
+
+
 async def test_a_provider_that_breaks_off_cuts_the_file(tmp_path: Path, fake_openai: FakeOpenAI) -> None:
     settings = replace(
         with_fake(settings_for(tmp_path), fake_openai, "ok"), speech=SpeechSettings(tts=("fake/speak-short",))

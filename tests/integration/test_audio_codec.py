@@ -146,6 +146,25 @@ async def test_a_caller_who_leaves_leaves_no_process(codec: PyAvAudioCodec) -> N
     assert not [it for it in children() if "sandbox" in it]
 
 
+async def test_files_that_come_together_have_a_process_each(codec: PyAvAudioCodec) -> None:
+    await codec.decode(Upload(recorded("wav")))
+    sounds = await asyncio.gather(*(codec.decode(Upload(recorded(name))) for name in ("wav", "flac", "mp3")))
+    assert [it.seconds for it in sounds] == pytest.approx([2.0, 2.0, 2.0], abs=0.15)
+
+
+async def test_who_leaves_while_a_process_starts_does_no_harm_to_the_next() -> None:
+    codec = PyAvAudioCodec()
+    for _ in range(3):
+        leaving = asyncio.create_task(codec.decode(Upload(recorded("wav"))))
+        await asyncio.sleep(0)
+        await asyncio.sleep(0)
+        leaving.cancel()
+        await asyncio.wait((leaving,))
+    assert (await codec.decode(Upload(recorded("wav")))).seconds == pytest.approx(2.0, abs=0.15)
+    await codec.aclose()
+    assert not [it for it in children() if "sandbox" in it]
+
+
 async def test_mutilated_files_are_read_or_refused_and_nothing_else(codec: PyAvAudioCodec) -> None:
     outcomes = {await outcome(codec, *it) for it in mutations(seed=1, count=10)}
     assert outcomes <= {"read", "invalid_audio", "audio_too_long"}

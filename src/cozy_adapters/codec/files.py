@@ -36,6 +36,7 @@ class PyAvAudioCodec:
         self._limits = limits or DecodeLimits()
         self._room = asyncio.Semaphore(self._limits.at_once)
         self._spare: asyncio.Task[asyncio.subprocess.Process] | None = None
+        self._unused: set[asyncio.Task[asyncio.subprocess.Process]] = set()
 
     async def decode(self, upload: Upload) -> Pcm:
         if not upload.data:
@@ -56,13 +57,14 @@ class PyAvAudioCodec:
         return Resampler(rate)
 
     async def aclose(self) -> None:
-        if self._spare:
-            await _end(await self._spare)
-            self._spare = None
+        """Ends the processes that nobody needed."""
+        spare, self._spare = self._spare, None
+        for starting in (*self._unused, *((spare,) if spare else ())):
+            await _end(await starting)
+        self._unused.clear()
 
     async def _decoded(self, data: bytes) -> Pcm:
-        process = await (self._spare or self._start())
-        self._spare = asyncio.create_task(self._start())
+        process = await self._process()
         patience = self._limits.wall_s + self._limits.wall_s_per_megabyte * len(data) / 1_000_000
         try:
             async with asyncio.timeout(patience):
@@ -74,6 +76,17 @@ class PyAvAudioCodec:
         if process.returncode == 0:
             return Pcm(out)
         raise self._refusal(process.returncode, errors)
+
+    async def _process(self) -> asyncio.subprocess.Process:
+        """One that nobody else has; another is started for who comes next."""
+        spare, self._spare = self._spare, asyncio.create_task(self._start())
+        if spare is None:
+            return await self._start()
+        try:
+            return await asyncio.shield(spare)
+        except asyncio.CancelledError:
+            self._unused.add(spare)  # it may still be starting
+            raise
 
     def _refusal(self, status: int | None, errors: bytes) -> InputError:
         if status == TOO_LONG:

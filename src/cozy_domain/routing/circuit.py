@@ -2,8 +2,9 @@
 
 Closed lets everything through. The fifth failure in a row opens it for 30 s, in which nothing passes. Then one caller
 at a time may probe: its success closes the breaker, its failure opens it for another 30 s. A caller that was let
-through reports ``after_success`` or ``after_failure``; a probe that reports neither (it was cancelled) frees its place
-after another 30 s. The caller keeps one ``Circuit`` for each thing it guards and replaces it by what these return.
+through reports ``after_success`` or ``after_failure``, or ``released`` when it was cancelled; a probe that reports none of
+them frees its place after another 30 s. The caller keeps one ``Circuit`` for each thing it guards and replaces it by what
+these return.
 """
 
 import msgspec
@@ -43,6 +44,11 @@ def probing(circuit: Circuit, now_ns: int) -> Circuit:
 def after_success(circuit: Circuit) -> Circuit:
     """Closed, whatever it was: also a call that was let through before it opened proves that the other side answers."""
     return replace(circuit, failures=0, open_until_ns=None, probe_until_ns=None)
+
+
+def released(circuit: Circuit) -> Circuit:
+    """The call came to no end that says anything: it was cancelled. Another may probe."""
+    return replace(circuit, probe_until_ns=None)
 
 
 def after_failure(circuit: Circuit, now_ns: int) -> Circuit:

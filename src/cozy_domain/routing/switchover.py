@@ -4,14 +4,30 @@ An engine that fails five times in a row is left alone for 30 s (``routing.circu
 answer, and no reason to go on to another.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Generic, TypeVar
 
 import msgspec
 
 from cozy_domain.clock import Clock
-from cozy_domain.errors import ProviderError, ProviderRefusedError, ProviderUnavailableError
-from cozy_domain.routing.circuit import Circuit, after_failure, after_success, allows, probing
+from cozy_domain.errors import (
+    OVERLOADED,
+    CozyError,
+    ProviderError,
+    ProviderMalformedError,
+    ProviderRefusedError,
+    ProviderTimeoutError,
+    ProviderUnavailableError,
+)
+from cozy_domain.routing.circuit import (
+    Circuit,
+    after_failure,
+    after_success,
+    allows,
+    probing,
+    released,
+)
 
 T = TypeVar("T")
 
@@ -40,26 +56,35 @@ class Switchover(Generic[T]):
         """The state of every engine that was asked so far."""
         return dict(self._circuits)
 
-    def candidates(self, wanted: str | None = None) -> Iterator[Named[T]]:
-        """Those to try, the ``wanted`` one first; say what became of each before taking the next."""
-        for it in sorted(self._engines, key=lambda it: it.name != wanted):
-            circuit = self._circuits.get(it.name, Circuit())
+    def candidates(
+        self, wanted: str | None = None, among: Collection[str] | None = None
+    ) -> Iterator[Named[T]]:
+        """Those to try, the ``wanted`` one first, all or those of the names ``among``; each within `trying`, before the next
+        is taken."""
+        eligible = [it for it in self._engines if among is None or it.name in among]
+        for it in sorted(eligible, key=lambda it: it.name != wanted):
+            circuit = self._circuit(it.name)
             now_ns = self._clock.monotonic_ns()
             if allows(circuit, now_ns):
                 self._circuits[it.name] = probing(circuit, now_ns)
                 yield it
 
-    def succeeded(self, name: str) -> None:
-        self._circuits[name] = after_success(self._circuits.get(name, Circuit()))
-
-    def failed(self, name: str, error: ProviderError) -> bool:
-        """Whether another engine might do better."""
-        if isinstance(error, ProviderRefusedError) and error.about == "request":
-            self.succeeded(name)
-            return False
-        circuit = self._circuits.get(name, Circuit())
-        self._circuits[name] = after_failure(circuit, self._clock.monotonic_ns())
-        return True
+    @contextmanager
+    def trying(self, engine: Named[T]) -> Iterator[None]:
+        """Around a call: what becomes of it says how the engine is. An answer is also what refuses the caller's input, and a
+        rate limit; a cancelled call says nothing."""
+        try:
+            yield
+        except ProviderError as error:
+            self._circuits[engine.name] = self._after(engine.name, error)
+            raise
+        except CozyError:
+            self._circuits[engine.name] = after_success(self._circuit(engine.name))
+            raise
+        except BaseException:
+            self._circuits[engine.name] = released(self._circuit(engine.name))
+            raise
+        self._circuits[engine.name] = after_success(self._circuit(engine.name))
 
     def none_left(self) -> ProviderUnavailableError:
         """What is raised when there was nobody to ask."""
@@ -71,3 +96,17 @@ class Switchover(Generic[T]):
                 retry_after_s=30.0,
             )
         return ProviderUnavailableError(f"There is no {self._kind}.", provider="none", code="not_configured")
+
+    def _after(self, name: str, error: ProviderError) -> Circuit:
+        unwell = isinstance(error, ProviderTimeoutError | ProviderUnavailableError | ProviderMalformedError)
+        if unwell or error.code == OVERLOADED:
+            return after_failure(self._circuit(name), self._clock.monotonic_ns())
+        return after_success(self._circuit(name))
+
+    def _circuit(self, name: str) -> Circuit:
+        return self._circuits.get(name, Circuit())
+
+
+def is_worth_another(error: ProviderError) -> bool:
+    """Whether another engine might do better; what one refuses of a request, others would too."""
+    return not (isinstance(error, ProviderRefusedError) and error.about == "request")

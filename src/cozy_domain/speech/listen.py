@@ -15,7 +15,7 @@ import msgspec
 
 from cozy_domain.audio import SAMPLE_BYTES, Pcm
 from cozy_domain.errors import ProviderError, ProviderTimeoutError
-from cozy_domain.routing.switchover import Named, Switchover
+from cozy_domain.routing.switchover import Named, Switchover, is_worth_another
 from cozy_domain.speech.detection import Detection, DetectionPolicy, SpeechEnded, SpeechStarted, finish, step
 from cozy_domain.speech.ports import WINDOW, Hearing, SpeechToText, VoiceActivity, VoiceActivityStream
 from cozy_domain.speech.transcribe import Transcribing
@@ -148,13 +148,11 @@ class _Hearers:
         first = next(self._recognisers.candidates(self._wanted), None)
         if first:
             try:
-                transcript = await self._live(first, utterance, tell)
+                with self._recognisers.trying(first):
+                    return await self._live(first, utterance, tell)
             except ProviderError as error:
-                if not self._recognisers.failed(first.name, error):
+                if not is_worth_another(error):
                     raise
-            else:
-                self._recognisers.succeeded(first.name)
-                return transcript
         sound = await utterance.whole()
         return await self._transcribing.again(sound, self._hearing, first.name if first else None)
 

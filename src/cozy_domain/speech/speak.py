@@ -12,7 +12,7 @@ import msgspec
 
 from cozy_domain.audio import SAMPLE_BYTES
 from cozy_domain.errors import CozyError, ProviderError, ProviderTimeoutError
-from cozy_domain.routing.switchover import Named, Switchover
+from cozy_domain.routing.switchover import Named, Switchover, is_worth_another
 from cozy_domain.speech.ports import Mark, Sound, TextToSpeech, Voicing
 from cozy_domain.speech.segments import Piece, pieces
 
@@ -107,14 +107,13 @@ class _Speech:
         for voice in self._voices.candidates(self._wanted):
             before = self._samples
             try:
-                await self._speak_with(voice, piece)
+                with self._voices.trying(voice):
+                    await self._speak_with(voice, piece)
             except ProviderError as error:
-                another = self._voices.failed(voice.name, error)
-                if self._samples > before or not another:
+                if self._samples > before or not is_worth_another(error):
                     raise
                 last = error
             else:
-                self._voices.succeeded(voice.name)
                 self._wanted = voice.name  # one text, one voice, as long as it lasts
                 return
         raise last or self._voices.none_left()

@@ -7,7 +7,7 @@ import msgspec
 
 from cozy_domain.audio import Pcm, Upload
 from cozy_domain.errors import InputError, ProviderError, ProviderTimeoutError
-from cozy_domain.routing.switchover import Named, Switchover
+from cozy_domain.routing.switchover import Named, Switchover, is_worth_another
 from cozy_domain.speech.ports import AudioCodec, Hearing, HearingFeature, SpeechToText
 from cozy_domain.speech.transcript import Transcript
 
@@ -69,18 +69,14 @@ class Transcribing:
         self, able: Collection[str], sound: Pcm, hearing: Hearing, wanted: str | None
     ) -> tuple[Transcript, str]:
         last: ProviderError | None = None
-        for recogniser in self._recognisers.candidates(wanted):
-            if recogniser.name not in able:
-                continue
+        for recogniser in self._recognisers.candidates(wanted, able):
             try:
-                transcript = await self._ask(recogniser, sound, hearing)
+                with self._recognisers.trying(recogniser):
+                    return await self._ask(recogniser, sound, hearing), recogniser.name
             except ProviderError as error:
-                if not self._recognisers.failed(recogniser.name, error):
+                if not is_worth_another(error):
                     raise
                 last = error
-            else:
-                self._recognisers.succeeded(recogniser.name)
-                return transcript, recogniser.name
         raise last or self._recognisers.none_left()
 
     def _able(self, hearing: Hearing) -> frozenset[str]:

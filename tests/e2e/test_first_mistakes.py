@@ -77,6 +77,31 @@ async def test_a_model_of_a_provider_that_is_not_configured_is_refused_at_the_st
     assert "models.routes.fast[1]: 'mistral/x'" in errors
 
 
+async def test_a_mistake_is_told_as_one_when_limits_are_to_be_shared(tmp_path: Path) -> None:
+    code, _, errors = await command(
+        "dev", "--port", "0", folder=tmp_path,
+        COZY_MODEL="nosuch/model", COZY_REDIS__URL="redis://127.0.0.1:1", COZY_LIMITS__OWNER_PER_MINUTE="5",
+    )  # fmt: skip
+    assert code == 2
+    assert "error: " in errors
+    assert "nosuch" in errors
+    assert "  → " in errors
+    assert "Traceback" not in errors
+
+
+async def test_a_redis_address_with_a_parameter_that_is_none_is_told_by_both_who_read_it(
+    tmp_path: Path,
+) -> None:
+    wrong = {"COZY_REDIS__URL": "redis://127.0.0.1:1/0?foo=bar", "COZY_LIMITS__OWNER_PER_MINUTE": "5"}
+    code, _, errors = await command("dev", "--port", "0", folder=tmp_path, **wrong)
+    assert code == 2
+    assert errors.startswith("error: redis.url is not of the form")
+    code, out, errors = await command("doctor", folder=tmp_path, **wrong)
+    assert code == 1
+    assert "FAIL redis     redis.url is not of the form" in out
+    assert "Traceback" not in errors
+
+
 async def test_a_server_whose_provider_is_down_is_degraded_and_looks_again(tmp_path: Path) -> None:
     variables = {"COZY_MODEL": "", "OPENAI_BASE_URL": "http://127.0.0.1:1/v1", "OPENAI_API_KEY": "k"}
     async with (

@@ -188,7 +188,18 @@ async def test_a_wrong_password_is_said_and_not_shown(redis: RedisServer) -> Non
     await store.aclose()
 
 
-@pytest.mark.parametrize("url", ["127.0.0.1:6379", "http://hush@host", "redis://hush@host:port", ""])
+@pytest.mark.parametrize(
+    "url",
+    [
+        "127.0.0.1:6379",
+        "http://hush@host",
+        "redis://hush@host:port",
+        "",
+        "redis://:hush@127.0.0.1:1/0?foo=hush",
+        "redis://:hush@127.0.0.1:1/0?protocol=hush",
+        "rediss://:hush@127.0.0.1:1/0?ssl_cert_reqs=hush",
+    ],
+)
 def test_an_address_of_something_else_is_refused_and_not_shown(url: str) -> None:
     with pytest.raises(ConfigError, match=r"redis\.url") as error:
         RedisConnections(url)

@@ -45,10 +45,17 @@ class RedisConnections:
                 url, protocol=2, socket_timeout=None, socket_connect_timeout=CONNECT_S,
                 retry=Retry(NoBackoff(), 0), health_check_interval=0,
             )  # fmt: skip
-        except ValueError:  # its text may quote the address, which may hold a password
+            # Thrown away: only here it is seen whether the address has parameters that a connection does not.
+            self._pool.make_connection()  # type: ignore[no-untyped-call]  # as redis has it
+        except (
+            ValueError,
+            TypeError,
+            RedisError,
+        ):  # its text may quote the address, which may hold a password
             raise ConfigError(
                 "redis.url is not of the form redis://USER:PASSWORD@HOST:PORT/DB",
-                hint="rediss:// is Redis over TLS, and unix://PATH a socket of this machine.",
+                hint="rediss:// is Redis over TLS, and unix://PATH a socket of this machine. "
+                "What follows a '?' must be parameters that redis-py knows.",
             ) from None
         self._free = asyncio.Semaphore(most)
         self._idle: list[AbstractConnection] = []

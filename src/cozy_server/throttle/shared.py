@@ -75,13 +75,14 @@ class SharedLimits:
                 await self._shared.aopen()
         except (StorageUnavailableError, TimeoutError) as error:
             self._failed(error, times=FAILURES_TO_OPEN)
-        async with asyncio.TaskGroup() as tasks:
-            watch = tasks.create_task(self._watch(), name="shared limits")
-            try:
-                yield
-            finally:
-                watch.cancel()
-        await self._shared.aclose()
+        # No task group: whatever fails inside is to leave as it is, and a group would wrap it.
+        watch = asyncio.create_task(self._watch(), name="shared limits")
+        try:
+            yield
+        finally:
+            watch.cancel()
+            await asyncio.wait((watch,))
+            await self._shared.aclose()
 
     async def take(self, claims: tuple[Claim, ...]) -> Admission:
         """Never raises: whoever cannot be counted together is counted alone."""

@@ -9,7 +9,7 @@ import pytest
 
 from cozy_adapters.inmemory.limits import InMemoryLimitStore
 from cozy_domain.access.limits import Admission, Claim, Limit
-from cozy_domain.errors import StorageUnavailableError
+from cozy_domain.errors import ConfigError, StorageUnavailableError
 from cozy_domain.routing.circuit import FAILURES_TO_OPEN, OPEN_NS
 from cozy_server.throttle.shared import ASK_AGAIN_S, SharedLimits
 from tests.fixtures.clocks import LoopClock
@@ -133,6 +133,14 @@ async def test_a_store_that_is_away_at_the_start_keeps_nobody_from_starting() ->
             assert not place.answers()
             assert await place.took_s() == 0.0
         assert place.redis.closed
+
+
+async def test_a_start_that_fails_inside_fails_as_itself_and_closes_the_store() -> None:
+    place = Place()
+    with pytest.raises(ConfigError, match="no such model"):
+        async with place.running():
+            raise ConfigError("no such model")
+    assert place.redis.closed
 
 
 async def test_who_gives_up_waiting_is_let_go() -> None:

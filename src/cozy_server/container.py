@@ -90,6 +90,8 @@ from cozy_server.settings.tree import (
     SpeechSettings,
     TelemetrySettings,
     ToolSettings,
+    is_chosen,
+    kind_of,
 )
 from cozy_server.telemetry import access_log
 from cozy_server.throttle.address import Addresses
@@ -195,11 +197,11 @@ def language_models(settings: ModelSettings) -> dict[str, LanguageModel]:
     """
     models: dict[str, LanguageModel] = {OFFLINE.provider: OfflineLanguageModel()}
     for name, provider in settings.providers.items():
-        kind = provider.kind or (name if name == anthropic.PROVIDER else "openai")
+        kind = kind_of(name, provider)
         problem = missing(kind) if kind in SDKS else None
         if problem is None:
             models[name] = _language_model(name, kind, provider)
-        elif provider.kind or name not in SDKS:
+        elif is_chosen(name, provider):
             raise ConfigError(f"models.providers.{name}: {problem}")
     return models
 
@@ -453,7 +455,8 @@ class Container(containers.DeclarativeContainer):
     knowledge = providers.Singleton(InMemoryKnowledgeBase)
     profile = providers.Singleton(InMemoryProfileStore)
     tool_servers = providers.Singleton(mcp_servers, settings.provided.tools)
-    toolbox = providers.Singleton(JoinedToolBox, providers.Singleton(builtin_tools), tool_servers)
+    own_tools = providers.Singleton(builtin_tools)
+    toolbox = providers.Singleton(JoinedToolBox, own_tools, tool_servers)
     arguments = providers.Singleton(JsonSchemaArgumentCheck)
 
     persona_files = providers.Singleton(

@@ -4,7 +4,7 @@ while no provider answers.
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Iterator, MutableMapping
+from collections.abc import Awaitable, Callable, Iterable, Iterator, MutableMapping
 
 import msgspec
 from msgspec.structs import replace
@@ -41,6 +41,24 @@ class FoundProvider(msgspec.Struct, frozen=True):
     found: str
     model: LanguageModel | None = None
     problem: str | None = None
+
+
+def surroundings(
+    settings: ModelSettings, providers: Iterable[str], tools: tuple[str, ...], servers: tuple[str, ...]
+) -> Surroundings:
+    """What personas may name, with the ``providers`` that are known.
+
+    Raises:
+        ConfigError: an allowed model is not written as one.
+    """
+    return Surroundings(
+        tools=tools,
+        aliases=tuple(settings.routes),
+        providers=tuple(dict.fromkeys(providers)),
+        models=tuple(ref.id for ref in _allowed(settings)),
+        absent=(OLLAMA,),
+        servers=servers,
+    )
 
 
 class LiveConfiguration:
@@ -89,14 +107,7 @@ class LiveConfiguration:
     def surroundings(self, tools: tuple[str, ...] = (), servers: tuple[str, ...] = ()) -> Surroundings:
         """What personas may name, as far as it was looked for; with a provider that was found and cannot be used yet."""
         found = (*self._providers, *(provider.name for provider in self._discovered or ()))
-        return Surroundings(
-            tools=tools,
-            aliases=tuple(self._settings.routes),
-            providers=tuple(dict.fromkeys(found)),
-            models=tuple(ref.id for ref in self._allowed()),
-            absent=(OLLAMA,),
-            servers=servers,
-        )
+        return surroundings(self._settings, found, tools, servers)
 
     async def look(self) -> None:
         """Finds providers."""
@@ -203,7 +214,7 @@ class LiveConfiguration:
         return Snapshot(self._catalog.current, table)
 
     def _allowed(self) -> tuple[ModelRef, ...]:
-        return tuple(_ref(name, "models.allowed") for name in self._settings.allowed)
+        return _allowed(self._settings)
 
     def _all(self, discovered: tuple[FoundProvider, ...]) -> tuple[FoundProvider, ...]:
         """The providers of the settings, then what else was discovered. Of what is both, the settings know how to reach it,
@@ -237,6 +248,10 @@ async def _make_ready(model: LanguageModel | None) -> None:
     run meanwhile."""
     if model is not None and hasattr(model, "aopen"):
         await model.aopen()
+
+
+def _allowed(settings: ModelSettings) -> tuple[ModelRef, ...]:
+    return tuple(_ref(name, "models.allowed") for name in settings.allowed)
 
 
 def _ref(name: str, place: str) -> ModelRef:

@@ -10,7 +10,7 @@ from cozy_server.cli.doctor.command import examine
 from cozy_server.cli.doctor.finding import Finding
 from tests.fixtures.fake_openai import FakeOpenAI
 from tests.fixtures.mcp import SERVERS
-from tests.fixtures.server import command, container_for, environment, running, settings_for
+from tests.fixtures.server import command, container_for, environment, running, settings_for, without
 
 
 async def found_in(folder: Path, monkeypatch: pytest.MonkeyPatch, **variables: str) -> dict[str, Finding]:
@@ -45,6 +45,42 @@ async def test_what_must_be_mended_is_a_line_with_its_place_and_exits_1(tmp_path
     assert line.startswith("FAIL redis     127.0.0.1:1: ")
     assert line.endswith("(来自 cozy.yaml:3)")
     assert "secret" not in out
+
+
+async def test_a_provider_whose_package_is_missing_is_one_fault_and_the_other_checks_go_on(
+    tmp_path: Path,
+) -> None:
+    (tmp_path / "cozy.yaml").write_text(
+        "server: {port: 0}\nmodels:\n  providers:\n    gw:\n      kind: anthropic\n"
+    )
+    code, out, errors = await command(
+        "doctor", "--json", folder=tmp_path, **without("anthropic", tmp_path), OPENAI_API_KEY=""
+    )
+    rows = {row["code"]: row for row in json.loads(out)["checks"]}
+    assert (code, errors) == (1, "")
+    assert [row["code"] for row in rows.values() if row["level"] == "fail"] == [
+        "extra_needed",
+        "provider_unbuilt",
+    ]
+    assert rows["extra_needed"]["origin"] == "cozy.yaml:5"
+    assert rows["extra_needed"]["fix"] == "pip install 'cozy-engine[anthropic]'"
+    assert "models.providers.gw" in rows["provider_unbuilt"]["cause"]
+    assert rows["personas_ok"]["level"] == "ok"
+    assert "egress" in rows
+
+
+async def test_a_key_in_the_environment_whose_package_is_missing_is_a_warning_as_the_server_starts(
+    tmp_path: Path,
+) -> None:
+    hidden = without("anthropic", tmp_path)
+    code, out, _ = await command(
+        "doctor", "--json", folder=tmp_path, **hidden, COZY_SERVER__PORT="0", ANTHROPIC_API_KEY="sk-x"
+    )
+    rows = {row["code"]: row for row in json.loads(out)["checks"]}
+    assert code == 0
+    assert (rows["extra_needed"]["level"], rows["provider_unused"]["level"]) == ("warn", "warn")
+    assert rows["extra_needed"]["origin"] == "environment ANTHROPIC_API_KEY"
+    assert "not installed" in rows["provider_unused"]["cause"]
 
 
 async def test_settings_that_cannot_be_read_are_told_and_the_rest_waits(

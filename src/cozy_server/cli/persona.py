@@ -12,10 +12,12 @@ from cozy_domain.errors import ConfigError, MissingError, StorageUnavailableErro
 from cozy_domain.persona.document import InvalidPersonaError, PersonaDocument, Problem
 from cozy_domain.persona.persona import Persona, PublishedPersona
 from cozy_domain.persona.resolve import all_problems, examine, pinned_parents
+from cozy_domain.routing.default import OFFLINE
 from cozy_server.cli.given import settings_from
 from cozy_server.cli.telling import FAILED, as_json_text, show
 from cozy_server.container import Container
 from cozy_server.data_folder import missing_store
+from cozy_server.model_choice import surroundings
 from cozy_server.settings.load import Loaded
 from cozy_server.settings.tree import PersonaSettings
 
@@ -120,8 +122,13 @@ async def examined(loaded: Loaded) -> Found:
     """All personas of the configuration, and what is wrong with them."""
     """All personas of a configuration, and what is wrong with them."""
     container = Container(settings=loaded.settings, audit_key=b"", database_role="reader")
-    tools = tuple(tool.name for tool in container.toolbox().specs())
-    around = container.configuration().surroundings(tools, tuple(container.settings().tools.mcp))
+    tools = tuple(tool.name for tool in container.own_tools().specs())
+    models = loaded.settings.models
+    known = (
+        OFFLINE.provider,
+        *models.providers,
+    )  # by name: a package that is missing is no fault of a persona
+    around = surroundings(models, known, tools, tuple(loaded.settings.tools.mcp))
     try:
         documents = await container.persona_files().read()
     except InvalidPersonaError as error:

@@ -91,6 +91,17 @@ class ProviderSettings(msgspec.Struct, frozen=True):
     """How the provider calls the limit of an answer; by default the new name at OpenAI itself, the old one elsewhere."""
 
 
+def kind_of(name: str, provider: ProviderSettings) -> Literal["openai", "anthropic", "offline"]:
+    """What the provider ``name`` speaks."""
+    return provider.kind or ("anthropic" if name == "anthropic" else "openai")
+
+
+def is_chosen(name: str, provider: ProviderSettings) -> bool:
+    """Whether somebody configured it. The others may come of a key that happens to be in the environment, which is no
+    reason not to start."""
+    return provider.kind is not None or name != kind_of(name, provider)
+
+
 class ModelSettings(msgspec.Struct, frozen=True):
     """Who answers. A model is written `provider/id`."""
 

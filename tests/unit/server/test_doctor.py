@@ -167,5 +167,14 @@ def test_whom_the_server_calls_is_listed_without_secrets() -> None:
     assert [it.code for it in models.egress(Settings())] == ["egress_none"]
 
 
+@pytest.mark.parametrize("name", ["redis", "mcp", "otel", "postgres", "gw"])
+def test_a_provider_that_is_called_like_an_extra_needs_no_more_than_another(
+    tmp_path: Path, name: str
+) -> None:
+    variables = {f"COZY_MODELS__PROVIDERS__{name.upper()}__BASE_URL": "http://127.0.0.1:1/v1"}
+    needed = [it.values["extra"] for it in machine.needed(loaded_in(tmp_path, **variables))]
+    assert needed == ["openai"]
+
+
 def test_an_address_that_is_none_shows_nothing() -> None:
     assert shown("redis://:secret@[::1") == "?"

@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator
 
 import typer
 
+from cozy_domain.errors import ConfigError
 from cozy_server.cli.doctor import machine, models, store
 from cozy_server.cli.doctor.finding import Finding, Level, fail, ok, warn
 from cozy_server.cli.given import settings_from
@@ -54,9 +55,17 @@ async def examine(data: str | None, config: str | None, *, development: bool) ->
         async for finding in _examined(loaded, container):
             yield finding
     finally:
-        for model in container.models().values():
-            if hasattr(model, "aclose"):
-                await model.aclose()
+        await _close(container)
+
+
+async def _close(container: Container) -> None:
+    try:
+        models = container.models()
+    except ConfigError:
+        return  # told as a finding; there is nothing to close
+    for model in models.values():
+        if hasattr(model, "aclose"):
+            await model.aclose()
 
 
 async def _examined(loaded: Loaded, container: Container) -> AsyncIterator[Finding]:

@@ -10,13 +10,14 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from cozy_domain.errors import ConfigError
-from cozy_server.cli.doctor.finding import Finding, fail, ok, warn
+from cozy_server.cli.doctor.finding import Finding, Level, fail, ok, warn
+from cozy_server.cli.doctor.places import provider_origin
 from cozy_server.cli.run import is_loopback
 from cozy_server.cli.telling import when
 from cozy_server.data_folder import folder, postgres_url
 from cozy_server.serving import listen
 from cozy_server.settings.load import Loaded
-from cozy_server.settings.tree import Settings
+from cozy_server.settings.tree import is_chosen, kind_of
 
 SUPPORTED = ((3, 11), (3, 14))
 """From, and below: ``requires-python``."""
@@ -46,18 +47,10 @@ def python(version: tuple[int, ...] = tuple(sys.version_info[:3])) -> Iterator[F
 
 
 def extras(loaded: Loaded) -> Iterator[Finding]:
-    installed = [name for name, packages in EXTRAS.items() if all(map(_is_installed, packages))]
-    missing = [name for name in EXTRAS if name not in installed]
-    lost = [(extra, path) for extra, path in _needed(loaded.settings) if extra in missing]
-    for extra, path in lost:
-        yield fail(
-            "packages",
-            "extra_needed",
-            loaded.origin(path),
-            setting=".".join(path),
-            package=EXTRAS[extra][0],
-            extra=extra,
-        )
+    missing = missing_extras()
+    installed = [name for name in EXTRAS if name not in missing]
+    lost = [finding for finding in needed(loaded) if finding.values["extra"] in missing]
+    yield from lost
     if not lost:
         yield ok("packages", "extras_ok", installed=_listed(installed), missing=_listed(missing))
     without = [name for name in VOICE if not _is_installed(name)]
@@ -110,17 +103,30 @@ def address(loaded: Loaded, keys_alive: int) -> Iterator[Finding]:
         yield fail("address", "bind_open", loaded.origin(("server", "host")), host=server.host)
 
 
-def _needed(settings: Settings) -> Iterator[tuple[str, tuple[str, ...]]]:
+def missing_extras() -> list[str]:
+    return [name for name, packages in EXTRAS.items() if not all(map(_is_installed, packages))]
+
+
+def needed(loaded: Loaded) -> Iterator[Finding]:
+    """What there would be to say if no extra were installed."""
+    settings = loaded.settings
     if postgres_url(settings):
-        yield "postgres", ("database", "url")
+        yield _need("postgres", "database.url", loaded.origin(("database", "url")))
     if settings.redis.url:
-        yield "redis", ("redis", "url")
+        yield _need("redis", "redis.url", loaded.origin(("redis", "url")))
     if settings.tools.mcp:
-        yield "mcp", ("tools", "mcp")
+        yield _need("mcp", "tools.mcp", loaded.origin(("tools", "mcp")))
     for name, provider in settings.models.providers.items():
-        kind = provider.kind or (name if name in EXTRAS else "openai")
+        kind = kind_of(name, provider)
         if kind in EXTRAS:
-            yield kind, ("models", "providers", name, "kind")
+            written = provider_origin(loaded, name, "kind", "base_url", "api_key")
+            level: Level = "fail" if is_chosen(name, provider) else "warn"
+            yield _need(kind, f"models.providers.{name}", written, level)
+
+
+def _need(extra: str, setting: str, written: str | None, level: Level = "fail") -> Finding:
+    values = {"setting": setting, "package": EXTRAS[extra][0], "extra": extra}
+    return Finding("packages", level, "extra_needed", values, written)
 
 
 def _is_installed(package: str) -> bool:

@@ -6,14 +6,15 @@ from difflib import get_close_matches
 from cozy_domain.errors import ConfigError
 from cozy_domain.routing.default import OFFLINE, Default, Listing, choose_default
 from cozy_domain.tools.tool import ToolServerState
+from cozy_server.cli.doctor import machine
 from cozy_server.cli.doctor.finding import Finding, fail, ok, warn
-from cozy_server.cli.doctor.places import shown
+from cozy_server.cli.doctor.places import provider_origin, shown
 from cozy_server.cli.persona import examined
 from cozy_server.container import Container, tool_server_states
 from cozy_server.data_folder import postgres_url
 from cozy_server.model_choice import LiveConfiguration
 from cozy_server.settings.load import Loaded
-from cozy_server.settings.tree import ProviderSettings, Settings
+from cozy_server.settings.tree import ProviderSettings, Settings, is_chosen, kind_of
 
 DEFAULT = ("models", "default")
 OWN_HOSTS = {"openai": "api.openai.com", "anthropic": "api.anthropic.com"}
@@ -28,7 +29,11 @@ async def providers(
     loaded: Loaded, container: Container, personas: tuple[str, ...]
 ) -> AsyncIterator[Finding]:
     """Each provider is asked for its models, which shows its address and its key to be right and costs nothing."""
-    configuration: LiveConfiguration = container.configuration()
+    try:
+        configuration: LiveConfiguration = container.configuration()
+    except ConfigError as error:
+        yield fail("provider", "provider_unbuilt", fix=error.hint, told=error.message)
+        return
     listings = await configuration.listings()
     for listing in listings:
         yield _provider(listing, loaded)
@@ -43,8 +48,7 @@ async def characters(loaded: Loaded) -> tuple[tuple[str, ...], tuple[Finding, ..
     try:
         found = await examined(loaded)
     except ConfigError as error:
-        told = fail("personas", "persona_wrong", loaded.origin(("personas", "folder")), told=error.message)
-        return (), (told,)
+        return (), (fail("personas", "personas_unchecked", fix=error.hint, told=error.message),)
     findings = tuple(
         (fail if it.severity == "error" else warn)(
             "personas", "persona_wrong" if it.severity == "error" else "persona_doubtful", told=str(it)
@@ -87,12 +91,14 @@ def _provider(listing: Listing, loaded: Loaded) -> Finding:
     if not listing.problem:
         return ok("provider", "provider_ok", found=listing.found, number=len(listing.models))
     values = {"found": listing.found, "told": listing.problem, "provider": listing.provider}
-    if listing.provider not in loaded.settings.models.providers:
+    provider = loaded.settings.models.providers.get(listing.provider)
+    if provider is None:
         return warn("provider", "provider_unused", **values)
-    origins = (
-        loaded.origin(("models", "providers", listing.provider, key)) for key in ("base_url", "api_key")
-    )
-    written = next((origin for origin in origins if origin != "default"), None)
+    kind = kind_of(listing.provider, provider)
+    needless = not is_chosen(listing.provider, provider) and kind in machine.missing_extras()
+    written = provider_origin(loaded, listing.provider, "base_url", "api_key")
+    if needless:
+        return warn("provider", "provider_unused", written, **values)
     return fail("provider", "provider_failed", written, **values)
 
 
@@ -148,7 +154,7 @@ def _model(default: Default) -> Finding:
 
 
 def _host(name: str, provider: ProviderSettings) -> Iterator[str]:
-    kind = provider.kind or (name if name in OWN_HOSTS else "openai")
+    kind = kind_of(name, provider)
     if provider.base_url:
         yield shown(provider.base_url)
     elif kind in OWN_HOSTS:

@@ -180,6 +180,10 @@ WORDS: Mapping[str, Said] = {
         ("{found}: {told}", "Check its key and its address (models.providers.{provider})."),
         ("{found}：{told}", "请检查其密钥和地址（models.providers.{provider}）。"),
     ),
+    "provider_unbuilt": Said(
+        ("no provider can be asked: {told}", "Install the package; the server does not start without it."),
+        ("无法询问任何提供方：{told}", "请安装该软件包；没有它服务器无法启动。"),
+    ),
     "provider_unused": Said(
         ("{found}: {told}", "It is not used; take it out of the environment, or look at the reason."),
         ("{found}：{told}", "它未被使用；请从环境中移除，或检查原因。"),
@@ -201,6 +205,10 @@ WORDS: Mapping[str, Said] = {
     "persona_wrong": Said(
         ("{told}", "Correct the file; `cozy persona validate` checks it again."),
         ("{told}", "请更正该文件；可用 `cozy persona validate` 再次检查。"),
+    ),
+    "personas_unchecked": Said(
+        ("they could not be checked: {told}", "Correct that first."),
+        ("无法检查角色：{told}", "请先更正该问题。"),
     ),
     "persona_doubtful": Said(
         ("{told}", "Correct it if it is not meant."),

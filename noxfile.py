@@ -57,6 +57,7 @@ PURE_DECISIONS = (
     "sessions/media",
     "speech/choice",
     "speech/detection",
+    "speech/languages",
     "speech/segments",
     "speech/subtitles",
     "speech/transcript",

@@ -19,7 +19,7 @@ from cozy_server import docs, health
 from cozy_server.auth import PUBLIC, Gate, caller_of_request
 from cozy_server.container import Container, preload_speech
 from cozy_server.cozy import blobs, sessions
-from cozy_server.openai import chat, embeddings, models, speech
+from cozy_server.openai import chat, embeddings, models, speech, transcription
 from cozy_server.problems import EXCEPTION_HANDLERS, Stamp, errors_page
 from cozy_server.upkeep import upkeep
 
@@ -28,6 +28,7 @@ ROUTES: tuple[HTTPRouteHandler, ...] = (
     *embeddings.routes,
     *models.routes,
     *speech.routes,
+    *transcription.routes,
     *sessions.routes,
     *blobs.routes,
     *health.routes,
@@ -50,6 +51,7 @@ def create_app(container: Container) -> Litestar:
             "sessions": _from(container.sessions),
             "snapshot": _from(container.snapshot),
             "speech": _from(container.speech),
+            "transcription_parts": _from(container.transcription_parts),
             "vitals": _from(container.vitals),
         },
         middleware=[
@@ -116,7 +118,7 @@ async def opened(container: Container) -> AsyncIterator[None]:
         await database.aopen()
         stack.push_async_callback(database.aclose)
         stack.push_async_callback(_close_models, container)
-        stack.push_async_callback(_close_voices, container)
+        stack.push_async_callback(_close_speech, container)
         if shared := container.shared_limits():
             await stack.enter_async_context(shared.running())
         await configure(container)
@@ -148,6 +150,7 @@ async def configure(container: Container) -> None:
     await container.persona_reload().load()
     await configuration.settle()
     container.voices()  # one that is none is refused now
+    container.recognisers()  # likewise
     if wrong := (*configuration.clashes(), *_lost_embedders(container)):
         raise ConfigError("\n".join(wrong))
 
@@ -176,11 +179,13 @@ async def _close_models(container: Container) -> None:
             await model.aclose()
 
 
-async def _close_voices(container: Container) -> None:
-    """Those with a thread of their own; the others speak over the connections of a model."""
-    for voice in container.voices().engines:
-        if hasattr(voice.engine, "aclose"):
-            await voice.engine.aclose()
+async def _close_speech(container: Container) -> None:
+    """Those with a thread or a process of their own; the others work over the connections of a model."""
+    voices = [it.engine for it in container.voices().engines]
+    recognisers = [it.engine for it in container.recognisers().engines]
+    for owned in (*voices, *recognisers, container.codec()):
+        if owned is not None and hasattr(owned, "aclose"):
+            await owned.aclose()
 
 
 def _from(provider: Callable[[], Any]) -> Provide:

@@ -48,15 +48,24 @@ async def read_body(request: Request[Any, Any, Any], *, limit: int = MAX_BYTES) 
     """The whole body of a JSON request, at most ``limit`` bytes.
 
     Raises:
-        InputError: it is not JSON by its header, is compressed, too large, or does not arrive within `PATIENCE_S`.
+        InputError: it is not JSON by its header, is compressed, or as `read_bytes`.
     """
     check_headers(request.headers)
+    return await read_bytes(request, limit)
+
+
+async def read_bytes(request: Request[Any, Any, Any], limit: int, *, hint: str | None = None) -> bytes:
+    """The whole body, whatever it is; ``hint`` tells who sends too much what to do.
+
+    Raises:
+        InputError: it is larger than ``limit`` bytes, or does not arrive within `PATIENCE_S`.
+    """
     announced = _announced(request.headers)
     if announced > limit and ("expect" in request.headers or announced > DRAINED_BYTES):
-        raise _too_large(limit)
+        raise _too_large(limit, hint)
     try:
         async with asyncio.timeout(PATIENCE_S):
-            return await _receive(request, limit)
+            return await _receive(request, limit, hint)
     except TimeoutError:
         raise InputError("The body did not arrive in time.", code="request_timeout") from None
 
@@ -74,6 +83,14 @@ def check_headers(headers: Headers) -> None:
             param="Content-Type",
             hint="Send the header Content-Type: application/json.",
         )
+    check_encoding(headers)
+
+
+def check_encoding(headers: Headers) -> None:
+    """
+    Raises:
+        InputError: the body is compressed.
+    """
     if headers.get("content-encoding", "identity").strip().lower() not in ("identity", ""):
         raise InputError(
             "Compressed bodies are not accepted.",
@@ -172,7 +189,7 @@ def path_of(tokens: Iterable[str]) -> str:
 _KEYS = msgspec.json.Decoder(dict[str, msgspec.Raw])
 
 
-async def _receive(request: Request[Any, Any, Any], limit: int) -> bytes:
+async def _receive(request: Request[Any, Any, Any], limit: int, hint: str | None) -> bytes:
     chunks: list[bytes] = []
     size = 0
     while True:
@@ -186,7 +203,7 @@ async def _receive(request: Request[Any, Any, Any], limit: int) -> bytes:
         if size > DRAINED_BYTES or not message["more_body"]:
             break
     if size > limit:
-        raise _too_large(limit)
+        raise _too_large(limit, hint)
     return chunks[0] if len(chunks) == 1 else b"".join(chunks)
 
 
@@ -218,8 +235,8 @@ def _check_depth(body: bytes) -> None:
         raise _invalid(f"The body is nested more than {MAX_DEPTH} levels deep.")
 
 
-def _too_large(limit: int) -> InputError:
-    return InputError(f"The body is larger than {limit} bytes.", code="body_too_large")
+def _too_large(limit: int, hint: str | None) -> InputError:
+    return InputError(f"The body is larger than {limit} bytes.", code="body_too_large", hint=hint)
 
 
 def _invalid(message: str) -> InputError:

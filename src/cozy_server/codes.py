@@ -52,6 +52,13 @@ _ALL = (
         "请发送请求头 Content-Type: application/json。",
     ),
     _code(
+        "invalid_form",
+        "The body is not a multipart form that we accept.",
+        "Let your HTTP client build it (RFC 7578): a file, at most 64 parts, and a boundary that the header names.",
+        "请求体不是可接受的 multipart 表单。",
+        "请由 HTTP 客户端生成表单（RFC 7578）：包含一个文件，最多 64 个部分，边界与请求头一致。",
+    ),
+    _code(
         "unsupported_content_encoding",
         "Compressed bodies are not accepted.",
         "Send the body as it is, without a Content-Encoding header.",

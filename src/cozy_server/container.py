@@ -67,8 +67,9 @@ from cozy_domain.routing.circuit import Circuit
 from cozy_domain.routing.default import OFFLINE
 from cozy_domain.routing.embedding import EmbeddingRoutes, embedding_routes
 from cozy_domain.routing.switchover import Named, Switchover
-from cozy_domain.speech.ports import AudioEncoder, TextToSpeech
+from cozy_domain.speech.ports import AudioCodec, AudioEncoder, SpeechToText, TextToSpeech
 from cozy_domain.speech.speak import Speaking, SpeakingDeadlines
+from cozy_domain.speech.transcribe import Transcribing, TranscribingDeadlines
 from cozy_domain.tools.ports import ToolBox
 from cozy_domain.tools.tool import Effect, ToolServerState
 from cozy_server.auth import DevelopmentDoor, Door, KeyDoor, Keys, RefusalLog
@@ -76,6 +77,7 @@ from cozy_server.data_folder import anchor_file, database_file, postgres_url
 from cozy_server.health import Vitals
 from cozy_server.model_choice import OLLAMA, FoundProvider, LiveConfiguration
 from cozy_server.openai.speech import SpeechParts
+from cozy_server.openai.transcription import TranscriptionParts
 from cozy_server.persona_reload import PersonaReload
 from cozy_server.problems import Note
 from cozy_server.settings.tree import (
@@ -233,6 +235,28 @@ def voices(
     return Switchover("voice", [it for it in found if it], clock)
 
 
+def recognisers(
+    settings: SpeechSettings, models: Mapping[str, LanguageModel], clock: Clock
+) -> Switchover[SpeechToText]:
+    """The recognisers of the settings, in their order.
+
+    Raises:
+        ConfigError: one of them is no recogniser, or nothing is installed that reads sound files.
+    """
+    if settings.stt and not _is_installed("av"):
+        raise ConfigError("speech.stt needs PyAV", hint="pip install 'cozy-engine[speech]'")
+    return Switchover("recogniser", [_recogniser(name, models) for name in settings.stt], clock)
+
+
+def audio_codec() -> AudioCodec | None:
+    """None where nothing is installed that reads sound files."""
+    if not _is_installed("av"):
+        return None
+    from cozy_adapters.codec.files import PyAvAudioCodec  # on first use: FFmpeg takes 0.1 s to load
+
+    return PyAvAudioCodec()
+
+
 def preload_speech() -> None:
     """Loads what encodes, so that the first request does not wait for it."""
     if _is_installed("av"):
@@ -266,11 +290,35 @@ def _voice(name: str, models: Mapping[str, LanguageModel]) -> Named[TextToSpeech
     model = models.get(ref.provider) if ref else None
     if ref and isinstance(model, OpenAILanguageModel):
         return Named(name, model.text_to_speech(ref.id))
-    speaking = [it for it, model in models.items() if isinstance(model, OpenAILanguageModel)]
     raise ConfigError(
         f"speech.tts: '{name}' is neither 'espeak' nor provider/model of a provider that speaks; "
-        f"there are: {', '.join(sorted(speaking)) or 'none'}"
+        f"there are: {_with_sound(models)}"
     )
+
+
+def _recogniser(name: str, models: Mapping[str, LanguageModel]) -> Named[SpeechToText]:
+    ref = parse_ref(name)
+    model = models.get(ref.provider) if ref else None
+    if ref and isinstance(model, OpenAILanguageModel):
+        return Named(name, model.speech_to_text(ref.id))
+    raise ConfigError(
+        f"speech.stt: '{name}' is not provider/model of a provider that listens; "
+        f"there are: {_with_sound(models)}"
+    )
+
+
+def _with_sound(models: Mapping[str, LanguageModel]) -> str:
+    """The providers that speak and listen, for people."""
+    names = sorted(it for it, model in models.items() if isinstance(model, OpenAILanguageModel))
+    return ", ".join(names) or "none"
+
+
+def _transcribing(
+    codec: AudioCodec | None, recognisers: Switchover[SpeechToText], settings: SpeechSettings
+) -> Transcribing | None:
+    if codec is None:
+        return None
+    return Transcribing(codec, recognisers, TranscribingDeadlines(file_s=settings.transcript_s))
 
 
 def _embedding_routes(settings: ModelSettings) -> EmbeddingRoutes:
@@ -502,6 +550,12 @@ class Container(containers.DeclarativeContainer):
     )
     speech = providers.Singleton(
         SpeechParts, speaking, providers.Object(audio_encoder), tokens, configuration.provided.snapshot
+    )
+    codec = providers.Singleton(audio_codec)
+    recognisers = providers.Singleton(recognisers, settings.provided.speech, models, clock)
+    transcribing = providers.Singleton(_transcribing, codec, recognisers, settings.provided.speech)
+    transcription_parts = providers.Singleton(
+        TranscriptionParts, transcribing, configuration.provided.snapshot
     )
     embedding_routes = providers.Callable(_embedding_routes, settings.provided.models)
     assembly = providers.Singleton(

@@ -37,6 +37,20 @@ _EVENTS = {
 }
 
 _OPENAI = "As at OpenAI."
+_HEARING_WORDS: Mapping[str, str] = {
+    "file": "MP3, WAV, M4A, MP4, WebM, OGG, FLAC or AAC, at most 25 MB.",
+    "model": "A recogniser of the settings, a persona, or one of OpenAI's names for the first recogniser.",
+    "language": "Of what is said; absent: the persona's.",
+    "languages": "One at most.",
+    "keywords": "Words that may occur, and how they are written.",
+    "timestamp_granularities": "With `verbose_json`; `word` needs a recogniser that tells times of words.",
+    "stream": "Server-sent events, with `json` only.",
+    "include": "Refused: no recogniser here tells what may be listed.",
+    "chunking_strategy": "`auto` is what happens anyway.",
+    "known_speaker_names": "Refused: speakers are not told apart.",
+    "known_speaker_references": "Refused: speakers are not told apart.",
+    "cozy": "Our extension: `cozy[personality_id]` and `cozy[user_id]`, or an object as JSON.",
+}
 _WORDS: Mapping[str, Mapping[str, str]] = {
     "ChatCompletionIn": {
         "model": "A persona's id, an alias, or a provider's model: `GET /v1/models` lists them.",
@@ -68,9 +82,11 @@ _WORDS: Mapping[str, Mapping[str, str]] = {
         "cozy": "Our extension.",
     },
     "CozySpeechIn": {
-        "personality_id": "The persona that speaks: its voice, language and pace.",
+        "personality_id": "The persona that speaks or listens: its voice, recogniser, language and pace.",
         "user_id": "Who the person is, for a key that serves many.",
     },
+    "TranscriptionIn": {**_HEARING_WORDS},
+    "TranslationIn": {**_HEARING_WORDS, "stream": "Translations are not streamed."},
     "SessionChange": {"title": "Its new name."},
 }
 """Of the fields of bodies, by schema."""
@@ -89,6 +105,8 @@ _EXAMPLES: Mapping[str, Any] = {
 """Of bodies, by schema."""
 
 Json = dict[str, Any]
+
+_BINARY: Json = {"type": "string", "format": "binary"}
 
 
 class _NoRoutes(Router):
@@ -120,11 +138,13 @@ class Header(msgspec.Struct, frozen=True):
 
 
 class Taken(msgspec.Struct, frozen=True):
-    """What an operation takes besides its path, as its handler's ``opt`` says: a JSON body, query parameters as the fields
-    of a Struct, headers by name. Handlers read these themselves, strictly, so Litestar does not know of them. One that
-    ``streams`` may also answer with server-sent events; ``media_types`` are those of an answer that is no JSON."""
+    """What an operation takes besides its path, as its handler's ``opt`` says: a JSON body, or the fields of a form with a
+    file; query parameters as the fields of a Struct, headers by name. Handlers read these themselves, strictly, so Litestar
+    does not know of them. One that ``streams`` may also answer with server-sent events; ``media_types`` are those of an
+    answer that is no JSON."""
 
     body: type | None = None
+    form: type | None = None
     query: type[msgspec.Struct] | None = None
     headers: Mapping[str, Header] = {}
     streams: bool = False
@@ -147,14 +167,16 @@ def document(app: Litestar) -> Json:
     handlers = _handlers(app)
     taken = {name: _taken(handler) for name, handler in handlers.items()}
     answered = {name: _answered(handler) for name, handler in handlers.items()}
-    bodies = [it.body for it in taken.values() if it.body]
+    bodies = list(dict.fromkeys(kind for it in taken.values() if (kind := it.body or it.form)))
+    forms = {it.form.__name__ for it in taken.values() if it.form}
     answers = list(dict.fromkeys(kind for kinds in answered.values() for kind in kinds.values()))
     schemas, components = msgspec.json.schema_components(
         [*bodies, *answers, ErrorBody], ref_template=_REFERENCE
     )
     references = dict(zip([*bodies, *answers], schemas, strict=False))
     whole = _whole(components, schemas[len(bodies) :], schemas[: len(bodies)])
-    known = {**_worded(whole), "Error": _ERROR}
+    with_files = {name: _with_file(it) if name in forms else it for name, it in whole.items()}
+    known = {**_worded(with_files), "Error": _ERROR}
     public = {name for name, handler in handlers.items() if handler.opt.get("access") == PUBLIC["access"]}
 
     def described(name: str, operation: Mapping[str, Any]) -> Json:
@@ -215,6 +237,12 @@ def _whole(schemas: Json, answers: Iterable[Json], bodies: Iterable[Json]) -> Js
     return {name: _all_sent(schema) if name in named else schema for name, schema in schemas.items()}
 
 
+def _with_file(schema: Json) -> Json:
+    """A form's, whose file is no field of its Struct."""
+    properties = {"file": _BINARY, **schema["properties"]}
+    return {**schema, "required": ["file", *schema.get("required", ())], "properties": properties}
+
+
 def _all_sent(schema: Json) -> Json:
     defaulted = [name for name, it in schema["properties"].items() if "default" in it]
     return {**schema, "required": [*schema.get("required", ()), *defaulted]}
@@ -223,34 +251,39 @@ def _all_sent(schema: Json) -> Json:
 def _answers(operation: Mapping[str, Any], kinds: Mapping[str, Json], taken: Taken) -> Json:
     """Its own ones, and our errors."""
     own = {
-        status: {**it, **_content(kinds[status], streams=taken.streams)}
-        if status in kinds
-        else {**it, **_bytes(taken)}
+        status: {**it, **_content(kinds[status], taken)} if status in kinds else {**it, **_bytes(taken)}
         for status, it in operation.get("responses", {}).items()
         if status in kinds or not status.startswith(("4", "5"))
     }
-    content = _content({"$ref": _REFERENCE.format(name="Error")})
+    content = _content({"$ref": _REFERENCE.format(name="Error")}, Taken())
     bad = {status: {"description": told, **content} for status, told in _ERRORS.items()}
     return {"responses": {**own, **bad}}
 
 
-def _content(schema: Json, *, streams: bool = False) -> Json:
-    events = {"text/event-stream": {"schema": _EVENTS}} if streams else {}
-    return {"content": {"application/json": {"schema": schema}, **events}}
+def _content(schema: Json, taken: Taken) -> Json:
+    others = _bytes(taken).get("content", {})
+    events = {"text/event-stream": {"schema": _EVENTS}} if taken.streams else {}
+    return {"content": {"application/json": {"schema": schema}, **others, **events}}
 
 
 def _bytes(taken: Taken) -> Json:
     if not taken.media_types:
         return {}
-    binary = {"schema": {"type": "string", "format": "binary"}}
     events = {"text/event-stream": {"schema": _EVENTS}} if taken.streams else {}
-    return {"content": {**dict.fromkeys(taken.media_types, binary), **events}}
+    return {"content": {**{it: {"schema": _schema_of(it)} for it in taken.media_types}, **events}}
+
+
+def _schema_of(media_type: str) -> Json:
+    return {"type": "string"} if media_type.startswith("text/") else _BINARY
 
 
 def _inputs(operation: Mapping[str, Any], taken: Taken, references: Mapping[type, Json]) -> Json:
     inputs: Json = {}
     if taken.body:
         content = {"application/json": {"schema": references[taken.body]}}
+        inputs["requestBody"] = {"required": True, "content": content}
+    if taken.form:
+        content = {"multipart/form-data": {"schema": references[taken.form]}}
         inputs["requestBody"] = {"required": True, "content": content}
     inputs["parameters"] = [*operation.get("parameters", ()), *_query(taken), *_headers(taken)]
     return inputs

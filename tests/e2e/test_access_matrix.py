@@ -20,6 +20,8 @@ from cozy_domain.ids import Owner, SessionId, TurnId
 from cozy_domain.sessions.blobs import Blob
 from cozy_server.app import create_app
 from tests.fixtures.server import Running, container_for, running, settings_for
+from tests.fixtures.sounds import recorded
+from tests.fixtures.speech import hearing
 from tests.fixtures.turns import opened
 
 CHAT = {"model": "default", "messages": [{"role": "user", "content": "Hello"}]}
@@ -29,11 +31,12 @@ WHO = ("nobody", "wrong", "revoked", "user", "admin")
 @dataclass(frozen=True)
 class Row:
     """``access``: public, key or admin. ``owned``: the path names a session, or what is in one, which another owner must not
-    find."""
+    find; ``file`` is a recording in a form."""
 
     access: str
     owned: bool = False
     body: object = None
+    file: bool = False
 
 
 ROWS = {
@@ -41,6 +44,10 @@ ROWS = {
     "POST /v1/embeddings": Row("key", body={"model": "lexical", "input": "Hello"}),
     "POST /v1/audio/speech": Row("key", body={"model": "tts-1", "input": "Hello."}),
     "POST /v1/audio/tts": Row("key", body={"model": "tts-1", "input": "Hello."}),
+    "POST /v1/audio/transcriptions": Row("key", file=True),
+    "POST /v1/audio/stt": Row("key", file=True),
+    "POST /v1/audio/stt/stream": Row("key", file=True),
+    "POST /v1/audio/translations": Row("key", file=True),
     "GET /v1/models": Row("key"),
     "GET /v1/models/{model}": Row("key"),
     "GET /v1/cozy/sessions": Row("key"),
@@ -80,7 +87,7 @@ class Served:
 @pytest.fixture
 async def served(tmp_path: Path) -> AsyncIterator[Served]:
     """`cozy serve` with a key for each of WHO, and one for another account."""
-    container = container_for(settings_for(tmp_path), development=False)
+    container = hearing(container_for(settings_for(tmp_path), development=False))
     async with running(container) as server:
         store, clock = container.key_store(), container.clock()
         keys: dict[str, str | None] = {"nobody": None, "wrong": render(b"wrong!", b"w" * 32)}
@@ -129,7 +136,8 @@ async def call(client: httpx2.AsyncClient, operation: str, session: str) -> http
     method, _, path = operation.partition(" ")
     filled = path.replace("{model}", "default").replace("{session_id}", session)
     filled = filled.replace("{sha256}", picture_in(session).sha256)
-    return await client.request(method, filled, json=ROWS[operation].body)
+    files = {"file": ("speech.mp3", recorded("mp3", 0.5))} if ROWS[operation].file else None
+    return await client.request(method, filled, json=ROWS[operation].body, files=files)
 
 
 def picture_in(session: str) -> Blob:

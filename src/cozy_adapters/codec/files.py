@@ -79,14 +79,19 @@ class PyAvAudioCodec:
 
     async def _process(self) -> asyncio.subprocess.Process:
         """One that nobody else has; another is started for who comes next."""
-        spare, self._spare = self._spare, asyncio.create_task(self._start())
+        spare: asyncio.Task[asyncio.subprocess.Process] | None
+        if self._unused:
+            spare = self._unused.pop()
+        else:
+            spare, self._spare = self._spare, asyncio.create_task(self._start())
         if spare is None:
             return await self._start()
         try:
-            return await asyncio.shield(spare)
+            process = await asyncio.shield(spare)
         except asyncio.CancelledError:
             self._unused.add(spare)  # it may still be starting
             raise
+        return process if process.returncode is None else await self._start()  # it may have been killed
 
     def _refusal(self, status: int | None, errors: bytes) -> InputError:
         if status == TOO_LONG:

@@ -4,7 +4,7 @@ Speech is asked for as ``pcm``, which is what the port speaks: nothing is decode
 which every such server reads. Both go over the connections of the provider's language model, which opens and closes them.
 """
 
-from collections.abc import AsyncGenerator, AsyncIterator, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import AbstractAsyncContextManager, aclosing, asynccontextmanager
 from secrets import token_hex
 from typing import Protocol
@@ -14,19 +14,16 @@ import msgspec
 from cozy_adapters.codec.wav import wav_header
 from cozy_domain.audio import HEARING_RATE, SAMPLE_BYTES, SPEAKING_RATE, Pcm
 from cozy_domain.errors import ProviderMalformedError
+from cozy_domain.speech.languages import code_of
 from cozy_domain.speech.ports import Hearing, HearingFeature, Sound, Voicing
 from cozy_domain.speech.transcript import Segment, Transcript, Word
 from cozy_domain.text import whole
 
 DEFAULT_VOICE = "alloy"
-LANGUAGES: Mapping[str, str] = {
-    "arabic": "ar", "chinese": "zh", "dutch": "nl", "english": "en", "french": "fr", "german": "de", "hindi": "hi",
-    "italian": "it", "japanese": "ja", "korean": "ko", "polish": "pl", "portuguese": "pt", "russian": "ru",
-    "spanish": "es", "turkish": "tr", "ukrainian": "uk",
-}  # fmt: skip
-"""Of the names that Whisper gives to languages, those of the most speakers."""
 PIECE_BYTES = SPEAKING_RATE // 10 * SAMPLE_BYTES
 """Of a piece that is handed out: 0.1 s. What arrives in smaller pieces is put together, so that encoders work in peace."""
+LATEST_S = 1_000_000.0
+"""A provider's time beyond that is none."""
 LONGEST_BODY = 16 * 1024 * 1024
 """Bytes of an answer with all its words and segments."""
 VERBOSE = frozenset({"whisper-1"})
@@ -213,12 +210,12 @@ def understood(body: bytes) -> Transcript:
 
 
 def _sample(seconds: float) -> int:
-    return max(0, round(seconds * HEARING_RATE))
+    return round(min(max(0.0, seconds), LATEST_S) * HEARING_RATE)
 
 
 def _code(language: str | None) -> str | None:
     """Whisper names a language in English; others send its code."""
-    return None if language is None else LANGUAGES.get(language.lower(), language.lower()[:16])
+    return code_of(language) if language else None
 
 
 async def _sounds(body: AsyncIterator[bytes]) -> AsyncGenerator[Sound]:

@@ -43,6 +43,11 @@ class Transcribing:
         self._recognisers = recognisers
         self._deadlines = deadlines
 
+    @property
+    def engines(self) -> tuple[str, ...]:
+        """The names of its recognisers, the first one first."""
+        return tuple(it.name for it in self._recognisers.engines)
+
     async def file(self, upload: Upload, hearing: Hearing, *, wanted: str | None = None) -> Heard:
         """What is said in ``upload``. ``wanted`` names the recogniser to ask first.
 
@@ -81,14 +86,16 @@ class Transcribing:
 
     def _able(self, hearing: Hearing) -> frozenset[str]:
         engines = self._recognisers.engines
+        if not engines:  # a file is not decoded for nobody
+            raise self._recognisers.none_left()
         needed = needs(hearing)
         able = frozenset(it.name for it in engines if needed <= it.engine.features())
-        if engines and not able:
+        if not able:
             missing = ", ".join(sorted(needed))
             raise InputError(
                 f"No recogniser here is able to do: {missing}.",
                 code="unsupported_value",
-                param="timestamp_granularities" if HearingFeature.WORD_TIMES in needed else None,
+                param="timestamp_granularities" if HearingFeature.WORD_TIMES in needed else "model",
             )
         return able
 

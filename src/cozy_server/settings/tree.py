@@ -235,7 +235,7 @@ class TelemetrySettings(msgspec.Struct, frozen=True):
 
 
 class SpeechSettings(msgspec.Struct, frozen=True):
-    """Who speaks."""
+    """Who speaks, and who listens."""
 
     tts: tuple[str, ...] = ("espeak",)
     """Voices; the first that is well speaks: `espeak` (offline, where its package is installed) or `provider/model`, for
@@ -244,6 +244,11 @@ class SpeechSettings(msgspec.Struct, frozen=True):
     """Deadline of a voice to the first sound of a sentence; then the next one is asked."""
     between_s: Seconds = 20.0
     """Longest silence of a voice in the middle of a sentence."""
+    stt: tuple[str, ...] = ()
+    """Recognisers; the first that is well listens: `provider/model`, for example `openai/whisper-1`."""
+    transcript_s: Seconds = 30.0
+    """Deadline of a recogniser for a file, to which a second is added for each second of sound; then the next one is
+    asked."""
 
 
 class UnusedSettings(msgspec.Struct, frozen=True):

@@ -149,13 +149,19 @@ def test_every_parameter_of_a_query_is_known_to_its_route(client: Any, described
 
 
 def test_every_operation_that_reads_a_body_says_so(client: Any, described: dict[str, Any]) -> None:
-    reads = set()
+    reads: dict[str, str] = {}
+    kinds = {"invalid_json": "application/json", "invalid_content_type": "multipart/form-data"}
     for name in operations(described):
         if "/v1/" in name and not name.endswith("{model}"):
             error = asked(client, name, content=b"{", headers={"content-type": "application/json"})
-            if error and error["code"] == "invalid_json":
-                reads.add(name)
-    assert reads == {name for name, it in operations(described).items() if "requestBody" in it}
+            if error and error["code"] in kinds:
+                reads[name] = kinds[error["code"]]
+    assert reads == {
+        name: kind
+        for name, it in operations(described).items()
+        for kind in it.get("requestBody", {}).get("content", {})
+    }
+    assert len(set(reads.values())) == 2
 
 
 def test_nothing_in_it_is_random(tmp_path: Path, described: dict[str, Any]) -> None:
@@ -329,8 +335,7 @@ def test_every_field_of_a_body_and_every_query_parameter_says_what_it_is_for(
             *parameters(operation, "header").values(),
         ]:
             assert parameter["description"]
-        body = operation.get("requestBody", {}).get("content", {}).get("application/json")
-        if body:
+        for body in operation.get("requestBody", {}).get("content", {}).values():
             fields = schemas[body["schema"]["$ref"].rpartition("/")[2]]["properties"]
             assert all(field["description"] for field in fields.values())
     assert all(field["description"] for field in schemas["CozyIn"]["properties"].values())

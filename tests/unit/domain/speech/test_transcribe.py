@@ -94,7 +94,7 @@ async def test_only_who_knows_word_times_is_asked_for_them() -> None:
 
 @pytest.mark.parametrize(
     ("hearing", "param"),
-    [(Hearing(word_times=True), "timestamp_granularities"), (Hearing(translate=True), None)],
+    [(Hearing(word_times=True), "timestamp_granularities"), (Hearing(translate=True), "model")],
 )
 async def test_what_nobody_can_do_is_refused_by_name(hearing: Hearing, param: str | None) -> None:
     with pytest.raises(InputError) as refused:

@@ -3,18 +3,27 @@
 from collections.abc import Iterator
 from datetime import datetime
 from itertools import groupby
+from operator import itemgetter
+from uuid import UUID
 
-from sqlalchemy import BigInteger, and_, bindparam, literal_column, or_, select
+import msgspec
+from sqlalchemy import BigInteger, Text, and_, bindparam, cast, func, literal_column, or_, select
 
-from cozy_adapters.sql.engine import Database, Row, Statement, Transaction
+from cozy_adapters.sql.engine import Database, Statement, Transaction
+from cozy_adapters.sql.functions import comma_joined, hex_of
 from cozy_adapters.sql.rows import SESSION_COLUMNS, calls_key, message_from, session_from
 from cozy_adapters.sql.tables import messages, sessions, turns
 from cozy_domain.errors import MissingError
-from cozy_domain.ids import Owner, OwnerId, SessionId
+from cozy_domain.ids import Owner, OwnerId, SessionId, TurnId
+from cozy_domain.messages import Message
 from cozy_domain.sessions.session import PastTurn, Session, last_round
-from cozy_domain.sessions.turn import WaitingRound
+from cozy_domain.sessions.turn import TurnState, WaitingRound
 
 MOST_TURNS = 1_000
+
+_Said = tuple[int, int, UUID, TurnState, Message | None]
+"""The ``seq`` of a turn, a position in it, the turn, and what was said there; None in a turn without messages."""
+_said = msgspec.json.Decoder(list[_Said]).decode
 
 # States are written into the SQL and not bound: only so does a database see that a partial index fits.
 _WAITING = turns.c.state == literal_column("'waiting'")
@@ -40,10 +49,24 @@ _NEWEST_TURNS = (
     .limit(MOST_TURNS)
     .subquery()
 )
+_SAID = (
+    literal_column("'['", Text)
+    + cast(_NEWEST_TURNS.c.seq, Text)
+    + literal_column("','", Text)
+    + cast(func.coalesce(messages.c.position, literal_column("0")), Text)
+    + literal_column("""',"'""", Text)
+    + hex_of(_NEWEST_TURNS.c.id)
+    + literal_column("""'","'""", Text)
+    + _NEWEST_TURNS.c.state
+    + literal_column("""'",'""", Text)
+    + func.coalesce(messages.c.body, literal_column("'null'", Text))
+    + literal_column("']'", Text)
+)
+# One row, sorted afterwards: SQLite's driver gives up the interpreter for every row, and waits for it as often.
 _TURNS = Statement(
-    select(_NEWEST_TURNS.c.id, _NEWEST_TURNS.c.seq, _NEWEST_TURNS.c.state, messages.c.body)
-    .outerjoin(messages, messages.c.turn == _NEWEST_TURNS.c.id)
-    .order_by(_NEWEST_TURNS.c.seq, messages.c.position)
+    select(comma_joined(_SAID)).select_from(
+        _NEWEST_TURNS.outerjoin(messages, messages.c.turn == _NEWEST_TURNS.c.id)
+    )
 )
 _FIND_WAITING = Statement(
     select(turns.c.id)
@@ -92,13 +115,14 @@ def _session(owner: OwnerId, session: SessionId) -> Transaction[Session | None]:
 
 def _turns(owner: OwnerId, session: SessionId, since: int, before: int) -> Transaction[tuple[PastTurn, ...]]:
     rows = yield _TURNS(by=owner, session=session, since=since, before=before)
-    return tuple(_past(rows))
+    return tuple(_past(_said(f"[{rows[0][0] or ''}]")))
 
 
-def _past(rows: list[Row]) -> Iterator[PastTurn]:
-    for (turn, seq, state), of_turn in groupby(rows, key=lambda row: row[:3]):
-        said = tuple(message_from(body) for *_, body in of_turn if body is not None)
-        yield PastTurn(turn, seq, state, said)
+def _past(said: list[_Said]) -> Iterator[PastTurn]:
+    said.sort(key=itemgetter(0, 1))
+    for (seq, turn, state), of_turn in groupby(said, key=itemgetter(0, 2, 3)):
+        messages = tuple(message for *_, message in of_turn if message is not None)
+        yield PastTurn(TurnId(turn), seq, state, messages)
 
 
 def _waiting_round(

@@ -91,7 +91,7 @@ class EstimatedTokenCounter:
         return self._count((text,))
 
     def count_messages(self, messages: Sequence[Message]) -> int:
-        texts = [text for message in messages for text in _texts(message)]
+        texts = [text for message in messages for text in _texts(message) if text]
         return sum(_frame(message) for message in messages) + self._count(texts)
 
     def _count(self, texts: Sequence[str]) -> int:
@@ -151,7 +151,9 @@ def _slice(texts: Sequence[str], ends: Sequence[int], start: int) -> Iterator[st
 
 def _frame(message: Message) -> int:
     """What a message costs without its texts."""
-    whole = MESSAGE_TOKENS + sum(_part(part) for part in _parts(message.content))
+    whole = MESSAGE_TOKENS
+    if not isinstance(message.content, str):  # it mostly is
+        whole += sum(_part(part) for part in _parts(message.content))
     if isinstance(message, AssistantMessage):
         whole += CALL_TOKENS * len(message.tool_calls)
     named = not isinstance(message, ToolMessage) and message.name is not None
@@ -161,11 +163,12 @@ def _frame(message: Message) -> int:
 def _texts(message: Message) -> Iterator[str]:
     if isinstance(message.content, str):
         yield message.content
-    for part in _parts(message.content):
-        if isinstance(part, TextPart):
-            yield part.text
-        elif isinstance(part, RefusalPart):
-            yield part.refusal
+    else:
+        for part in _parts(message.content):
+            if isinstance(part, TextPart):
+                yield part.text
+            elif isinstance(part, RefusalPart):
+                yield part.refusal
     if isinstance(message, ToolMessage):
         return
     yield message.name or ""

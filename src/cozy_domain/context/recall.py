@@ -5,7 +5,7 @@ system message, and every ``<``, ``>``, ``&`` and ``"`` in it is escaped as in X
 """
 
 from collections.abc import Sequence
-from datetime import UTC, datetime, timedelta
+from datetime import date
 
 import msgspec
 
@@ -24,11 +24,16 @@ NOTICE = (
 SHINGLE = 3
 NEAR = 0.8
 """Two texts are near-duplicates when this share of the shorter one's shingles stands in the longer one."""
+LONGEST_KNOWN = 300
+MOST_KNOWN = 2_000
+"""What is recalled comes back turn after turn: the shingles of texts of up to so many characters are remembered, of so
+many texts; 6 MB in English, 50 MB at most."""
 SHORTEST_SEEN = 8
 """Characters; anything shorter ("art") is found inside other words ("party")."""
 
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-_LAST_US = 253_402_300_799_000_000  # the last second of the year 9999
+_EPOCH_DAY = date(1970, 1, 1).toordinal()
+_LAST_DAY = date.max.toordinal()
+_DAY_US = 86_400_000_000
 _DAYS = ("Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday")
 
 
@@ -60,7 +65,7 @@ def distinct(items: Sequence[Candidate]) -> tuple[Candidate, ...]:
     Pinned items all stay, but for exact doubles of one source: whether one is shown never depends on another engine.
     """
     kept: list[Candidate] = []
-    shown: list[frozenset[tuple[str, ...]]] = []
+    shown: list[frozenset[int]] = []
     pinned: set[tuple[str, str]] = set()
     for item in sorted(items, key=rank):
         shingles = _shingles(item.text)
@@ -88,15 +93,36 @@ def _stands(text: str, visible: str) -> bool:
     return not text or (len(text) >= SHORTEST_SEEN and text in visible)
 
 
-def _shingles(text: str) -> frozenset[tuple[str, ...]]:
-    """Runs of terms; of a text with no terms (only emoji, say) the text itself."""
+class _Shingles:
+    """Runs of terms; of a text with no terms (only emoji, say) the text itself. They are hashes, and are known again by
+    the hash of the text: no text of anybody's is kept."""
+
+    def __init__(self) -> None:
+        self._known: dict[tuple[int, int], frozenset[int]] = {}
+
+    def of(self, text: str) -> frozenset[int]:
+        key = (hash(text), len(text))
+        found = self._known.get(key)
+        if found is None:
+            found = _cut(text)
+            if len(text) <= LONGEST_KNOWN:
+                if len(self._known) >= MOST_KNOWN:
+                    self._known.clear()
+                self._known[key] = found
+        return found
+
+
+_shingles = _Shingles().of
+
+
+def _cut(text: str) -> frozenset[int]:
     found = terms(text)
     if len(found) <= SHINGLE:
-        return frozenset({found or (flat(text),)})
-    return frozenset(found[at : at + SHINGLE] for at in range(len(found) - SHINGLE + 1))
+        return frozenset({hash(found or (flat(text),))})
+    return frozenset(hash(found[at : at + SHINGLE]) for at in range(len(found) - SHINGLE + 1))
 
 
-def _near(one: frozenset[tuple[str, ...]], other: frozenset[tuple[str, ...]]) -> bool:
+def _near(one: frozenset[int], other: frozenset[int]) -> bool:
     return len(one & other) >= NEAR * min(len(one), len(other))
 
 
@@ -106,7 +132,7 @@ def _escaped(text: str) -> str:
 
 def _day(at_us: int) -> str:
     """Times past the calendar's end show its last day."""
-    return (_EPOCH + timedelta(microseconds=min(at_us, _LAST_US))).date().isoformat()
+    return date.fromordinal(min(_EPOCH_DAY + at_us // _DAY_US, _LAST_DAY)).isoformat()
 
 
 def _minute(now: Moment) -> str:

@@ -8,7 +8,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cozy_domain.context.bundle import Candidate
-from cozy_domain.context.recall import block, counted, distinct, flat, in_order, line, unseen
+from cozy_domain.context.recall import (
+    LONGEST_KNOWN,
+    MOST_KNOWN,
+    block,
+    counted,
+    distinct,
+    flat,
+    in_order,
+    line,
+    unseen,
+)
 from tests.unit.domain.context.givens import COUNTER, NOON, candidate, candidates
 
 
@@ -73,6 +83,23 @@ def test_near_duplicates_are_shown_once_and_the_better_one_stays(one: str, other
 )
 def test_different_texts_are_both_shown(one: str, other: str) -> None:
     assert len(distinct((candidate("1", one), candidate("2", other)))) == 2
+
+
+def test_long_texts_are_compared_too() -> None:
+    long = " ".join(f"word{number}" for number in range(LONGEST_KNOWN))
+    assert len(distinct((candidate("1", long), candidate("2", f"{long} more")))) == 1
+
+
+def test_texts_are_told_apart_as_before_once_too_many_were_seen() -> None:
+    pair = (
+        candidate("1", "likes green tea"),
+        candidate("2", "likes black tea"),
+        candidate("3", "green tea, she likes"),
+    )
+    before = distinct(pair)
+    for number in range(MOST_KNOWN + 1):
+        distinct((candidate("1", f"likes tea number {number}"),))
+    assert distinct(pair) == before
 
 
 def test_a_pinned_item_goes_before_its_unpinned_double() -> None:

@@ -1,16 +1,23 @@
 """What every recogniser promises."""
 
 import asyncio
+import os
+import signal
 from abc import ABC, abstractmethod
 from collections.abc import AsyncIterator
+from pathlib import Path
 
 import pytest
 
 from cozy_adapters.inmemory.speech import ScriptedSpeechToText, tone
 from cozy_adapters.openai.chat import OpenAILanguageModel
+from cozy_adapters.pocketsphinx.recogniser import PocketsphinxSpeechToText
 from cozy_domain.audio import HEARING_RATE, Pcm
-from cozy_domain.speech.ports import Hearing, HearingFeature, SpeechToText
+from cozy_domain.errors import ProviderRefusedError, ProviderUnavailableError
+from cozy_domain.speech.ports import Hearing, HearingFeature, SpeechToText, Utterance
 from tests.fixtures.fake_openai import FakeOpenAI
+from tests.fixtures.said import heard
+from tests.fixtures.sentences import PHRASES
 
 pytest_plugins = ["tests.fixtures.fake_openai.plugin"]
 
@@ -118,3 +125,135 @@ class TestOpenAI(OpenAIContract):
 
 class TestWhisper(OpenAIContract):
     model = "whisper-1"
+
+
+class TestPocketsphinx(SpeechToTextContract):
+    @pytest.fixture
+    async def recogniser(self) -> AsyncIterator[PocketsphinxSpeechToText]:
+        recogniser = PocketsphinxSpeechToText()
+        yield recogniser
+        await recogniser.aclose()
+
+    @pytest.fixture
+    async def spoken(self) -> Pcm:
+        return await heard("Open the window.", "alloy")
+
+    @pytest.fixture
+    def text(self) -> str:
+        return "Open the window."
+
+    @pytest.fixture
+    def hearing(self) -> Hearing:
+        return Hearing(language="en-GB", phrases=PHRASES)
+
+    async def test_what_is_said_is_told_while_it_is_said(
+        self, recogniser: PocketsphinxSpeechToText, spoken: Pcm, hearing: Hearing
+    ) -> None:
+        async with recogniser.listen(hearing) as utterance:
+            told = [
+                await utterance.feed(spoken.samples[at : at + 3_200])
+                for at in range(0, len(spoken.samples), 3_200)
+            ]
+        assert "open the" in told
+
+    async def test_a_sentence_that_is_no_phrase_is_not_matched(
+        self, recogniser: PocketsphinxSpeechToText, hearing: Hearing
+    ) -> None:
+        sound = await heard("My favourite colour is green.", "alloy")
+        assert (await recogniser.transcribe(sound, hearing)).text == ""
+
+    async def test_an_utterance_without_a_sound_is_an_empty_text(
+        self, recogniser: PocketsphinxSpeechToText, hearing: Hearing
+    ) -> None:
+        for asked in (hearing, Hearing()):
+            assert (await recogniser.transcribe(Pcm(b""), asked)).text == ""
+            async with recogniser.listen(asked) as utterance:
+                assert (await utterance.finish()).text == ""
+
+    async def test_free_speech_is_heard_after_phrases_and_phrases_after_free_speech(
+        self, recogniser: PocketsphinxSpeechToText, spoken: Pcm, text: str, hearing: Hearing
+    ) -> None:
+        for _ in range(2):
+            assert (await recogniser.transcribe(spoken, hearing)).text == text
+            assert (await recogniser.transcribe(spoken, Hearing())).text
+
+    async def test_one_utterance_does_not_change_how_the_next_is_heard(
+        self, recogniser: PocketsphinxSpeechToText, spoken: Pcm
+    ) -> None:
+        free = Hearing(word_times=True)
+        first = await recogniser.transcribe(spoken, free)
+        await recogniser.transcribe(Pcm(b"\xff\x7f\x00\x80" * HEARING_RATE), free)
+        assert await recogniser.transcribe(spoken, free) == first
+
+    @pytest.mark.parametrize(
+        ("hearing", "named"),
+        [
+            (Hearing(language="zh-CN"), "zh-CN"),
+            (Hearing(translate=True), "translate"),
+            (Hearing(phrases=("Call Xqwert at 5.", "Stop.")), "'xqwert', '5'"),
+            (Hearing(phrases=("打开窗户",)), "'打开窗户'"),
+            (Hearing(phrases=("Stop.", "...")), "no word"),
+        ],
+    )
+    async def test_what_it_is_not_able_to_do_is_refused_by_name(
+        self, recogniser: PocketsphinxSpeechToText, spoken: Pcm, hearing: Hearing, named: str
+    ) -> None:
+        with pytest.raises(ProviderRefusedError, match=named) as refused:
+            await recogniser.transcribe(spoken, hearing)
+        assert refused.value.about == "request"
+        with pytest.raises(ProviderRefusedError, match=named):
+            async with recogniser.listen(hearing):
+                pass
+
+    async def test_a_process_that_died_is_replaced(
+        self, recogniser: PocketsphinxSpeechToText, spoken: Pcm, text: str, hearing: Hearing
+    ) -> None:
+        assert (await recogniser.transcribe(spoken, hearing)).text == text
+        (idle,) = recogniser.pids
+        os.kill(idle, signal.SIGKILL)
+        assert (await recogniser.transcribe(spoken, hearing)).text == text
+        assert idle not in recogniser.pids
+
+    async def test_a_process_that_dies_at_work_is_a_failure_of_that_utterance_only(
+        self, recogniser: PocketsphinxSpeechToText, spoken: Pcm, text: str, hearing: Hearing
+    ) -> None:
+        await recogniser.transcribe(spoken, hearing)
+        (idle,) = recogniser.pids
+        async with recogniser.listen(hearing) as utterance:
+            os.kill(idle, signal.SIGKILL)
+            with pytest.raises(ProviderUnavailableError):
+                await until_it_fails(utterance, spoken.samples[:6_400])
+        assert recogniser.pids == ()
+        assert (await recogniser.transcribe(spoken, hearing)).text == text
+
+    async def test_more_than_it_may_have_processes_wait_for_each_other(
+        self, recogniser: PocketsphinxSpeechToText, spoken: Pcm, text: str, hearing: Hearing
+    ) -> None:
+        heard_at_once = await asyncio.gather(*(recogniser.transcribe(spoken, hearing) for _ in range(5)))
+        assert [it.text for it in heard_at_once] == [text] * 5
+        assert len(recogniser.pids) == 2
+
+    async def test_no_process_outlives_it_or_knows_our_secrets(
+        self, spoken: Pcm, hearing: Hearing, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setenv("OPENAI_API_KEY", "sk-secret")
+        recogniser = PocketsphinxSpeechToText()
+        await recogniser.transcribe(spoken, hearing)
+        (idle,) = recogniser.pids
+        assert b"sk-secret" not in environment_of(idle)
+        async with recogniser.listen(hearing) as utterance:
+            await utterance.feed(spoken.samples[:6_400])
+            await recogniser.aclose()
+        with pytest.raises(ProcessLookupError):
+            os.kill(idle, 0)
+        with pytest.raises(ProviderUnavailableError):
+            await recogniser.transcribe(spoken, hearing)
+
+
+async def until_it_fails(utterance: Utterance, samples: bytes) -> None:
+    while True:
+        await utterance.feed(samples)
+
+
+def environment_of(pid: int) -> bytes:
+    return Path(f"/proc/{pid}/environ").read_bytes()

@@ -1,0 +1,167 @@
+"""``PocketsphinxSpeechToText``: the `SpeechToText` port."""
+
+import array
+import importlib.util
+import sys
+from collections.abc import AsyncIterator, Iterator, Mapping
+from contextlib import asynccontextmanager
+from typing import NoReturn
+
+from cozy_adapters.pocketsphinx.phrases import normal, spellings
+from cozy_adapters.pocketsphinx.wire import Answer, Begin, Begun, Feed, Finish, Heard, Partial
+from cozy_adapters.pocketsphinx.workers import NAME, Worker, Workers
+from cozy_domain.audio import HEARING_RATE, SAMPLE_BYTES, Pcm
+from cozy_domain.errors import ProviderMalformedError, ProviderRefusedError, ProviderUnavailableError
+from cozy_domain.speech.ports import Hearing, HearingFeature
+from cozy_domain.speech.transcript import Segment, Transcript, Word, joined, shifted
+
+ENGLISH = "en"
+AT_ONCE = 2
+PIECE_BYTES = HEARING_RATE * SAMPLE_BYTES
+"""Of one question: a second."""
+LONGEST = 30 * HEARING_RATE
+"""Samples of a stretch that is heard at once."""
+NAMED = 10
+"""Words that a refusal names."""
+GRAIN = HEARING_RATE // 10
+"""Samples over which quiet is measured."""
+
+
+class PocketsphinxSpeechToText:
+    """English, and that badly (docs/reference/speech.md); held to ``Hearing.phrases`` it says which of them was said, in the
+    phrase's own spelling, or nothing. ``at_once`` utterances are heard at the same time, each by a process of 120 MB
+    that stays for the next; others wait."""
+
+    def __init__(self, at_once: int = AT_ONCE) -> None:
+        self._workers = Workers(at_once)
+
+    def features(self) -> frozenset[HearingFeature]:
+        return frozenset({HearingFeature.WORD_TIMES, HearingFeature.PARTIALS})
+
+    async def transcribe(self, sound: Pcm, hearing: Hearing) -> Transcript:
+        """A recording of more than 30 s is cut where it is quiet; each stretch is one phrase then."""
+        parts = []
+        for start, end in stretches(sound):
+            samples = sound.samples[start * SAMPLE_BYTES : end * SAMPLE_BYTES]
+            async with self._listening(hearing, live=False) as utterance:
+                for at in range(0, len(samples), PIECE_BYTES):
+                    await utterance.feed(samples[at : at + PIECE_BYTES])
+                parts.append(shifted(await utterance.finish(), start))
+        return joined(tuple(parts))
+
+    @asynccontextmanager
+    async def listen(self, hearing: Hearing) -> AsyncIterator["PocketsphinxUtterance"]:
+        async with self._listening(hearing, live=True) as utterance:
+            yield utterance
+
+    async def aclose(self) -> None:
+        await self._workers.aclose()
+
+    @property
+    def pids(self) -> tuple[int, ...]:
+        """Of the processes that wait for the next utterance."""
+        return self._workers.pids
+
+    @asynccontextmanager
+    async def _listening(self, hearing: Hearing, *, live: bool) -> AsyncIterator["PocketsphinxUtterance"]:
+        _check(hearing)
+        spelled = spellings(hearing.phrases)
+        async with self._workers.one(Begin(tuple(spelled), live)) as (worker, begun):
+            if isinstance(begun, Begun) and begun.unknown:
+                raise _unknown(begun.unknown)
+            yield PocketsphinxUtterance(worker, hearing, spelled)
+
+
+class PocketsphinxUtterance:
+    """Tells what it hears so far."""
+
+    def __init__(self, worker: Worker, hearing: Hearing, spelled: Mapping[str, str]) -> None:
+        self._worker = worker
+        self._hearing = hearing
+        self._spelled = spelled
+        self._fed = 0
+
+    async def feed(self, samples: bytes) -> str:
+        self._fed += len(samples) // SAMPLE_BYTES
+        answer = await self._worker.ask(Feed(samples))
+        return answer.text if isinstance(answer, Partial) else _odd(answer)
+
+    async def finish(self) -> Transcript:
+        answer = await self._worker.ask(Finish())
+        if not isinstance(answer, Heard):
+            _odd(answer)
+        if not answer.text:
+            return Transcript("", ENGLISH)
+        text = self._spelled.get(answer.text, answer.text)
+        words = tuple(Word(it.text, min(it.start, self._fed), min(it.end, self._fed)) for it in answer.words)
+        segment = Segment(text, words[0].start if words else 0, words[-1].end if words else self._fed)
+        return Transcript(text, ENGLISH, words if self._hearing.word_times else (), (segment,))
+
+
+def stretches(sound: Pcm) -> Iterator[tuple[int, int]]:
+    """From and up to which sample: each at most `LONGEST`, cut at the quietest moment of its second half."""
+    start = 0
+    while len(sound) - start > LONGEST:
+        moments = range(start + LONGEST // 2, start + LONGEST - GRAIN, GRAIN)
+        end = min(moments, key=lambda at: _loudness(sound, at)) + GRAIN // 2
+        yield start, end
+        start = end
+    if start < len(sound):
+        yield start, len(sound)
+
+
+def installed() -> bool:
+    """Whether the library is there; nothing is imported."""
+    return importlib.util.find_spec("pocketsphinx") is not None
+
+
+def _check(hearing: Hearing) -> None:
+    """
+    Raises:
+        ProviderUnavailableError: ``not_configured``: the library is not installed.
+        ProviderRefusedError: ``unsupported_value``: a language other than English, a translation, a phrase without a word.
+    """
+    if not installed():
+        raise ProviderUnavailableError(
+            "The offline recogniser is not installed.",
+            provider=NAME,
+            code="not_configured",
+            hint="pip install 'cozy-engine[speech]', or configure speech.stt.",
+        )
+    language = (hearing.language or ENGLISH).lower().partition("-")[0]
+    if language != ENGLISH:
+        raise _refused(f"The offline recogniser hears English only, not '{hearing.language}'.", "language")
+    if hearing.translate:
+        raise _refused("The offline recogniser does not translate.", "translate")
+    if not all(map(normal, hearing.phrases)):
+        raise _refused("A phrase has no word in it.", "phrases")
+
+
+def _unknown(words: tuple[str, ...]) -> ProviderRefusedError:
+    named = ", ".join(f"'{it[:40]}'" for it in words[:NAMED])
+    more = f" and {len(words) - NAMED} more" if len(words) > NAMED else ""
+    return _refused(f"The offline recogniser does not know the words {named}{more}.", "phrases")
+
+
+def _refused(message: str, param: str) -> ProviderRefusedError:
+    return ProviderRefusedError(
+        message,
+        provider=NAME,
+        code="unsupported_value",
+        param=param,
+        hint="Write English words, numbers too, or configure another recogniser in speech.stt.",
+    )
+
+
+def _odd(answer: Answer) -> NoReturn:
+    raise ProviderMalformedError(
+        f"The offline recogniser's process answered '{type(answer).__name__}'.", provider=NAME
+    )
+
+
+def _loudness(sound: Pcm, at: int) -> int:
+    """Over `GRAIN` samples from ``at``; only comparable with itself."""
+    samples = array.array("h", sound.samples[at * SAMPLE_BYTES : (at + GRAIN) * SAMPLE_BYTES])
+    if sys.byteorder == "big":
+        samples.byteswap()
+    return sum(map(abs, samples))

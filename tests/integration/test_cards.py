@@ -231,6 +231,36 @@ def test_nothing_is_replaced_unasked(folder: Folder) -> None:
     assert folder.cozy("export", "mira", "-o", str(target), "--force")[0] == 0
 
 
+@pytest.mark.parametrize("blocked", ["mira.yaml", ".mira.yaml.new", "mira.card.charx", ".mira.card.png.new"])
+@pytest.mark.parametrize("kind", ["json", "png"])
+def test_a_replacement_that_cannot_be_written_leaves_what_was_there(
+    folder: Folder, blocked: str, kind: str
+) -> None:
+    folder.cozy("import", folder.put("a.png", FILES["png"]))
+    (folder.personas / blocked).unlink(missing_ok=True)
+    (folder.personas / blocked / "full").mkdir(parents=True)
+    before = {path: path.read_bytes() for path in folder.personas.iterdir() if path.is_file()}
+    other = {"json": cards.json(cards.v3()), "png": cards.png(cards.text("ccv3", cards.json(cards.v3())))}
+    code, out = folder.cozy("import", folder.put(f"b.{kind}", other[kind]), "--force", "--id", "mira")
+    if kind == "json" and "png" in blocked:
+        assert code == 0  # which writes no picture
+        return
+    assert code == 2
+    assert out.startswith("error: cannot write ")
+    assert {path: path.read_bytes() for path in folder.personas.iterdir() if path.is_file()} == before
+
+
+def test_a_name_cannot_move_the_cursor_of_who_lists_it(folder: Folder) -> None:
+    folder.personas.mkdir()
+    name, told = r"M\e[2J", r"a\e]0;x\a b"
+    (folder.personas / "m.yaml").write_text(
+        f'schema: persona/1\nid: mira\nname: "{name}"\ndescription: "{told}"\n'
+    )
+    for options in ((), ("--json",)):
+        code, out = folder.cozy("list", *options)
+        assert (code, "M?[2J" in out, "a?]0;x? b" in out, "\x1b" in out) == (0, True, True, False)
+
+
 def test_a_card_called_as_a_shipped_persona_does_not_take_its_place_unasked(folder: Folder) -> None:
     card = folder.put("a.json", cards.json(cards.v2(name="Default")))
     code, out = folder.cozy("import", card)

@@ -1,8 +1,10 @@
 """`cozy persona import` and `export`: character cards in and out of the folder of personas."""
 
 import asyncio
+import errno
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import cast
 
@@ -86,7 +88,7 @@ def export_card(wanted: Export, config: str | None, *, as_json: bool) -> None:
     at_s = int(container.clock().now().timestamp())
     made = from_persona(persona, wanted.spec, at_s)
     packed = container.cards().pack(made.json, target, wanted.spec, kept, picture)
-    _write(Path(wanted.output), packed.content)
+    _write({Path(wanted.output): packed.content})
     told: dict[str, object] = {
         "id": persona.id,
         "file": wanted.output,
@@ -178,20 +180,17 @@ def _besides(place: Path) -> tuple[Path, ...]:
 
 
 def _keep(place: Path, written: bytes, file: CardFile) -> list[str]:
-    """Writes the persona, and beside it the card with its picture or assets. Gives the files."""
+    """Writes the persona, and beside it the card with its picture or assets. Gives the files. What was there before goes
+    only when all of the new is on the disk."""
     try:
         place.parent.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise ConfigError(f"cannot make the folder {place.parent}: {error.strerror}") from error
-    made = []
-    for beside in _besides(place):
-        beside.unlink(missing_ok=True)
+    made = {place: written}
     if file.format in BESIDE:
-        beside = place.with_name(f"{place.stem}{BESIDE[file.format]}")
-        _write(beside, file.content)
-        made.append(str(beside))
-    _write(place, written)
-    return [str(place), *made]
+        made[place.with_name(f"{place.stem}{BESIDE[file.format]}")] = file.content
+    _write(made, [beside for beside in _besides(place) if beside not in made])
+    return list(map(str, made))
 
 
 def _tell_import(imported: Imported, card: Card, file: CardFile, files: list[str], *, as_json: bool) -> None:
@@ -285,16 +284,35 @@ def _content(path: Path, most: int) -> bytes:
         raise ConfigError(f"cannot read {path}: {error.strerror}") from error
 
 
-def _write(path: Path, content: bytes) -> None:
-    """Whole or not at all."""
-    new = path.with_name(f".{path.name}.new")
+def _write(contents: Mapping[Path, bytes], unwanted: Sequence[Path] = ()) -> None:
+    """All of them, each whole, and then removes what is ``unwanted``; nothing of what was there is touched before all of
+    the new is on the disk."""
+    news = {path: path.with_name(f".{path.name}.new") for path in contents}
+    path = next(iter(contents))
     try:
-        new.unlink(missing_ok=True)
-        with os.fdopen(os.open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666), "wb") as file:
-            file.write(content)
-        new.replace(path)
+        for path in (*contents, *unwanted):
+            if path.is_dir() and not path.is_symlink():
+                raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
+        for path, content in contents.items():
+            _write_new(news[path], content)
+        for path, new in news.items():
+            new.replace(path)
+        for path in unwanted:
+            path.unlink(missing_ok=True)
     except OSError as error:
         raise ConfigError(f"cannot write {path}: {error.strerror}") from error
+    finally:
+        for new in news.values():
+            with suppress(OSError):
+                new.unlink(missing_ok=True)
+
+
+def _write_new(new: Path, content: bytes) -> None:
+    new.unlink(missing_ok=True)
+    with os.fdopen(os.open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666), "wb") as file:
+        file.write(content)
+        file.flush()
+        os.fsync(file.fileno())
 
 
 def _tell(what: str, told: str) -> None:

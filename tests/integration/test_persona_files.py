@@ -171,8 +171,11 @@ async def test_children_of_a_file_that_cannot_be_read_are_not_blamed(tmp_path: P
     ]
 
 
-async def test_a_folder_that_does_not_exist_is_told(tmp_path: Path) -> None:
-    with pytest.raises(InvalidPersonaError, match="cannot be read: No such file"):
+async def test_a_folder_that_does_not_exist_is_told_with_what_to_do(tmp_path: Path) -> None:
+    told = (
+        r"/nowhere:1:1  does not exist: make this folder, or correct personas\.folder \[persona_unreadable\]$"
+    )
+    with pytest.raises(InvalidPersonaError, match=told):
         await YamlPersonaFiles(tmp_path / "nowhere").read()
 
 

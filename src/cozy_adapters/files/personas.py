@@ -57,6 +57,9 @@ def _documents(folder: Path, shown: str, problems: list[Problem]) -> tuple[Perso
                 documents.append(parse(_content(path, folder, name), name))
             except InvalidPersonaError as error:
                 problems.extend(error.problems)
+    except FileNotFoundError:
+        told = "does not exist: make this folder, or correct personas.folder"
+        problems.extend(refused(Mark(shown), told, "persona_unreadable").problems)
     except OSError as error:
         problems.extend(_unreadable(shown, error).problems)
     return tuple(documents)

@@ -9,6 +9,7 @@ import yaml
 from msgspec.structs import replace
 
 from cozy_domain.errors import ConfigError, MissingError, StorageUnavailableError
+from cozy_domain.persona.card.card import printable
 from cozy_domain.persona.document import InvalidPersonaError, PersonaDocument, Problem
 from cozy_domain.persona.persona import Persona, PublishedPersona
 from cozy_domain.persona.resolve import all_problems, examine, pinned_parents
@@ -160,10 +161,10 @@ async def _published(
 def _row(persona: Persona) -> dict[str, object]:
     return {
         "id": persona.id,
-        "name": persona.name,
+        "name": printable(persona.name),
         "locale": persona.locale,
         "tools": ", ".join(persona.tools.allow),
-        "description": persona.description,
+        "description": printable(" ".join(persona.description.split())),
     }
 
 

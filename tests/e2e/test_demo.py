@@ -8,7 +8,7 @@ import pytest
 
 from cozy_server.cli import demo
 from tests.fixtures.fake_openai import FakeOpenAI
-from tests.fixtures.server import command
+from tests.fixtures.server import command, without
 
 
 def left_in(folder: Path) -> list[Path]:
@@ -89,3 +89,11 @@ async def test_the_note_is_printed_before_the_demo(tmp_path: Path) -> None:
     assert code == 0
     assert out.startswith("OPENAI_API_KEY is set, but the demo answers offline")
     assert "sk-canary" not in out
+
+
+async def test_without_the_stock_client_it_says_in_one_line_what_to_install(tmp_path: Path) -> None:
+    hidden = without("openai", tmp_path)
+    code, out, errors = await command("demo", "--json", folder=tmp_path, **hidden)
+    told = json.loads(errors)["error"]
+    assert (code, out, told["message"]) == (2, "", "cozy needs openai, which is not installed")
+    assert told["hint"] == "Type: pip install 'cozy-engine[openai]'"

@@ -1,8 +1,7 @@
 """POST /v1/audio/speech, asked by the official clients, in the offline voice and in a provider's."""
 
 import asyncio
-import subprocess
-import sys
+import json
 from base64 import b64decode
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -17,7 +16,7 @@ from cozy_adapters.codec.files import PyAvAudioCodec
 from cozy_domain.audio import Pcm, Upload
 from cozy_server.settings.tree import PersonaSettings, SpeechSettings
 from tests.fixtures.fake_openai import FakeOpenAI
-from tests.fixtures.server import Running, container_for, running, settings_for, with_fake
+from tests.fixtures.server import Running, command, container_for, running, settings_for, with_fake
 
 TEXT = "Good evening. It is raining in Vienna, and the tram is late."
 PERSONA = """
@@ -214,11 +213,6 @@ async def test_who_leaves_stops_the_synthesis(tmp_path: Path, fake_openai: FakeO
 
 async def test_a_voice_that_is_none_is_refused_at_the_start(tmp_path: Path) -> None:
     (tmp_path / "cozy.yaml").write_text("speech: {tts: [nobody/tts]}\n", encoding="utf-8")
-    process = await asyncio.create_subprocess_exec(
-        sys.executable, "-m", "cozy_server.cli", "dev", "--port", "0", cwd=tmp_path,
-        stdout=subprocess.PIPE, stderr=subprocess.PIPE,
-    )  # fmt: skip
-    async with asyncio.timeout(60):
-        out, errors = await process.communicate()
-    assert process.returncode != 0
-    assert b"nobody/tts" in out + errors
+    code, out, errors = await command("dev", "--port", "0", "--json", folder=tmp_path)
+    assert (code, out) == (2, "")
+    assert "'nobody/tts'" in json.loads(errors)["error"]["message"]

@@ -41,17 +41,19 @@ def error_object(code: str, message: str, hint: str | None = None) -> str:
 
 @contextmanager
 def needing(extra: str) -> Iterator[None]:
-    """Where the package ``extra`` is imported, which the extra of the same name installs: without it, one line that says
-    what to type, and exit code 2."""
+    """Where the package ``extra`` is imported, which the extra of the same name installs; inside of `told_errors`.
+
+    Raises:
+        ConfigError: it is not installed; with what to type.
+    """
     try:
         yield
     except ModuleNotFoundError as error:
         if (error.name or "").partition(".")[0] != extra:
             raise
-        typer.echo(
-            f"cozy needs {extra}, which is not installed. Type: pip install 'cozy-engine[{extra}]'", err=True
-        )
-        raise typer.Exit(REFUSED) from None
+        raise ConfigError(
+            f"cozy needs {extra}, which is not installed", hint=f"Type: pip install 'cozy-engine[{extra}]'"
+        ) from None
 
 
 def show(rows: Sequence[Mapping[str, object]], *, as_json: bool, empty: str = "none") -> None:

@@ -1,15 +1,26 @@
 """What `cozy chat --url` makes of a server, a real one on a socket."""
 
+import asyncio
+import json
+from functools import partial
 from pathlib import Path
 from uuid import uuid4
 
 import pytest
 
-from cozy_domain.errors import AccessError, ConfigError, CozyError, MissingError, ProviderUnavailableError
+from cozy_domain.errors import (
+    AccessError,
+    ConfigError,
+    CozyError,
+    InputError,
+    MissingError,
+    ProviderUnavailableError,
+    RemoteProtocolError,
+)
 from cozy_server.cli.chat.remote import remote_talk
 from cozy_server.cli.chat.said import Asked, Began, Ended, HistoryLine, Partner, Said, Talk, ToolUsed, Words
 from tests.fixtures.fake_openai import FakeOpenAI
-from tests.fixtures.server import Running, container_for, running, settings_for, with_fake
+from tests.fixtures.server import Running, command, container_for, running, settings_for, with_fake
 
 
 async def heard(talk: Talk, asked: Asked) -> list[Said]:
@@ -101,11 +112,64 @@ def re_chinese(text: str) -> bool:
     return any("\u4e00" <= letter <= "\u9fff" for letter in text)
 
 
+async def answering(body: bytes, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    """A server of something else: the same answer to everything."""
+    await reader.readuntil(b"\r\n\r\n")
+    head = f"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: {len(body)}\r\n"
+    writer.write(f"{head}connection: close\r\n\r\n".encode() + body)
+    await writer.drain()
+    writer.close()
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b'{"object": "list", "data": [{"id": "llama"}]}',
+        b'{"data": [{"id": 1, "last_turn_at": 1e300}]}',
+        b"[]",
+        b'"\xff"',
+        b"<html>",
+    ],
+)
+async def test_a_server_that_is_none_of_ours_is_told_as_that_in_one_line(tmp_path: Path, body: bytes) -> None:
+    async with await asyncio.start_server(partial(answering, body), "127.0.0.1", 0) as server:
+        url = "http://127.0.0.1:{1}".format(*server.sockets[0].getsockname())
+        async with remote_talk(url, None, Partner()) as talk:
+            session = uuid4()
+            for asked in (talk.names(), talk.sessions(1), talk.session(session), talk.history(session)):
+                with pytest.raises(RemoteProtocolError, match="does not answer like a CozyEngine server"):
+                    await asked
+            async with asyncio.timeout(10):
+                with pytest.raises(CozyError):
+                    await heard(talk, Asked("Hi", session))
+        if b"llama" in body:
+            code, out, errors = await command("chat", "--url", url, "--json", "Hi", folder=tmp_path)
+            assert (code, out) == (1, "")
+            assert "does not answer like" in json.loads(errors)["error"]["message"]
+
+
+@pytest.mark.parametrize(
+    ("text", "error"),
+    [
+        ("half an emoji: \ud83d", InputError),
+        (object(), TypeError),
+    ],
+)
+async def test_whatever_keeps_a_turn_from_being_asked_ends_it(text: str, error: type[Exception]) -> None:
+    async with asyncio.timeout(10), remote_talk("http://127.0.0.1:1", None, Partner()) as talk:
+        with pytest.raises(error):
+            await heard(talk, Asked(text, uuid4()))
+
+
 async def test_no_server_and_no_address_are_told_apart() -> None:
     async with remote_talk("http://127.0.0.1:1", None, Partner()) as talk:
         with pytest.raises(ProviderUnavailableError, match="cannot be reached"):
             await heard(talk, Asked("Hi", uuid4()))
-    for url, key in (("nowhere", None), ("http://127.0.0.1:1", "schl\u00fcssel\u4e2d")):
+    for url, key in (
+        ("nowhere", None),
+        ("http://127.0.0.1:99999", None),
+        ("http://127.0.0.1:1", "schl\u00fcssel\u4e2d"),
+    ):
         with pytest.raises(ConfigError):
             async with remote_talk(url, key, Partner()):
                 pass

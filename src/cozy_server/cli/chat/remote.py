@@ -4,16 +4,18 @@ import asyncio
 from collections.abc import AsyncIterator, Iterator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from datetime import UTC, datetime
-from typing import Any
+from typing import Annotated, TypeVar
 from uuid import UUID
 
 import httpx
 import msgspec
+from msgspec import Meta
 
 from cozy_domain.errors import (
     AccessError,
     ConfigError,
     CozyError,
+    InputError,
     LimitError,
     MissingError,
     ProviderError,
@@ -40,6 +42,9 @@ from cozy_server.cli.chat.said import (
 CONNECT_S = 5.0
 SILENCE_S = 60.0
 """A server of ours breaks its silence every 15 s."""
+_LAST_PORT = 65_535
+_LAST_SECOND = 253_402_300_799
+"""Of the year 9999: a time after it has no date."""
 _DATA = "data: "
 _DONE = "[DONE]"
 OURS = "cozyengine"
@@ -84,7 +89,59 @@ class _ChunkIn(msgspec.Struct, frozen=True):
     error: _ErrorIn | None = None
 
 
+class _ModelIn(msgspec.Struct, frozen=True):
+    id: str
+    owned_by: str
+    created: int = 0
+
+
+class _ModelsIn(msgspec.Struct, frozen=True):
+    data: tuple[_ModelIn, ...]
+
+
+class _SessionIn(msgspec.Struct, frozen=True):
+    id: UUID
+    personality_id: str
+    message_count: int
+    last_turn_at: Annotated[int, Meta(ge=0, le=_LAST_SECOND)]
+    title: str | None = None
+
+
+class _SessionsIn(msgspec.Struct, frozen=True):
+    data: tuple[_SessionIn, ...]
+
+
+class _PartIn(msgspec.Struct, frozen=True):
+    text: str | None = None
+    refusal: str | None = None
+
+
+class _FunctionIn(msgspec.Struct, frozen=True):
+    name: str
+    arguments: str
+
+
+class _CallIn(msgspec.Struct, frozen=True):
+    function: _FunctionIn
+
+
+class _MessageIn(msgspec.Struct, frozen=True):
+    role: str
+    turn_state: str
+    content: str | tuple[_PartIn, ...] | None = None
+    tool_calls: tuple[_CallIn, ...] = ()
+
+
+class _MessagesIn(msgspec.Struct, frozen=True):
+    data: tuple[_MessageIn, ...]
+
+
 _CHUNK = msgspec.json.Decoder(_ChunkIn)
+_MODELS = msgspec.json.Decoder(_ModelsIn)
+_SESSION = msgspec.json.Decoder(_SessionIn)
+_SESSIONS = msgspec.json.Decoder(_SessionsIn)
+_MESSAGES = msgspec.json.Decoder(_MessagesIn)
+_In = TypeVar("_In")
 
 
 @asynccontextmanager
@@ -104,6 +161,8 @@ async def remote_talk(url: str, key: str | None, partner: Partner) -> AsyncItera
     except (httpx.InvalidURL, UnicodeEncodeError):
         raise ConfigError("the address or the key has signs that HTTP does not know") from None
     async with client:
+        if (client.base_url.port or 0) > _LAST_PORT:
+            raise ConfigError(f"'{url}' names a port that there is not: {_LAST_PORT} is the last")
         yield RemoteTalk(client, place, partner)
 
 
@@ -119,32 +178,33 @@ class RemoteTalk:
         return self._turn(asked)
 
     async def names(self) -> tuple[tuple[str, ...], str]:
-        found = await self._get("/v1/models", {})
-        personas = tuple(it["id"] for it in found["data"] if it["owned_by"] == OURS and it["created"])
+        found = await self._get("/v1/models", {}, _MODELS)
+        personas = tuple(it.id for it in found.data if it.owned_by == OURS and it.created)
         return personas, self._place
 
     async def sessions(self, limit: int) -> tuple[SessionLine, ...]:
-        found = await self._get("/v1/cozy/sessions", {"limit": str(limit), **self._user})
-        return tuple(map(_session_line, found["data"]))
+        found = await self._get("/v1/cozy/sessions", {"limit": str(limit), **self._user}, _SESSIONS)
+        return tuple(map(_session_line, found.data))
 
     async def session(self, session: UUID) -> SessionLine | None:
         try:
-            return _session_line(await self._get(f"/v1/cozy/sessions/{session}", self._user))
+            return _session_line(await self._get(f"/v1/cozy/sessions/{session}", self._user, _SESSION))
         except MissingError:
             return None
 
     async def history(self, session: UUID) -> tuple[HistoryLine, ...]:
         query = {"limit": "1000", **self._user}
         try:
-            found = await self._get(f"/v1/cozy/sessions/{session}/messages", query)
+            found = await self._get(f"/v1/cozy/sessions/{session}/messages", query, _MESSAGES)
         except MissingError:
             return ()
-        return tuple(line for message in found["data"] for line in _history_lines(message))
+        return tuple(line for message in found.data for line in _history_lines(message))
 
     @asynccontextmanager
     async def _turn(self, asked: Asked) -> AsyncIterator[Turn]:
         turn = _RemoteTurn()
         turn.reading = asyncio.create_task(self._hear(asked, turn))
+        turn.reading.add_done_callback(turn.hear_out)
         try:
             yield turn
         finally:
@@ -152,7 +212,7 @@ class RemoteTalk:
             await asyncio.wait((turn.reading,))
 
     async def _hear(self, asked: Asked, turn: "_RemoteTurn") -> None:
-        """Hands what the server says to ``turn``, and why it says no more."""
+        """Hands what the server says to ``turn``, which hears of the error of this task by itself."""
         try:
             async with self._client.stream(
                 "POST", "/v1/chat/completions", json=self._body(asked)
@@ -162,9 +222,9 @@ class RemoteTalk:
                 async for said in _read(response):
                     turn.hear(said)
         except httpx.HTTPError as error:
-            turn.hear(self._unreachable(error))
-        except CozyError as error:
-            turn.hear(error)
+            raise self._unreachable(error) from None
+        except UnicodeEncodeError:
+            raise InputError("the message is not text that can be sent") from None
 
     def _body(self, asked: Asked) -> dict[str, object]:
         cozy = {"session_id": str(asked.session), **self._user}
@@ -177,7 +237,7 @@ class RemoteTalk:
             "cozy": cozy,
         }
 
-    async def _get(self, path: str, query: dict[str, str]) -> Any:
+    async def _get(self, path: str, query: dict[str, str], shape: msgspec.json.Decoder[_In]) -> _In:
         try:
             response = await self._client.get(path, params=query)
         except httpx.HTTPError as error:
@@ -185,8 +245,8 @@ class RemoteTalk:
         if response.status_code != httpx.codes.OK:
             raise _refusal(response.status_code, response.content)
         try:
-            return response.json()
-        except ValueError:
+            return shape.decode(response.content)
+        except (msgspec.MsgspecError, UnicodeDecodeError):
             raise _no_server_of_ours(self._place) from None
 
     def _unreachable(self, error: httpx.HTTPError) -> CozyError:
@@ -202,7 +262,7 @@ class _RemoteTurn:
     """As `Turn`. A task reads what the server sends, so that stopping needs not wait for the next piece."""
 
     def __init__(self) -> None:
-        self._queue: asyncio.Queue[Said | CozyError] = asyncio.Queue()
+        self._queue: asyncio.Queue[Said | BaseException] = asyncio.Queue()
         self._over = False
         self._left = False
         self.reading: asyncio.Task[None] | None = None
@@ -214,8 +274,8 @@ class _RemoteTurn:
         if self._over:
             raise StopAsyncIteration
         said = await self._queue.get()
-        self._over = isinstance(said, Ended | CozyError)
-        if isinstance(said, CozyError):
+        self._over = isinstance(said, Ended | BaseException)
+        if isinstance(said, BaseException):
             raise said
         return said
 
@@ -232,8 +292,13 @@ class _RemoteTurn:
         self._left = True
         return self.reading.cancel()
 
-    def hear(self, said: Said | CozyError) -> None:
+    def hear(self, said: Said) -> None:
         self._queue.put_nowait(said)
+
+    def hear_out(self, reading: asyncio.Task[None]) -> None:
+        """Whatever ended the task ends the turn: nobody may wait for words that will not come."""
+        if not reading.cancelled() and (error := reading.exception()):
+            self._queue.put_nowait(error)
 
 
 async def _read(response: httpx.Response) -> AsyncIterator[Said]:
@@ -323,24 +388,18 @@ def _no_server_of_ours(place: str) -> CozyError:
     return RemoteProtocolError(f"{place} does not answer like a CozyEngine server")
 
 
-def _session_line(row: dict[str, Any]) -> SessionLine:
-    return SessionLine(
-        UUID(row["id"]),
-        row["title"],
-        row["personality_id"],
-        row["message_count"],
-        datetime.fromtimestamp(row["last_turn_at"], UTC),
-    )
+def _session_line(row: _SessionIn) -> SessionLine:
+    last_turn_at = datetime.fromtimestamp(row.last_turn_at, UTC)
+    return SessionLine(row.id, row.title, row.personality_id, row.message_count, last_turn_at)
 
 
-def _history_lines(row: dict[str, Any]) -> Iterator[HistoryLine]:
-    content = row["content"]
-    words = content if isinstance(content, str) else _joined(content or ())
-    if words and row["role"] != "tool":
-        yield HistoryLine(row["role"], words, row["turn_state"] == "interrupted")
-    for call in row.get("tool_calls") or ():
-        yield HistoryLine("tool", f"{call['function']['name']} {call['function']['arguments']}")
+def _history_lines(row: _MessageIn) -> Iterator[HistoryLine]:
+    words = row.content if isinstance(row.content, str) else _joined(row.content or ())
+    if words and row.role != "tool":
+        yield HistoryLine(row.role, words, row.turn_state == "interrupted")
+    for call in row.tool_calls:
+        yield HistoryLine("tool", f"{call.function.name} {call.function.arguments}")
 
 
-def _joined(parts: Any) -> str:
-    return "\n".join(part.get("text") or part.get("refusal") or "" for part in parts)
+def _joined(parts: tuple[_PartIn, ...]) -> str:
+    return "\n".join(part.text or part.refusal or "" for part in parts)

@@ -384,7 +384,7 @@ def _configured(name: str, server: McpSettings) -> Configured:
     effects = {tool: Effect(effect) for tool, effect in server.effects.items()}
     return Configured(
         name=name,
-        rules=Rules(name, Effect(server.effect), effects, server.allow, server.pinned),
+        rules=Rules(name, Effect(server.effect), effects, server.allow, server.pinned, server.trusted),
         command=server.command,
         environment={variable: value.reveal() for variable, value in server.env.items()},
         folder=server.cwd,

@@ -49,13 +49,15 @@ class Listed(msgspec.Struct, frozen=True):
 
 class Rules(msgspec.Struct, frozen=True):
     """What the settings say of a server's tools: ``effect`` of those that ``effects`` does not name; only those in
-    ``allow``, if it names any; ``pinned``: whether a changed tool is withheld."""
+    ``allow``, if it names any; ``pinned``: whether a changed tool is withheld; ``vouched``: whether its descriptions are
+    trusted."""
 
     server: str
     effect: Effect = Effect.WRITE
     effects: Mapping[str, Effect] = {}
     allow: tuple[str, ...] = ()
     pinned: bool = True
+    vouched: bool = False
 
 
 class Offered(msgspec.Struct, frozen=True):
@@ -131,6 +133,7 @@ class _Picking:
             ToolDefinition(name, _clean(tool.description), tool.parameters),
             effect_of(tool, self._rules),
             self._rules.server,
+            vouched=self._rules.vouched,
         )
         changed = self.pins.get(tool.name, pin) != pin
         if changed:

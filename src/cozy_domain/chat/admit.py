@@ -18,7 +18,7 @@ from cozy_domain.models.request import Feature, ModelRef, ModelRequest, Sampling
 from cozy_domain.persona.persona import Persona
 from cozy_domain.routing.choice import Choice, Snapshot, choose, fitting, missing_features
 from cozy_domain.sessions.session import EPOCH_IDLE, Session
-from cozy_domain.tools.policy import offer, permitted, runnable
+from cozy_domain.tools.policy import offer, permitted, runnable, strangers
 from cozy_domain.tools.tool import ToolSpec
 
 Features = Callable[[ModelRef], frozenset[Feature]]
@@ -41,12 +41,14 @@ class Conversation(msgspec.Struct, frozen=True):
 
 class Offer(msgspec.Struct, frozen=True):
     """Tools of this turn: the server's by name, and what the model is shown of them and of the client's. ``unapproved``
-    are the names of those that somebody would have to approve first."""
+    are the names of those that somebody would have to approve first; ``strangers`` the servers whose descriptions it is
+    shown and nobody vouches for."""
 
     server: Mapping[str, ToolSpec]
     client: frozenset[str]
     definitions: tuple[ToolDefinition, ...]
     unapproved: frozenset[str] = frozenset()
+    strangers: frozenset[str] = frozenset()
 
 
 def route(request: ChatRequest, session: Session | None, snapshot: Snapshot) -> Choice:
@@ -112,6 +114,7 @@ def offer_tools(
         client=frozenset(tool.name for tool in request.tools),
         definitions=offer(usable, request.tools, request.tool_choice),
         unapproved=frozenset(found.unapproved),
+        strangers=strangers(usable),
     )
 
 

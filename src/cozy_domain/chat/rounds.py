@@ -145,5 +145,12 @@ class Rounds:
             deadline_s=parts.limits.tool_s,
             max_result=parts.limits.tool_result_characters,
             unapproved=self._plan.offer.unapproved,
-            held_back=held_back(calls, allowed, permissions, self._progress.results, tainted=self._tainted),
+            held_back=held_back(
+                calls,
+                allowed,
+                permissions,
+                self._progress.results,
+                tainted=self._tainted,
+                strangers=self._plan.offer.strangers,
+            ),
         )

@@ -66,7 +66,7 @@ class ModelPreferences(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 class ToolPermissions(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """An empty ``allow`` means no tool; ``mcp`` are servers all of whose tools it may have; ``deny`` wins over both.
     ``limits`` are calls of a tool in one turn. ``when_tainted``: tools that may change something also in a turn that holds
-    text from outside. ``sealed``: no child may allow more than this."""
+    text from outside, or beside a server that nobody vouches for. ``sealed``: no child may allow more than this."""
 
     allow: tuple[str, ...] = ()
     deny: tuple[str, ...] = ()

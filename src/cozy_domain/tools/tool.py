@@ -21,11 +21,13 @@ class Effect(StrEnum):
 
 
 class ToolSpec(msgspec.Struct, frozen=True):
-    """``server`` is the MCP server that it comes from, by its name in the settings; None for a tool of our own."""
+    """``server`` is the MCP server that it comes from, by its name in the settings; None for a tool of our own. ``vouched``:
+    the operator trusts what that server writes into descriptions and parameters."""
 
     definition: ToolDefinition
     effect: Effect
     server: str | None = None
+    vouched: bool = False
 
     @property
     def name(self) -> str:

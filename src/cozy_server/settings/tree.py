@@ -168,6 +168,9 @@ class McpSettings(msgspec.Struct, frozen=True):
     pinned: bool = True
     """A tool whose description or parameters change is withheld until this process is started again; if false it is taken as
     it is now, with a warning."""
+    trusted: bool = False
+    """You vouch for what it writes into the descriptions of its tools. If false, where they are offered, tools that change
+    something of other servers and of this one itself run only when the persona names them in `tools.when_tainted`."""
 
 
 class ToolSettings(msgspec.Struct, frozen=True):

@@ -33,6 +33,7 @@ from cozy_domain.persona.persona import ModelPreferences, Persona, ToolPermissio
 from cozy_domain.routing.choice import Route, RouteTable, Snapshot
 from cozy_domain.sessions.session import PersonaPin, Session
 from cozy_domain.tools.builtin import CALCULATOR, CLOCK
+from cozy_domain.tools.tool import Effect, ToolSpec
 from tests.fixtures.chat import DEFAULT, OWNER, SCRIPTED, SESSION, asking, published
 from tests.fixtures.turns import T0
 
@@ -229,6 +230,14 @@ def test_a_choice_of_tools_leaves_the_others_out_of_what_runs() -> None:
     chosen = asking("hi", tool_choice=ToolChoice("required", ("clock",)))
     found = offer_tools(chosen, PERSONA, SPECS, supported=True)
     assert set(found.server) == {"clock"}
+
+
+def test_a_stranger_is_one_also_where_the_choice_leaves_its_tools_out() -> None:
+    lure = ToolSpec(ToolDefinition("evil__lure"), Effect.READ, server="evil")
+    persona = replace(WREN, tools=ToolPermissions(allow=("clock",), mcp=("evil",)))
+    chosen = asking("hi", tool_choice=ToolChoice("required", ("clock",)))
+    assert offer_tools(chosen, persona, (*SPECS, lure), supported=True).strangers == {"evil"}
+    assert offer_tools(asking("hi"), persona, (*SPECS, lure), supported=False).strangers == frozenset()
 
 
 def test_with_several_choices_no_tool_of_the_server_runs() -> None:

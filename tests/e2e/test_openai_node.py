@@ -13,6 +13,8 @@ from msgspec.structs import replace
 
 from tests.fixtures.fake_openai import FakeOpenAI
 from tests.fixtures.server import container_for, running, settings_for, with_fake
+from tests.fixtures.sounds import recorded
+from tests.fixtures.speech import hearing
 
 HERE = Path(__file__).parent / "node"
 OLDEST = 20
@@ -94,3 +96,20 @@ async def test_it_answers_streams_calls_tools_remembers_and_fails_as_at_openai(
     by_default, in_numbers = got["vectors"]
     assert [len(vector) for vector in by_default] == [512, 512]
     assert by_default == in_numbers
+
+
+async def test_it_sends_recordings_as_to_openai(tmp_path: Path, node: str) -> None:
+    recording = tmp_path / "speech.mp3"
+    recording.write_bytes(recorded("mp3", 0.5))
+    container = hearing(container_for(settings_for(tmp_path / "data")), *["Good evening."] * 5)
+    async with running(container) as server:
+        code, out, errors = await run(node, "sound.mjs", server.base_url, str(recording))
+    assert code == 0, errors
+    got: dict[str, Any] = json.loads(out)
+    assert got["plain"] == got["english"] == "Good evening."
+    assert got["text"] == "Good evening.\n"
+    assert got["requestId"].startswith("req_")
+    assert got["words"] == ["Good", "evening."]
+    assert got["segments"] == ["Good evening."]
+    assert got["streamed"] == ["transcript.text.delta", "transcript.text.done"]
+    assert got["refused"] == {"isBadRequest": True, "param": "temperature"}

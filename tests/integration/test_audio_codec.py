@@ -165,6 +165,31 @@ async def test_who_leaves_while_a_process_starts_does_no_harm_to_the_next() -> N
     assert not [it for it in children() if "sandbox" in it]
 
 
+async def test_a_waiting_process_that_was_killed_is_not_given_a_file(codec: PyAvAudioCodec) -> None:
+    upload = Upload(recorded("mp3", 0.5))
+    await codec.decode(upload)
+    assert codec._spare
+    waiting = await codec._spare
+    waiting.kill()
+    await waiting.wait()
+    assert (await codec.decode(upload)).seconds == pytest.approx(0.5, abs=0.15)
+
+
+async def test_clients_that_leave_while_a_process_starts_do_not_make_more_and_more(
+    codec: PyAvAudioCodec,
+) -> None:
+    upload = Upload(recorded("mp3", 0.5))
+    for _ in range(10):
+        decoding = [asyncio.create_task(codec.decode(upload)) for _ in range(2)]
+        await asyncio.sleep(0)  # the second one has to wait for its process
+        for it in decoding:
+            it.cancel()
+        await asyncio.wait(decoding)
+    await codec.decode(upload)
+    await codec.decode(upload)
+    assert len([it for it in children() if "sandbox" in it]) <= 2
+
+
 async def test_mutilated_files_are_read_or_refused_and_nothing_else(codec: PyAvAudioCodec) -> None:
     outcomes = {await outcome(codec, *it) for it in mutations(seed=1, count=10)}
     assert outcomes <= {"read", "invalid_audio", "audio_too_long"}

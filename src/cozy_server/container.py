@@ -278,7 +278,7 @@ def audio_encoder(kind: AudioFormat) -> AudioEncoder:
 def _offline_voice(name: str) -> Named[TextToSpeech] | None:
     if not (_is_installed("espeakng_loader") and _is_installed("av")):
         return None
-    from cozy_adapters.espeak import EspeakTextToSpeech  # as above
+    from cozy_adapters.espeak.speaker import EspeakTextToSpeech  # as above
 
     return Named(name, EspeakTextToSpeech())
 

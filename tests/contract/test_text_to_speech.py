@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from cozy_adapters.espeak import EspeakTextToSpeech
+from cozy_adapters.espeak.speaker import EspeakTextToSpeech
 from cozy_adapters.inmemory.speech import ToneTextToSpeech, pcm16
 from cozy_adapters.openai.chat import OpenAILanguageModel
 from cozy_domain.audio import SAMPLE_BYTES, SPEAKING_RATE
@@ -28,6 +28,10 @@ def length(sounds: list[Sound]) -> int:
     return sum(len(it.samples) for it in sounds) // SAMPLE_BYTES
 
 
+def loudest(sounds: list[Sound]) -> int:
+    return max(abs(it) for sound in sounds for it in pcm16(sound.samples))
+
+
 class TextToSpeechContract(ABC):
     """``knows_marks`` says whether it tells when a character sounds."""
 
@@ -41,7 +45,7 @@ class TextToSpeechContract(ABC):
         sounds = await spoken(voice)
         assert all(len(it.samples) % SAMPLE_BYTES == 0 for it in sounds)
         assert 1.5 < length(sounds) / SPEAKING_RATE < 6
-        assert max(abs(it) for sound in sounds for it in pcm16(sound.samples)) > 1_000
+        assert loudest(sounds) > 1_000
 
     async def test_it_comes_in_pieces(self, voice: TextToSpeech) -> None:
         assert len(await spoken(voice)) > 3
@@ -119,6 +123,28 @@ class TestEspeak(TextToSpeechContract):
     ) -> None:
         assert voice_name.partition("+")[0] in await voice.voices()
         assert length(await spoken(voice, "Hello.", Voicing(voice=voice_name))) > 0
+
+    async def test_a_text_that_crashes_the_library_is_refused_and_others_are_spoken(
+        self, voice: TextToSpeech
+    ) -> None:
+        before = length(await spoken(voice, "Hello."))
+        with pytest.raises(ProviderRefusedError, match="cannot speak this text"):
+            await spoken(voice, "\ua892b\u7393\u27a5", Voicing(voice="ml"))
+        assert length(await spoken(voice, "Hello.")) == pytest.approx(before, rel=0.1)
+
+    @pytest.mark.parametrize("command", ["\x010A", "\x01999S", "\x01999B", "\x010P"])
+    async def test_no_text_changes_how_the_next_one_sounds(self, voice: TextToSpeech, command: str) -> None:
+        before = await spoken(voice, "Hello.")
+        for _ in range(2):  # as many as there are processes
+            await spoken(voice, f"{command} hi")
+        after = await spoken(voice, "Hello.")
+        assert length(after) == pytest.approx(length(before), rel=0.1)
+        assert loudest(after) == pytest.approx(loudest(before), rel=0.3)
+
+    @pytest.mark.parametrize("name", ["en-gb", "fr-fr", "chr-us-qaaa-x-west", "cmn+f3"])
+    async def test_what_is_listed_can_be_spoken(self, voice: TextToSpeech, name: str) -> None:
+        assert name.partition("+")[0] in await voice.voices()
+        assert length(await spoken(voice, "Hello.", Voicing(voice=name))) > 0
 
     async def test_the_names_of_openai_are_different_voices(self, voice: TextToSpeech) -> None:
         sounds = [await spoken(voice, voicing=Voicing(voice=name)) for name in ("alloy", "onyx")]

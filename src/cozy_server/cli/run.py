@@ -12,7 +12,7 @@ import typer
 import uvloop
 
 from cozy_domain.errors import ConfigError
-from cozy_server.app import create_app
+from cozy_server.app import create_app, warm_speech
 from cozy_server.cli.composition import container_of
 from cozy_server.cli.given import settings_from
 from cozy_server.container import Container
@@ -90,11 +90,14 @@ def _run(container: Container, loaded: Loaded, *, as_json: bool, next_port: bool
     listening = listen(settings.server.host, settings.server.port, or_next=next_port)
     address = listening.getsockname()
 
+    warming: list[asyncio.Future[None]] = []  # kept, or it may be collected before it is done
+
     def ready(_: Stop) -> None:
         tune_interpreter()
         url = _url(address[0], address[1])
         typer.echo(start_line(container, url) if as_json else banner(container, url, loaded))
         sys.stdout.flush()
+        warming.append(asyncio.ensure_future(warm_speech(container)))
 
     def drain() -> None:
         container.vitals().draining = True

@@ -1,12 +1,15 @@
 """A store looked after from outside: its state, migrations, and copies made while it is written."""
 
 import asyncio
+import os
 import sqlite3
 import stat
+import threading
 from pathlib import Path
 
 import pytest
 
+from cozy_adapters.sql import lock
 from cozy_adapters.sql.maintenance import SqliteMaintenance
 from cozy_adapters.sql.migrate import downgrade
 from cozy_adapters.sql.postgres_maintenance import PostgresMaintenance, place_of
@@ -56,6 +59,24 @@ async def test_a_server_on_the_file_is_noticed_and_keeps_the_schema_as_it_is(fil
         await maintenance.downgrade("base")
     await server.aclose()
     assert not (await maintenance.look(1.0)).in_use
+
+
+async def test_who_looks_turns_no_server_away(file: Path) -> None:
+    await SqliteMaintenance(file).upgrade()
+    over = threading.Event()
+
+    def look() -> None:
+        while not over.is_set():
+            lock.is_taken(file)
+
+    looking = [asyncio.create_task(asyncio.to_thread(look)) for _ in range(2)]
+    try:
+        for _ in range(100):
+            os.close(await asyncio.to_thread(lock.take, file))
+    finally:
+        over.set()
+        await asyncio.wait(looking)
+    assert not lock.is_taken(file)
 
 
 async def test_an_old_schema_is_told_and_brought_up_to_date(file: Path) -> None:

@@ -107,7 +107,7 @@ class SqliteMaintenance:
                 state,
                 revision=revision_of(connection),
                 bytes=self._path.stat().st_size,
-                in_use=_has_server(self._path),
+                in_use=lock.is_taken(self._path),
                 checked=checked,
                 damage=damage,
             )
@@ -176,17 +176,6 @@ def _checked(connection: sqlite3.Connection, within_s: float) -> tuple[bool, tup
     finally:
         connection.set_progress_handler(None, 0)
     return True, tuple(str(row[0]) for row in found if row[0] != "ok")
-
-
-def _has_server(path: Path) -> bool:
-    """Without leaving a lock file where no server ever was."""
-    if not Path(f"{path}.lock").exists():
-        return False
-    try:
-        os.close(lock.take(path))
-    except StorageUnavailableError:
-        return True
-    return False
 
 
 def _settle(file: Path) -> None:

@@ -122,7 +122,6 @@ async def opened(container: Container) -> AsyncIterator[None]:
         if shared := container.shared_limits():
             await stack.enter_async_context(shared.running())
         await configure(container)
-        await _open_default_model(container)
         stack.push_async_callback(container.assembly().aclose)
         await stack.enter_async_context(container.tool_servers().running())
         await stack.enter_async_context(
@@ -162,13 +161,6 @@ def _lost_embedders(container: Container) -> Iterator[str]:
         providers=[name for name in container.models() if embedder(name)],
         taken=names(container.snapshot()),
     )
-
-
-async def _open_default_model(container: Container) -> None:
-    """What it imports on first use (a provider's SDK: up to a second) is not for the first user to wait for."""
-    model = container.models().get(container.configuration().default.model.provider)
-    if model is not None and hasattr(model, "aopen"):
-        await model.aopen()
 
 
 async def _close_models(container: Container) -> None:

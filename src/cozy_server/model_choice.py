@@ -14,7 +14,7 @@ from cozy_domain.models.ports import LanguageModel
 from cozy_domain.models.request import ModelRef
 from cozy_domain.persona.catalog import Catalog, LiveCatalog
 from cozy_domain.persona.surroundings import Surroundings
-from cozy_domain.routing.choice import Route, RouteTable, Snapshot, clashes, parse_ref
+from cozy_domain.routing.choice import Route, RouteTable, Snapshot, clashes, models_of, parse_ref
 from cozy_domain.routing.default import (
     OFFLINE,
     Default,
@@ -29,6 +29,8 @@ LISTING_S = 3.0
 """How long a provider may take to list its models: a start waits for all of them at once."""
 AGAIN_S = 30.0
 """Between two looks for a default model, while the providers that there are do not answer."""
+READY_S = 3.0
+"""How long a start waits for what only some personas need."""
 OLLAMA = "ollama"
 """Found wherever it runs, so one that does not is no mistake of whoever names it."""
 _log = logging.getLogger(__name__)
@@ -147,16 +149,19 @@ class LiveConfiguration:
         return named_default(wanted, names, self._default_origin, personas)
 
     async def settle(self) -> None:
-        """Finds the default model, and makes those ready that may be asked for.
+        """Finds the default model, and makes those ready that may be asked for; for those that only personas name it waits
+        ``READY_S`` at most.
 
         Raises:
             ConfigError: the one that the settings name cannot be.
         """
         await self._settle()
-        routes = self.snapshot().routes
+        snapshot = self.snapshot()
+        routes = snapshot.routes
         refs = (*routes.default, *routes.allowed, *(ref for route in routes.routes for ref in route.models))
-        for name in dict.fromkeys(ref.provider for ref in refs):
-            await _make_ready(self._providers.get(name))
+        first = {ref.provider for ref in refs}
+        others = {ref.provider for ref in _of_personas(snapshot)} - first
+        await asyncio.gather(self._make_ready(first), self._make_ready(others, READY_S))
 
     async def _settle(self) -> None:
         if self._discovered is None:
@@ -172,6 +177,13 @@ class LiveConfiguration:
         if self.standing_in:
             reason = f"{self.default.reason}; looking again every {AGAIN_S:g} s"
             self.default = replace(self.default, reason=reason)
+
+    async def _make_ready(self, names: Iterable[str], within_s: float | None = None) -> None:
+        try:
+            async with asyncio.timeout(within_s):
+                await asyncio.gather(*(_make_ready(self._providers.get(name)) for name in names))
+        except TimeoutError:
+            pass  # what it imports goes on by itself
 
     def _strangers(self) -> Iterator[str]:
         """Models of the settings whose provider is neither configured nor found."""
@@ -248,6 +260,14 @@ async def _make_ready(model: LanguageModel | None) -> None:
     run meanwhile."""
     if model is not None and hasattr(model, "aopen"):
         await model.aopen()
+
+
+def _of_personas(snapshot: Snapshot) -> Iterator[ModelRef]:
+    for published in snapshot.catalog:
+        try:
+            yield from models_of(published.persona, snapshot.routes)
+        except ConfigError:
+            pass  # told by `clashes`
 
 
 def _allowed(settings: ModelSettings) -> tuple[ModelRef, ...]:

@@ -4,9 +4,11 @@ As with OpenAI's: the official SDK does transport, addresses and authentication,
 streamed, and the caller owns time and retries. The SDK is imported on first use (1.1 s of CPU).
 """
 
+import asyncio
 import logging
 from collections.abc import AsyncGenerator, AsyncIterator, Iterator
 from contextlib import AbstractAsyncContextManager, aclosing, asynccontextmanager, contextmanager
+from importlib import import_module
 from typing import TYPE_CHECKING
 from uuid import uuid4
 
@@ -75,7 +77,8 @@ class AnthropicLanguageModel:
         return f"AnthropicLanguageModel(provider={self._provider!r}, base_url={self._base_url!r})"
 
     async def aopen(self) -> None:
-        """Imports the SDK now instead of during the first request."""
+        """Imports the SDK now instead of during the first request, and in a thread: it takes a second or more."""
+        await asyncio.to_thread(import_module, "anthropic")
         self._opened()
 
     async def aclose(self) -> None:

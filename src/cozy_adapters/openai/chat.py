@@ -5,8 +5,10 @@ bytes are decoded here. A call is always streamed: a plain reply is a fold of th
 use (0.5 s of CPU), and told neither to retry nor to time out: the caller owns both.
 """
 
+import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator, Iterator
 from contextlib import AbstractAsyncContextManager, aclosing, asynccontextmanager, contextmanager
+from importlib import import_module
 from typing import TYPE_CHECKING
 from uuid import uuid4
 
@@ -69,7 +71,8 @@ class OpenAILanguageModel:
         return f"OpenAILanguageModel(provider={self._provider!r}, base_url={self._base_url!r})"
 
     async def aopen(self) -> None:
-        """Imports the SDK now instead of during the first request."""
+        """Imports the SDK now instead of during the first request, and in a thread: it takes a second or more."""
+        await asyncio.to_thread(import_module, "openai")
         self._opened()
 
     async def aclose(self) -> None:

@@ -5,6 +5,7 @@ from collections.abc import Mapping
 
 import pytest
 
+from cozy_adapters.files.parse import parse
 from cozy_adapters.inmemory.clock import InMemoryClock
 from cozy_adapters.inmemory.language_model import ScriptedLanguageModel
 from cozy_adapters.inmemory.persona_revisions import InMemoryPersonaRevisions
@@ -16,7 +17,7 @@ from cozy_domain.persona.document import PersonaDocument
 from cozy_domain.persona.surroundings import Surroundings
 from cozy_domain.routing.choice import models_named
 from cozy_domain.routing.default import OFFLINE, Default
-from cozy_server.model_choice import AGAIN_S, LISTING_S, FoundProvider, LiveConfiguration
+from cozy_server.model_choice import AGAIN_S, LISTING_S, READY_S, FoundProvider, LiveConfiguration
 from cozy_server.settings.tree import ModelSettings, ProviderSettings
 
 
@@ -44,11 +45,12 @@ def configured(
     settings: ModelSettings,
     providers: Mapping[str, LanguageModel] | None = None,
     *discovered: FoundProvider,
+    catalog: LiveCatalog | None = None,
 ) -> LiveConfiguration:
     async def discover() -> tuple[FoundProvider, ...]:
         return discovered
 
-    catalog = LiveCatalog(NoFiles(), InMemoryPersonaRevisions(), InMemoryClock())
+    catalog = catalog or LiveCatalog(NoFiles(), InMemoryPersonaRevisions(), InMemoryClock())
     known = {OFFLINE.provider: with_models("offline"), **(providers or {})}
     return LiveConfiguration(catalog, known, discover, settings, "cozy.yaml:7")
 
@@ -110,12 +112,13 @@ async def test_a_provider_that_does_not_list_its_models_in_time_is_named_in_the_
 class SlowToOpen(ScriptedLanguageModel):
     """Imports for longer than a listing may take, as an SDK does on a slow machine."""
 
-    def __init__(self) -> None:
+    def __init__(self, takes_s: float = 2 * LISTING_S) -> None:
         super().__init__(models=("one",))
+        self.takes_s = takes_s
         self.opened = 0
 
     async def aopen(self) -> None:
-        await asyncio.sleep(0 if self.opened else 2 * LISTING_S)
+        await asyncio.sleep(0 if self.opened else self.takes_s)
         self.opened += 1
 
     async def list_models(self) -> tuple[str, ...]:
@@ -144,6 +147,36 @@ async def test_a_provider_that_no_request_can_name_is_not_made_ready() -> None:
     settings = ModelSettings(default="offline", routes={"fast": ("used/one",)}, providers=providers)
     await configured(settings, {"used": used, "unused": unused}).settle()
     assert (used.opened, unused.opened) == (1, 0)
+
+
+class Routed:
+    """Two personas: one with a model of its own, and one whose model nobody can know."""
+
+    async def read(self) -> tuple[PersonaDocument, ...]:
+        texts = ("id: own\nname: Own\nmodel: {route: only/one}", "id: lost\nname: Lost\nmodel: {route: none}")
+        return tuple(parse(f"schema: persona/1\n{text}\n".encode(), f"{text[4:7]}.yaml") for text in texts)
+
+
+class NeverReady(ScriptedLanguageModel):
+    async def aopen(self) -> None:
+        await asyncio.Event().wait()
+
+
+@pytest.mark.virtual_time
+@pytest.mark.parametrize("never", [False, True])
+async def test_what_only_a_persona_needs_is_made_ready_meanwhile_and_waited_for_within_a_bound(
+    never: bool,
+) -> None:
+    only = NeverReady(models=("one",)) if never else SlowToOpen(READY_S / 2)
+    settings = ModelSettings(default="used/one", providers={"used": ProviderSettings()})
+    used = SlowToOpen(READY_S / 2)
+    catalog = LiveCatalog(Routed(), InMemoryPersonaRevisions(), InMemoryClock())
+    assert await catalog.reload() == ()
+    configuration = configured(settings, {"used": used, "only": only}, catalog=catalog)
+    await configuration.settle()
+    assert used.opened == 1
+    assert asyncio.get_running_loop().time() == pytest.approx(READY_S if never else READY_S / 2)
+    assert never or (isinstance(only, SlowToOpen) and only.opened == 1)
 
 
 class LateModel(ScriptedLanguageModel):

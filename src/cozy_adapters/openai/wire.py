@@ -220,28 +220,30 @@ def _function(name: str) -> JsonObject:
 def _message(message: Message) -> JsonObject:
     match message:
         case SystemMessage():
-            return _present({"role": "system", "name": message.name}) | {"content": _content(message.content)}
+            return {"role": "system", **_name(message.name), "content": _content(message.content)}
         case UserMessage():
-            return _present({"role": "user", "name": message.name}) | {"content": _content(message.content)}
+            return {"role": "user", **_name(message.name), "content": _content(message.content)}
         case ToolMessage():
-            answered: JsonObject = {"role": "tool", "tool_call_id": message.tool_call_id}
-            return answered | {"content": _content(message.content)}
+            call = message.tool_call_id
+            return {"role": "tool", "tool_call_id": call, "content": _content(message.content)}
         case AssistantMessage():
             return _assistant(message)
 
 
 def _assistant(message: AssistantMessage) -> JsonObject:
-    calls: list[Json] = [
-        {"id": call.id, "type": "function", "function": {"name": call.name, "arguments": call.arguments}}
-        for call in message.tool_calls
-    ]
-    optional: JsonObject = {
-        "role": "assistant",
-        "name": message.name,
-        "refusal": message.refusal,
-        "tool_calls": calls or None,
-    }
-    return _present(optional) | {"content": _content(message.content)}
+    body: JsonObject = {"role": "assistant", **_name(message.name), "content": _content(message.content)}
+    if message.refusal is not None:
+        body["refusal"] = message.refusal
+    if message.tool_calls:
+        body["tool_calls"] = [
+            {"id": call.id, "type": "function", "function": {"name": call.name, "arguments": call.arguments}}
+            for call in message.tool_calls
+        ]
+    return body
+
+
+def _name(name: str | None) -> JsonObject:
+    return {} if name is None else {"name": name}
 
 
 def _content(content: Content | None) -> Json:

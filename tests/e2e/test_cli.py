@@ -3,6 +3,7 @@
 import asyncio
 import json
 import re
+import shutil
 import sqlite3
 import stat
 import sys
@@ -182,6 +183,27 @@ async def test_the_audit_log_is_verified_beside_a_running_server(tmp_path: Path)
     assert "6 * 7" not in out
 
 
+@pytest.fixture(scope="module")
+def sealed(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with a store whose log has a record, is sealed, and is intact; to be copied."""
+    folder = tmp_path_factory.mktemp("sealed")
+    asyncio.run(_seal(folder))
+    return folder
+
+
+async def _seal(folder: Path) -> None:
+    variables = {"COZY_AUDIT__KEY": KEY}
+    await command("keys", "create", "ann", folder=folder, **variables)
+    async with server_process(
+        "serve", "--port", "0", folder=folder, COZY_AUDIT__SEAL_S="0.1", **variables
+    ) as it:
+        it.process.terminate()
+        assert await it.ended() == 0
+    code, out, _ = await command("audit", "verify", folder=folder, **variables)
+    assert code == 0
+    assert "The log is intact." in out
+
+
 @pytest.mark.parametrize(
     ("tampering", "told"),
     [
@@ -195,22 +217,15 @@ async def test_the_audit_log_is_verified_beside_a_running_server(tmp_path: Path)
         ),
     ],
 )
-async def test_tampering_is_found_named_and_exits_1(tmp_path: Path, tampering: str, told: str) -> None:
-    variables = {"COZY_AUDIT__KEY": KEY}
-    await command("keys", "create", "ann", folder=tmp_path, **variables)
-    async with server_process(
-        "serve", "--port", "0", folder=tmp_path, COZY_AUDIT__SEAL_S="0.1", **variables
-    ) as it:
-        it.process.terminate()
-        assert await it.ended() == 0
-    code, out, _ = await command("audit", "verify", folder=tmp_path, **variables)
-    assert code == 0
-    assert "The log is intact." in out
+async def test_tampering_is_found_named_and_exits_1(
+    tmp_path: Path, sealed: Path, tampering: str, told: str
+) -> None:
+    shutil.copytree(sealed / ".cozy", tmp_path / ".cozy")
     with sqlite3.connect(tmp_path / ".cozy" / "cozy.db") as database:
         for (name,) in database.execute("SELECT name FROM sqlite_master WHERE type = 'trigger'").fetchall():
             database.execute(f'DROP TRIGGER "{name}"')
         database.executescript(tampering)
-    code, out, _ = await command("audit", "verify", folder=tmp_path, **variables)
+    code, out, _ = await command("audit", "verify", folder=tmp_path, COZY_AUDIT__KEY=KEY)
     assert code == 1
     assert told in out
 
@@ -223,18 +238,14 @@ async def test_tampering_is_found_named_and_exits_1(tmp_path: Path, tampering: s
     ],
 )
 async def test_an_anchor_that_is_forged_or_gone_is_told(
-    tmp_path: Path, content: bytes | None, code: int, told: str
+    tmp_path: Path, sealed: Path, content: bytes | None, code: int, told: str
 ) -> None:
-    variables = {"COZY_AUDIT__KEY": KEY}
-    await command("keys", "create", "ann", folder=tmp_path, **variables)
-    async with server_process("serve", "--port", "0", folder=tmp_path, **variables) as it:
-        it.process.terminate()
-        assert await it.ended() == 0
+    shutil.copytree(sealed / ".cozy", tmp_path / ".cozy")
     anchor = tmp_path / ".cozy" / "audit.anchor"
     anchor.unlink()
     if content is not None:
         anchor.write_bytes(content)
-    found, out, _ = await command("audit", "verify", folder=tmp_path, **variables)
+    found, out, _ = await command("audit", "verify", folder=tmp_path, COZY_AUDIT__KEY=KEY)
     assert found == code
     assert told in out
 

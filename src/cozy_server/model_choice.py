@@ -85,6 +85,8 @@ class LiveConfiguration:
         self.default = Default(OFFLINE, "nobody has looked for another yet")
         self.standing_in = False
         """Whether the offline model answers because some provider does not, or lists no model."""
+        self.passed_over = False
+        """Whether the offline model answers though some provider was found: it does not answer, or offers a choice."""
 
     def snapshot(self) -> Snapshot:
         """Requests may also name the default model in force, allowed or not."""
@@ -171,6 +173,7 @@ class LiveConfiguration:
             return
         listings = await self.listings()
         self.default = choose_default(listings, self._settings.preferred)
+        self.passed_over = self.default.model == OFFLINE and bool(listings)
         self.standing_in = self.default.model == OFFLINE and any(
             it.problem or not it.models for it in listings
         )

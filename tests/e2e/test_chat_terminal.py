@@ -199,6 +199,19 @@ async def test_a_script_gets_answers_alone_and_its_session_goes_on(tmp_path: Pat
     assert errors.startswith('[calculator {"expression":"6 * 7"} ok ')
 
 
+async def test_a_script_is_told_when_a_provider_was_found_and_does_not_answer(
+    tmp_path: Path,
+) -> None:
+    nobody = {"COZY_MODEL": "", "OPENAI_API_KEY": "k", "OPENAI_BASE_URL": "http://127.0.0.1:9/v1"}
+    code, out, errors = await command("chat", "Hello!", folder=tmp_path, **nobody)
+    assert code == 0
+    assert out
+    assert errors.startswith("offline/offline (no model was found: OPENAI_API_KEY: ")
+    code, _, errors = await command("chat", "--json", "Hello!", folder=tmp_path, **nobody)
+    assert code == 0
+    assert json.loads(errors)["warning"]["answers"].startswith("offline/offline (")
+
+
 async def test_json_is_one_object_for_each_thing_that_happens(tmp_path: Path) -> None:
     code, out, errors = await command("chat", "--json", "What is 6 * 7?", folder=tmp_path)
     assert (code, errors) == (0, "")

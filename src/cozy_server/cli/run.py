@@ -178,7 +178,7 @@ def _off() -> tuple[str, ...]:
     """What a reader of the documentation may expect and does not get in this version."""
     return (
         "memory, knowledge and profile that outlive the process, and learning from conversations",
-        "voice",
+        "voice calls",
     )
 
 

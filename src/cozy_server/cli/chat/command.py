@@ -1,5 +1,6 @@
 """`cozy chat`: its options, and the terminal or the pipe that it talks through."""
 
+import json
 import os
 import sys
 from collections.abc import Callable, Iterator
@@ -64,7 +65,7 @@ def run(options: ChatOptions) -> None:
     for stream in (sys.stdout, sys.stderr):
         stream.reconfigure(errors="replace")  # type: ignore[union-attr]  # half an emoji is no reason to die
     screen = _screen(options)
-    with background(_talk(options, loaded)) as behind:
+    with background(_talk(options, loaded, interactive=interactive)) as behind:
         conversation = Conversation(behind, screen, options.language, _start(options, behind))
         with conversation.hearing_signals():
             if interactive:
@@ -94,17 +95,31 @@ def check(options: ChatOptions) -> None:
             ) from None
 
 
-def _talk(options: ChatOptions, loaded: Loaded) -> AbstractAsyncContextManager[Talk]:
-    """Imports only the side that is needed."""
+def _talk(options: ChatOptions, loaded: Loaded, *, interactive: bool) -> AbstractAsyncContextManager[Talk]:
+    """Imports only the side that is needed. Who has no header is told when a provider was found and is not used."""
     partner = Partner(options.user, options.language)
     if options.url is None:
         from cozy_server.cli.chat.local import local_talk
 
-        return local_talk(loaded, partner)
+        # An answer of a model that was named is none of the default's.
+        told = interactive or options.model is not None
+        return local_talk(loaded, partner, _silent if told else _warn_json if options.as_json else _warn)
     from cozy_server.cli.chat.remote import remote_talk
 
     key = secret_of(options.key, loaded.variables) if options.key else None
     return remote_talk(options.url, key, partner)
+
+
+def _silent(_: str) -> None:
+    """Another place says it."""
+
+
+def _warn(answers: str) -> None:
+    typer.echo(answers, err=True)
+
+
+def _warn_json(answers: str) -> None:
+    typer.echo(json.dumps({"warning": {"answers": answers}}, ensure_ascii=False), err=True)
 
 
 def _start(options: ChatOptions, behind: Background) -> Start:

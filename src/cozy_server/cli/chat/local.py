@@ -4,7 +4,7 @@ Whoever sits at this terminal can read the data folder anyway, so they are the a
 sessions are theirs.
 """
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from uuid import UUID
 
@@ -45,8 +45,11 @@ MOST_MESSAGES = 1_000
 
 
 @asynccontextmanager
-async def local_talk(loaded: Loaded, partner: Partner) -> AsyncIterator[Talk]:
-    """Everything that a server has but the socket, until the end of the context.
+async def local_talk(
+    loaded: Loaded, partner: Partner, on_passed_over: Callable[[str], None]
+) -> AsyncIterator[Talk]:
+    """Everything that a server has but the socket, until the end of the context. ``on_passed_over`` hears which model
+    answers and why, where a provider was found and is not used.
 
     Raises:
         ConfigError: the settings, the personas or the audit key are not as they must be.
@@ -57,6 +60,9 @@ async def local_talk(loaded: Loaded, partner: Partner) -> AsyncIterator[Talk]:
     container = container_of(loaded, development=postgres_url(loaded.settings) is None)
     try:
         async with opened(container):
+            choice = container.configuration()
+            if choice.passed_over:
+                on_passed_over(f"{choice.default.model} ({choice.default.reason})")
             yield LocalTalk(container, partner)
     except StorageUnavailableError as error:
         if error.code != IN_USE:

@@ -154,6 +154,7 @@ async def test_commands_change_who_speaks_and_where_and_slips_are_told(tmp_path:
             ("/sessions", f"* {session}"),
             ("/new", "新会话："),
             ("/history", "还没有任何消息。"),
+            ("/history 9999999999", "后面应是消息条数"),
         ):
             shown.enter(line)
             at = await prompted(shown, await shown.until(answer, at))

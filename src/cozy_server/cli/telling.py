@@ -10,6 +10,7 @@ import typer
 
 from cozy_domain.errors import ConfigError, CozyError
 from cozy_server.cli.language import language_of
+from cozy_server.cli.visible import visible
 from cozy_server.codes import CODES, Language
 
 FAILED = 1
@@ -80,9 +81,9 @@ def _tell(error: CozyError, language: Language) -> None:
     """What happened is said in the user's language; names and places in it stay as they are."""
     known = CODES.get(error.code) or CODES.get(error.default_code)
     message = f"{known.zh.cause}（{error.message}）" if known and language == "zh" else error.message
-    typer.secho(f"error: {message}", fg="red", err=True)
+    typer.secho(f"error: {visible(message)}", fg="red", err=True)
     if error.hint:
-        typer.echo(f"  → {error.hint}", err=True)
+        typer.echo(f"  → {visible(error.hint)}", err=True)
 
 
 def _json_of(value: object) -> str:

@@ -144,8 +144,11 @@ def _value(item: Written, variables: Mapping[str, str] | None = None) -> object:
     try:
         if is_secret(shape):
             text = msgspec.convert(value, str, strict=False)
-            return Secret(text if variables is None else secret_of(text, variables))
-        value = msgspec.convert(value, shape, strict=not isinstance(value, str))
+            if variables is None:
+                return Secret(text)
+            value = Secret(secret_of(text, variables))
+        else:
+            value = msgspec.convert(value, shape, strict=not isinstance(value, str))
     except (msgspec.ValidationError, ConfigError) as error:
         reason = str(error).partition(" - at ")[0]
         return Wrong(item.origin, dotted(item.path), reason[:1].lower() + reason[1:])

@@ -6,6 +6,7 @@ from ipaddress import ip_network
 from urllib.parse import urlsplit
 from zoneinfo import ZoneInfo
 
+from cozy_server.settings.secret import Secret
 from cozy_server.settings.shape import Path
 from cozy_server.settings.tree import McpSettings, Settings
 
@@ -20,6 +21,10 @@ def meaningless(path: Path, value: object) -> str | None:
             return "is not an IANA time zone such as Asia/Shanghai"
         case ("models", "providers", _, "base_url"), str(url) if not _can_be_called(url):
             return "is not an address that begins with http:// or https:// and a host"
+        case ("models", "providers", _, "base_url"), str(url) if not _is_bare(url):
+            return "holds a name or a password (the part before @); take it out, and write a key as api_key"
+        case ("models", "providers", _, "api_key"), Secret() as key if not _fits_a_header(key.reveal()):
+            return "has a blank or a character that is not ASCII; copy the key again, without what stands around it"
         case ("server", "trusted_proxies"), tuple(networks) if wrong := _no_network(networks):
             return f"has {wrong!r}, which is no address or network such as 10.0.0.0/8"
     return None
@@ -50,6 +55,11 @@ def _of_server(name: str, server: McpSettings) -> Iterator[tuple[Path, str]]:
 
 def _is_bare(url: str) -> bool:
     return _can_be_called(url) and "@" not in urlsplit(url).netloc
+
+
+def _fits_a_header(key: str) -> bool:
+    """HTTP sends a key in a header: visible ASCII alone (RFC 9110, field values)."""
+    return all("!" <= letter <= "~" for letter in key)
 
 
 def _is_zone(name: str) -> bool:

@@ -10,6 +10,7 @@ import msgspec
 import yaml
 
 from cozy_server.settings.shape import (
+    FILE_ONLY,
     Path,
     dotted,
     is_file_only,
@@ -37,6 +38,11 @@ FALLBACKS: Mapping[str, Path] = {
     "ANTHROPIC_BASE_URL": ("models", "providers", "anthropic", "base_url"),
 }
 """Names that other programs use too: a file of ours is meant for us, so it wins over them."""
+
+
+_CLOSED = frozenset(variable(path[:1]) for path in FILE_ONLY)
+"""Sections with something that may stand in the file alone: whoever writes one as a whole means that too, and must not think
+that it holds."""
 
 
 class Written(msgspec.Struct, frozen=True):
@@ -91,7 +97,7 @@ def from_environment(variables: Mapping[str, str], source: str) -> Found:
             continue
         if name in ALIASES:
             yield Written(ALIASES[name], text, f"{source} {name}")
-        elif name.startswith(PREFIX) and "__" in name:
+        elif name.startswith(PREFIX) and ("__" in name or name in _CLOSED):
             yield _of_variable(name, text, source)
 
 
@@ -99,7 +105,7 @@ def unknown(variables: Mapping[str, str]) -> Iterator[Wrong]:
     """Variables that look like ours and say nothing. They are no reason not to start: other software may have set them.
     Those with ``__`` are settings that do not exist, which `from_environment` finds."""
     for name in variables:
-        if name.startswith(PREFIX) and "__" not in name and name not in ALIASES:
+        if name.startswith(PREFIX) and "__" not in name and name not in ALIASES and name not in _CLOSED:
             near = get_close_matches(name, _known_variables(), n=1, cutoff=0.8)
             yield Wrong(f"variable {name}", "", "is not a setting", near[0] if near else None)
 
@@ -178,7 +184,10 @@ def _of_variable(name: str, text: str, source: str) -> Written | Wrong:
             return Wrong(f"{source} {name}", "", message)
     shape = shape_at(path)
     if is_section(shape) or is_table(shape):
-        return Wrong(f"{source} {name}", "", "is a section, not a setting")
+        message = "is a section, not a setting"
+        for inner in (head for head in FILE_ONLY if head[: len(path)] == path):
+            message += f"; {dotted(inner)} can be written in the configuration file only"
+        return Wrong(f"{source} {name}", "", message)
     value: object = [item.strip() for item in text.split(",") if item.strip()] if is_list(shape) else text
     return Written(path, value, f"{source} {name}")
 

@@ -78,3 +78,14 @@ def test_json_is_a_line_for_each_event() -> None:
     lines = [json.loads(line) for line in out.getvalue().splitlines()]
     assert [line["type"] for line in lines] == ["turn_started", "text", "turn_ended", "turn_failed"]
     assert lines[1]["text"] == 'a\n"b"'
+
+
+def test_notes_are_harmless_also_where_the_words_go_to_a_file() -> None:
+    out, notes = StringIO(), StringIO()
+    screen = PlainScreen(out, notes, "en", terminal=False, styled=False)
+    screen.show(Words("\x1b[31mred"))
+    screen.show(ToolUsed("a\x1b]52;c;aGk=\x07", "{}", "ok", 1))
+    screen.note("\x1b[2J")
+    screen.fail(Failed("provider_error", "\x1b]0;owned\x07", "\x1b[1m"))
+    assert out.getvalue() == "\x1b[31mred\n"
+    assert not set(notes.getvalue()) & set("\x1b\x07")

@@ -138,6 +138,23 @@ def test_an_address_that_cannot_be_called_is_a_mistake(tmp_path: Path, url: str)
     assert mistakes(tmp_path, yaml) == [f"cozy.yaml:3  {told}"]
 
 
+@pytest.mark.parametrize("name", ["OPENAI", "ANTHROPIC"])
+def test_an_address_of_a_provider_holds_no_password(tmp_path: Path, name: str) -> None:
+    (told,) = mistakes(tmp_path, "", {f"{name}_BASE_URL": "http://user:s3cret@host/v1"})
+    where = f"environment {name}_BASE_URL  models.providers.{name.lower()}.base_url: "
+    assert told.startswith(f"{where}holds a name or a password")
+    assert "s3cret" not in told
+
+
+@pytest.mark.parametrize("key", ["sk-s3crét", "s3cret s3cret", "s3cret\n", "s3cret\x7f"])
+def test_a_key_that_no_header_can_carry_is_a_mistake_that_does_not_show_it(tmp_path: Path, key: str) -> None:
+    (told,) = mistakes(tmp_path, "", {"OPENAI_API_KEY": key})
+    assert told.startswith("environment OPENAI_API_KEY  models.providers.openai.api_key: has a blank")
+    assert "s3cr" not in told
+    yaml = "models: {providers: {a: {api_key: 'env:A'}}}"
+    assert "models.providers.a.api_key: has a blank" in mistakes(tmp_path, yaml, {"A": key})[0]
+
+
 def test_zones_and_addresses_that_exist_are_taken(tmp_path: Path) -> None:
     yaml = "server: {timezone: Asia/Shanghai}\nmodels: {providers: {a: {base_url: 'HTTPS://[::1]:1/v1'}}}\n"
     settings = read(tmp_path, yaml).settings
@@ -307,6 +324,14 @@ def test_an_mcp_server_is_never_taken_from_the_environment(tmp_path: Path, key: 
 def test_the_table_of_mcp_servers_is_not_taken_from_the_environment_either(tmp_path: Path) -> None:
     (told,) = mistakes(tmp_path, "", {"COZY_TOOLS__MCP": "{}"})
     assert "configuration file only" in told
+
+
+def test_the_whole_section_with_the_mcp_servers_is_refused_in_the_environment_too(tmp_path: Path) -> None:
+    variables = {"COZY_TOOLS": '{"mcp": {"files": {"command": ["sh"]}}}'}
+    assert mistakes(tmp_path, "", variables) == [
+        "environment COZY_TOOLS  is a section, not a setting; tools.mcp can be written in the configuration file only"
+    ]
+    assert list(unknown(variables)) == []
 
 
 @pytest.mark.parametrize(

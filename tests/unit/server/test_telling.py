@@ -7,6 +7,7 @@ import typer
 
 from cozy_domain.errors import ConfigError, CozyError, MissingError, StorageUnavailableError
 from cozy_server.cli.telling import told_errors
+from cozy_server.codes import Language
 from cozy_server.settings.load import SettingsError
 
 
@@ -34,3 +35,13 @@ def test_every_error_has_an_exit_code_and_is_told_in_both_languages_and_as_json(
     assert json.loads(told[2]) == {
         "error": {"code": error.code, "message": error.message, "hint": error.hint}
     }
+
+
+@pytest.mark.parametrize("language", ["en", "zh"])
+def test_a_terminal_obeys_nothing_in_an_error(language: Language, capsys: pytest.CaptureFixture[str]) -> None:
+    error = CozyError("gone\x1b]0;owned\x07\nnext", hint="go\x1b[2J on\x9b\u202e", code="invalid_input")
+    with pytest.raises(typer.Exit), told_errors(language=language):
+        raise error
+    told = capsys.readouterr().err
+    assert not set(told) & set("\x1b\x07\x9b\u202e")
+    assert "gone\ufffd]0;owned\ufffd\nnext" in told

@@ -26,6 +26,8 @@ from cozy_server.codes import Language
 
 LISTED = 20
 """Sessions that /sessions shows."""
+MOST_DIGITS = 9
+"""Of a number that somebody types; Python refuses to read one of more than 4,300."""
 _LEAVING = tuple(
     getattr(signal, name) for name in ("SIGTERM", "SIGHUP") if hasattr(signal, name)
 )  # Windows has no SIGHUP
@@ -180,7 +182,7 @@ class Conversation:
             self._note("no_sessions")
 
     def _history(self, argument: str) -> None:
-        if argument and not (argument.isdecimal() and int(argument)):
+        if argument and not (argument.isdecimal() and len(argument) <= MOST_DIGITS and int(argument)):
             self._note("bad_number")
             return
         found = self._background.ask(self._background.talk.history(self._at.session))

@@ -1,10 +1,9 @@
 """How a conversation looks: to people, plainly or with dim notes; to scripts, one JSON object a line.
 
-What a model or a tool wrote may hold control characters, and a terminal would obey them; on a terminal they are shown as
-U+FFFD.
+What a model or a tool wrote is made harmless for a terminal. Notes always are: they are for eyes, and may come to a terminal
+where the words go to a file.
 """
 
-import re
 from typing import Protocol, TextIO
 
 import msgspec
@@ -12,13 +11,12 @@ import msgspec
 from cozy_domain.errors import CozyError
 from cozy_server.cli.chat.said import Began, Ended, Failed, Refused, Said, Thought, ToolUsed, Words
 from cozy_server.cli.chat.words import say
+from cozy_server.cli.visible import visible
 from cozy_server.codes import Language
 
 DIM, PLAIN = "\x1b[2m", "\x1b[0m"
 MOST_ARGUMENTS = 60
 """Characters of a tool call's arguments that are shown."""
-_ORDERS = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
-"""C0 but tab and newline, DEL, C1, and the characters that turn the direction of what follows."""
 
 
 class Screen(Protocol):
@@ -63,14 +61,14 @@ class PlainScreen:
     def fail(self, failed: Failed) -> None:
         self._end_thinking()
         self._end_line()
-        self._notes.write(f"error: {self._clean(failed.message)}\n")
+        self._notes.write(f"error: {visible(failed.message)}\n")
         if failed.hint:
-            self._notes.write(f"  → {self._clean(failed.hint)}\n")
+            self._notes.write(f"  → {visible(failed.hint)}\n")
         self._notes.flush()
 
     def note(self, text: str) -> None:
         self._end_line()
-        self._notes.write(self._dim(self._clean(text)) + "\n")
+        self._notes.write(self._dim(visible(text)) + "\n")
         self._notes.flush()
 
     def _write(self, text: str) -> None:
@@ -151,11 +149,6 @@ class JsonScreen:
 
 def failed(error: CozyError) -> Failed:
     return Failed(error.code, str(error), error.hint)
-
-
-def visible(text: str) -> str:
-    """Without what a terminal would obey."""
-    return _ORDERS.sub("\N{REPLACEMENT CHARACTER}", text)
 
 
 def _short(arguments: str) -> str:

@@ -45,5 +45,5 @@ def test_the_demo_without_its_client_is_one_line_with_what_to_type(monkeypatch: 
     assert result.stdout == ""
     assert (
         result.stderr
-        == "cozy needs openai, which is not installed. Type: pip install 'cozy-engine[openai]'\n"
+        == "error: cozy needs openai, which is not installed\n  → Type: pip install 'cozy-engine[openai]'\n"
     )

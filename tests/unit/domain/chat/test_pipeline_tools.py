@@ -356,7 +356,7 @@ async def test_a_handed_over_call_is_audited_as_such() -> None:
     assert [(call.tool, call.outcome) for call in calls] == [("calculator", "ok"), ("lookup", "handed_over")]
 
 
-SEARCH = ToolSpec(ToolDefinition("web__search"), Effect.READ, server="web")
+SEARCH = ToolSpec(ToolDefinition("web__search"), Effect.READ, server="web", vouched=True)
 SEARCHING = replace(
     DEFAULT, tools=ToolPermissions(mcp=("web",), allow=("note", "calculator"), limits={"calculator": 2})
 )

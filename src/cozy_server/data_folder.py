@@ -68,8 +68,9 @@ def prepare(place: Path) -> None:
     try:
         place.mkdir(mode=0o700, parents=True, exist_ok=True)
     except OSError as error:
+        reason = "it is a file, not a folder" if place.is_file() else error.strerror
         raise ConfigError(
-            f"the data folder {place} cannot be used: {error.strerror}",
+            f"the data folder {place} cannot be used: {reason}",
             hint="Name another one with --data or COZY_DATA.",
         ) from None
 
@@ -92,8 +93,8 @@ def audit_key(settings: Settings, *, generate: bool) -> bytes:
         raise ConfigError(
             f"there is no audit key: audit.key is not set, and {file} does not exist",
             hint=(
-                f"Make one with `{_making(file)}`, or set COZY_AUDIT__KEY (also as env:NAME or file:PATH). Keep it:"
-                " without it the audit log cannot be checked."
+                f"Name its folder with --data or COZY_DATA. Or make one with `{_making(file)}`, or set"
+                " COZY_AUDIT__KEY (also as env:NAME or file:PATH). Keep it: without it the audit log cannot be checked."
             ),
         ) from None
     except (OSError, UnicodeDecodeError) as error:

@@ -67,8 +67,15 @@ def refused(mark: Mark, message: str, code: str, suggestion: str = "") -> Invali
 def _not_yaml(error: yaml.MarkedYAMLError, file: str) -> InvalidPersonaError:
     place = error.problem_mark or error.context_mark
     mark = Mark(file, place.line + 1, place.column + 1) if place else Mark(file)
-    spaces = "spaces instead of a tab" if "'\\t'" in str(error.problem) else ""
-    return refused(mark, f"is not YAML: {error.problem or error.context}", "persona_yaml", spaces)
+    return refused(mark, f"is not YAML: {error.problem or error.context}", "persona_yaml", _mended(error))
+
+
+def _mended(error: yaml.MarkedYAMLError) -> str:
+    """What is usually meant where YAML's own words do not say it."""
+    problem = str(error.problem)
+    if problem.startswith("mapping values are not allowed"):
+        return "quotes around the text with the colon, or | and the text on the next line"
+    return "spaces instead of a tab" if "'\\t'" in problem else ""
 
 
 class _Parser:

@@ -151,7 +151,9 @@ class SqliteMaintenance:
 
     def _must_exist(self) -> None:
         if not self._path.exists():
-            raise MissingError(f"there is no store at {self._path}")
+            raise MissingError(
+                f"there is no store at {self._path}", hint="Name its folder with --data or COZY_DATA."
+            )
 
     @contextmanager
     def _opened(self) -> Iterator[sqlite3.Connection]:

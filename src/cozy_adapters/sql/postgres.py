@@ -34,6 +34,7 @@ DIALECT: Dialect = dialect()  # type: ignore[no-untyped-call]
 BEGIN = "BEGIN ISOLATION LEVEL READ COMMITTED"  # whatever the server is set to
 SNAPSHOT = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY"
 _FAILURES = (asyncpg.PostgresError, *BROKEN)
+_LOOK = "See that it runs, and what database.url (COZY_DATABASE__URL) says; `cozy doctor` checks both."
 
 
 class PostgresLimits(msgspec.Struct, frozen=True):
@@ -197,11 +198,13 @@ class PostgresDatabase:
             ) from None
         except TimeoutError:
             said = f"no connection within {self._limits.connect_s:g} s"
-            raise StorageUnavailableError(f"the database cannot be reached: {said}") from None
+            raise StorageUnavailableError(f"the database cannot be reached: {said}", hint=_LOOK) from None
         except _FAILURES as error:
             if isinstance(error, asyncpg.PostgresError) and kind_of(error) == "lost":
                 raise  # thrown out at the door: worth another try, unlike a door that is closed
-            raise StorageUnavailableError(f"the database cannot be reached: {said_by(error)}") from error
+            raise StorageUnavailableError(
+                f"the database cannot be reached: {said_by(error)}", hint=_LOOK
+            ) from error
 
 
 async def _commit(connection: asyncpg.Connection) -> None:

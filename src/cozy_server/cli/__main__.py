@@ -9,6 +9,8 @@ import sys
 from collections.abc import Callable
 from typing import cast
 
+INTERRUPTED = 130
+"""Ctrl-C, as shells report it; `telling` has it too, whose imports are the ones that take time."""
 OUR_PACKAGES = frozenset({"cozy_domain", "cozy_adapters", "cozy_server"})
 
 
@@ -24,6 +26,8 @@ def main() -> None:
             f"cozy needs {missing}, which is not installed. Type: pip install 'cozy-engine[server]'\n"
         )
         raise SystemExit(2) from None
+    except KeyboardInterrupt:  # while the commands are imported; from here on they hear it themselves
+        raise SystemExit(INTERRUPTED) from None
     cast(Callable[[], None], module.main)()
 
 

@@ -57,6 +57,26 @@ def main() -> None:
     raise SystemExit(code)
 
 
+def _show_version(wanted: bool) -> None:
+    if wanted:
+        from importlib.metadata import version
+
+        typer.echo(f"cozy {version('cozy-engine')}")
+        raise typer.Exit
+
+
+@app.callback()
+def cozy(
+    _: Annotated[
+        bool,
+        typer.Option(
+            "--version", callback=_show_version, is_eager=True, help="Show the version, and do nothing else."
+        ),
+    ] = False,
+) -> None:
+    """A chat engine whose characters stay themselves."""
+
+
 @app.command(epilog=EXIT_CODES)
 def dev(
     port: Annotated[

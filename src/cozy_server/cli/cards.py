@@ -281,7 +281,9 @@ def _content(path: Path, most: int) -> bytes:
         with path.open("rb") as file:
             return file.read(most + 1)
     except OSError as error:
-        raise ConfigError(f"cannot read {path}: {error.strerror}") from error
+        raise ConfigError(
+            f"cannot read {path}: {error.strerror}", hint="Name a file that is there and that you may read."
+        ) from error
 
 
 def _write(contents: Mapping[Path, bytes], unwanted: Sequence[Path] = ()) -> None:

@@ -90,7 +90,10 @@ def _at(loaded: Loaded, place: str | None) -> tuple[Loaded, str | None]:
         return loaded, None
     path = Path(place)
     if not path.exists():
-        raise ConfigError(f"there is no file or folder {place}")
+        raise ConfigError(
+            f"there is no file or folder {place}",
+            hint="Name a persona's file, or the folder that holds them; `cozy persona show ID` knows a persona by its id.",
+        )
     if path.is_file() and path.suffix not in ENDINGS:
         raise ConfigError(f"{place} is not a persona's file: these end in {' or '.join(ENDINGS)}")
     folder = path.parent if path.is_file() else path

@@ -75,12 +75,12 @@ def from_file(file: FilePath) -> Found:
     try:
         root = yaml.compose(file.read_text(encoding="utf-8"), Loader=yaml.SafeLoader)
     except (OSError, UnicodeDecodeError) as error:
-        yield Wrong(str(file), "", f"cannot be read ({error})")
+        yield Wrong(str(file), "", f"cannot be read ({_reason(error)}); --config names another file")
         return
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark
         place = f"{file}:{mark.line + 1}:{mark.column + 1}" if mark else str(file)
-        yield Wrong(place, "", f"is not YAML: {error.problem}")
+        yield Wrong(place, "", f"is not YAML: {error.problem}", _mended(str(error.problem)))
         return
     except yaml.YAMLError as error:
         yield Wrong(str(file), "", f"is not YAML: {error}")
@@ -174,10 +174,7 @@ def _of_variable(name: str, text: str, source: str) -> Written | Wrong:
     path: Path = ()
     for step in name.removeprefix(PREFIX).lower().split("__"):
         if shape_at((*path, step)) is None:
-            near = known_near(path, step)
-            return Wrong(
-                f"{source} {name}", "", "is not a setting", variable((*path, near)) if near else None
-            )
+            return Wrong(f"{source} {name}", "", "is not a setting", _meant(name))
         path = (*path, step)
         if is_file_only(path):
             message = f"{dotted(path)} can be written in the configuration file only; a secret there may be env:NAME"
@@ -192,8 +189,32 @@ def _of_variable(name: str, text: str, source: str) -> Written | Wrong:
     return Written(path, value, f"{source} {name}")
 
 
+def _meant(name: str) -> str | None:
+    """The whole variable that ``name`` is probably a slip of; as far as it is known where its end is not."""
+    path: Path = ()
+    steps = tuple(name.removeprefix(PREFIX).lower().split("__"))
+    for step in steps:
+        known = step if shape_at((*path, step)) is not None else known_near(path, step)
+        if known is None:
+            break
+        path = (*path, known)
+    return None if path == steps[: len(path)] else variable(path)  # the beginning of it is no suggestion
+
+
 def _known_variables() -> tuple[str, ...]:
     return (*ALIASES, *(variable(path) for path, _ in leaves()))
+
+
+def _reason(error: OSError | UnicodeDecodeError) -> str:
+    """Without the file's name, which stands before it."""
+    return error.strerror or type(error).__name__ if isinstance(error, OSError) else "it is not UTF-8"
+
+
+def _mended(problem: str) -> str | None:
+    """What is usually meant where YAML's own words do not say it."""
+    if problem.startswith("mapping values are not allowed"):
+        return "quotes around the text with the colon"
+    return "spaces instead of a tab" if "'\\t'" in problem else None
 
 
 def _unquoted(value: str) -> str:

@@ -106,3 +106,9 @@ def test_a_file_that_is_not_there_is_missed(tmp_path: Path) -> None:
     assert missing_store(settings) == tmp_path / "cozy.db"
     (tmp_path / "cozy.db").touch()
     assert missing_store(settings) is None
+
+
+def test_a_file_in_the_place_of_the_data_folder_is_called_one(tmp_path: Path) -> None:
+    (tmp_path / "data").write_text("")
+    with pytest.raises(ConfigError, match="it is a file, not a folder"):
+        prepare(tmp_path / "data")

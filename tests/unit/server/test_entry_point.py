@@ -1,6 +1,7 @@
 """The `cozy` script works, in its way, where only the bare wheel is installed."""
 
 import importlib
+import subprocess
 import sys
 from types import ModuleType
 
@@ -47,3 +48,29 @@ def test_the_demo_without_its_client_is_one_line_with_what_to_type(monkeypatch: 
         result.stderr
         == "error: cozy needs openai, which is not installed\n  → Type: pip install 'cozy-engine[openai]'\n"
     )
+
+
+STOPPED_AT_AN_IMPORT = """
+import os, signal, sys
+
+class Stopping:
+    def find_spec(self, name, *_):
+        if name == "cozy_server.cli.app":
+            os.kill(os.getpid(), signal.SIGINT)
+
+sys.meta_path.insert(0, Stopping())
+from cozy_server.cli.__main__ import main
+main()
+"""
+
+
+def test_ctrl_c_while_the_commands_are_imported_ends_without_a_traceback() -> None:
+    ended = subprocess.run(
+        [sys.executable, "-c", STOPPED_AT_AN_IMPORT], capture_output=True, check=False, timeout=30
+    )
+    assert (ended.returncode, ended.stderr) == (130, b"")
+
+
+def test_the_version_is_told() -> None:
+    result = CliRunner().invoke(app, ["--version"])
+    assert (result.exit_code, result.stdout.startswith("cozy ")) == (0, True)

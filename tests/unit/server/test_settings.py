@@ -355,3 +355,17 @@ def test_an_mcp_server_that_makes_no_sense_is_a_mistake_with_its_line(
     (line,) = mistakes(tmp_path, f"tools:\n  mcp:\n    {server}\n")
     assert line.startswith(f"cozy.yaml:3  tools.mcp.{told}")
     assert "pw" not in line
+
+
+def test_a_slip_in_the_section_of_a_variable_suggests_the_whole_name(tmp_path: Path) -> None:
+    variables = {"COZY_PERSONA__FOLDER": "x", "COZY_SERVR__PROT": "1", "COZY_ZZZZ__X": "1"}
+    assert mistakes(tmp_path, environ=variables) == [
+        "environment COZY_PERSONA__FOLDER  is not a setting  did you mean COZY_PERSONAS__FOLDER?",
+        "environment COZY_SERVR__PROT  is not a setting  did you mean COZY_SERVER__PORT?",
+        "environment COZY_ZZZZ__X  is not a setting",
+    ]
+
+
+def test_mistakes_in_yaml_that_are_often_made_say_what_is_meant(tmp_path: Path) -> None:
+    assert "did you mean quotes around" in mistakes(tmp_path, "server: host: x")[0]
+    assert "did you mean spaces instead of a tab?" in mistakes(tmp_path, "server:\n\tport: 1")[0]

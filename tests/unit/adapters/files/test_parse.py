@@ -89,6 +89,11 @@ def test_an_anchor_that_nobody_uses_does_no_harm() -> None:
         ("a: [1, 2\n", "a.yaml:2:1  is not YAML: expected ',' or ']', but got '<stream end>' [persona_yaml]"),
         ("a:\n\tb: 1\n", "a.yaml:2:1  is not YAML: found character '\\t' that cannot start any token [persona_yaml]"
                          "  did you mean spaces instead of a tab?"),
+        (
+            "a: b: c\n",
+            "a.yaml:1:5  is not YAML: mapping values are not allowed here [persona_yaml]"
+            "  did you mean quotes around the text with the colon, or | and the text on the next line?",
+        ),
         ("a: 'x\n", "a.yaml:2:1  is not YAML: found unexpected end of stream [persona_yaml]"),
         (f"a: {'9' * 41}\n", "a.yaml:1:4  a number of more than 40 digits [persona_yaml]"),
         ("a: 1\nb: \x07\n", "a.yaml:2:1  the character U+0007 is not allowed in YAML [persona_yaml]"),

@@ -5,21 +5,22 @@ the account ``dev``; because a web page in a browser on the same machine also co
 name loopback too, which a page that rebinds its own name cannot (settled question 2). A token with our prefix is checked at
 both: a client that means to be somebody must not silently be somebody else.
 
-A route is open to every caller unless it says otherwise: `PUBLIC` needs no credential, `ADMIN` the role.
+A route is open to every caller unless it says otherwise: `PUBLIC` needs no credential, `ADMIN` the role. One whose body says
+for whom it is says so with `FOR_OWNER`, and counts the owner when it has read it.
 """
 
 import ipaddress
 import logging
 import re
 from collections import OrderedDict
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from typing import Any, Protocol
 from uuid import UUID
 
 from litestar import Request
 from litestar.datastructures import Headers
-from litestar.types import ASGIApp, Receive, Scope, Send
+from litestar.types import ASGIApp, Message, Receive, Scope, Send
 
 from cozy_domain.access.caller import Caller
 from cozy_domain.access.keys import PREFIX, ApiKey, caller_of, hash_of, prefix_of
@@ -35,6 +36,8 @@ PUBLIC: Mapping[str, Any] = {"access": "public"}
 """Options of a route that asks for no credential."""
 ADMIN: Mapping[str, Any] = {"access": "admin"}
 """Options of a route for administrators."""
+FOR_OWNER: Mapping[str, Any] = {"counts": "owner"}
+"""Options of a route that calls `throttle.count_owner`: what a key that serves many costs is taken there, at once."""
 
 DEVELOPER = Caller(account="dev", role="admin")
 REMEMBERED_NS = 5_000_000_000
@@ -67,9 +70,13 @@ class Door(Protocol):
         """
         ...
 
+    def known(self, headers: Headers) -> Caller | None:
+        """Who it was when that credential was last looked up. It may have been revoked since: this admits nobody."""
+        ...
+
 
 class Keys:
-    """Checks API keys; remembers good ones for five seconds, by the SHA-256 of the whole token."""
+    """Checks API keys; trusts good ones for five seconds, by the SHA-256 of the whole token."""
 
     def __init__(self, store: KeyStore, clock: Clock) -> None:
         self._store = store
@@ -86,12 +93,21 @@ class Keys:
         known = self._good.get(digest)
         if known and self._clock.monotonic_ns() < known[1]:
             return known[0]
-        caller = await self._looked_up(token)
+        try:
+            caller = await self._looked_up(token)
+        except AccessError:
+            self._good.pop(digest, None)
+            raise
         self._good[digest] = (caller, self._clock.monotonic_ns() + REMEMBERED_NS)
         self._good.move_to_end(digest)
         while len(self._good) > MOST_REMEMBERED:
             self._good.popitem(last=False)
         return caller
+
+    def known(self, token: str) -> Caller | None:
+        """Whose it was when it was last looked up, however long ago."""
+        known = self._good.get(hash_of(token))
+        return known and known[0]
 
     async def _looked_up(self, token: str) -> Caller:
         prefix = prefix_of(token)
@@ -123,6 +139,10 @@ class KeyDoor:
             )
         return await self._keys.caller(token)
 
+    def known(self, headers: Headers) -> Caller | None:
+        token = _token(headers)
+        return self._keys.known(token) if token else None
+
 
 class DevelopmentDoor:
     """On loopback: no key is an administrator, a key of ours is whose it is."""
@@ -142,17 +162,27 @@ class DevelopmentDoor:
             return DEVELOPER
         return await self._keys.caller(token)
 
+    def known(self, headers: Headers) -> Caller | None:
+        token = _token(headers)
+        return self._keys.known(token) if token else None
+
 
 class Brake(Protocol):
-    """Decides how often somebody may ask. All raise ``LimitError`` when it is too often."""
+    """Decides how often somebody may ask. All but ``settle`` raise ``LimitError`` when it is too often."""
 
-    def knock(self, scope: Scope) -> str:
+    def knock(self, scope: Scope, known: Callable[[], Caller | None]) -> str:
         """Before the key is looked up: where the request comes from, for the other two."""
         ...
 
     async def count_stranger(self, scope: Scope, address: str) -> None: ...
 
-    async def count_caller(self, scope: Scope, address: str, caller: Caller) -> None: ...
+    async def count_caller(
+        self, scope: Scope, address: str, caller: Caller, *, owner_follows: bool = False
+    ) -> None: ...
+
+    async def settle(self, scope: Scope) -> None:
+        """At the end: counts what was to be counted with an owner who was not named after all."""
+        ...
 
 
 class RefusalLog:
@@ -192,21 +222,35 @@ class Gate:
         self._brake = brake
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        access = scope["route_handler"].opt.get("access")
-        if access != "public":
-            scope.setdefault("state", {})["caller"] = await self._admitted(scope, access)
-        await self._app(scope, receive, send)
+        opt = scope["route_handler"].opt
+        if opt.get("access") == "public":
+            await self._app(scope, receive, send)
+            return
+        caller = scope.setdefault("state", {})["caller"] = await self._admitted(scope, opt)
+        if not (caller.serves_many and _owner_follows(opt)):
+            await self._app(scope, receive, send)
+            return
 
-    async def _admitted(self, scope: Scope, access: str | None) -> Caller:
-        address = self._brake.knock(scope)
+        async def settled(message: Message) -> None:
+            await self._brake.settle(scope)  # before the first byte, so that the headers tell it
+            await send(message)
+
         try:
-            caller = await self._door.caller(Headers.from_scope(scope))
+            await self._app(scope, receive, settled)
+        finally:
+            await self._brake.settle(scope)  # a client that left before it had an answer counts as well
+
+    async def _admitted(self, scope: Scope, opt: Mapping[str, Any]) -> Caller:
+        headers = Headers.from_scope(scope)
+        address = self._brake.knock(scope, lambda: self._door.known(headers))
+        try:
+            caller = await self._door.caller(headers)
         except AccessError as error:
             await self._note(error, scope)
             await self._brake.count_stranger(scope, address)
             raise
-        await self._brake.count_caller(scope, address, caller)
-        if access == "admin" and caller.role != "admin":
+        await self._brake.count_caller(scope, address, caller, owner_follows=_owner_follows(opt))
+        if opt.get("access") == "admin" and caller.role != "admin":
             refusal = AccessError("This needs the key of an administrator.")
             await self._note(refusal, scope)
             raise refusal
@@ -232,6 +276,10 @@ def is_loopback(host: str) -> bool:
         return name == "localhost" or ipaddress.ip_address(name).is_loopback
     except ValueError:
         return False
+
+
+def _owner_follows(opt: Mapping[str, Any]) -> bool:
+    return bool(opt.get("counts") == FOR_OWNER["counts"])
 
 
 def _token(headers: Headers) -> str | None:

@@ -190,6 +190,40 @@ async def test_a_key_that_serves_many_has_a_limit_for_each_of_its_people(tmp_pat
     assert (ben.status_code, ben.headers["x-ratelimit-remaining-requests"]) == (200, "1")
 
 
+async def test_one_person_of_a_key_that_serves_many_does_not_use_up_what_the_others_have(
+    tmp_path: Path,
+) -> None:
+    limits = LimitSettings(owner_per_minute=2, serving_account_per_minute=6)
+    async with serving(limited(tmp_path, limits)) as server:
+
+        async def ask(http: httpx2.AsyncClient, whom: str, **fields: object) -> httpx2.Response:
+            return await http.post("/v1/chat/completions", json={**CHAT, "cozy": {"user_id": whom}, **fields})
+
+        async with client(server, await key_for(server, "app", serves_many=True)) as http:
+            mei = [(await ask(http, "mei")).status_code for _ in range(10)]
+            ben = await ask(http, "ben")
+            # What names nobody counts for the key alone: a body that is wrong, a list of models.
+            wrong = await ask(http, "ben", messages=7)
+            listed = [(await http.get("/v1/models")).status_code for _ in range(4)]
+            refused = await ask(http, "eve")
+    assert mei == [200] * 2 + [429] * 8
+    assert (ben.status_code, ben.headers["x-ratelimit-limit-requests"]) == (200, "2")
+    assert (wrong.status_code, wrong.headers["x-ratelimit-remaining-requests"]) == (400, "2")
+    assert listed == [200, 200, 429, 429]
+    assert refused.status_code == 429
+    assert "this API key:" in refused.json()["error"]["message"]
+
+
+async def test_a_stranger_behind_the_same_address_does_not_shut_out_an_application(tmp_path: Path) -> None:
+    async with serving(limited(tmp_path, LimitSettings(address_per_minute=5))) as server:
+        app, anna = await key_for(server, "app", serves_many=True), await key_for(server, "anna")
+        async with client(server, app) as known, client(server, None) as stranger:
+            assert await statuses(known, 1) == [200]
+            assert await statuses(stranger, 7) == [401] * 5 + [429] * 2
+            assert await statuses(known, 3) == [200] * 3
+            assert await statuses(stranger, 1, {"Authorization": f"Bearer {anna}"}) == [429]
+
+
 async def test_answers_that_are_too_many_at_once_are_refused_at_once(
     tmp_path: Path, fake_openai: FakeOpenAI
 ) -> None:

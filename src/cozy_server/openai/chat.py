@@ -26,7 +26,7 @@ from cozy_domain.chat.reply import fold
 from cozy_domain.chat.request import ChatRequest
 from cozy_domain.errors import InputError, LocalProtocolError
 from cozy_domain.sessions.turn import IdempotencyKey
-from cozy_server.auth import caller_of_request
+from cozy_server.auth import FOR_OWNER, caller_of_request
 from cozy_server.body import JsonBody, read_body
 from cozy_server.openai.line import HEARTBEAT_S, STREAM, ClientLeftError, Line, accompany, send_json, tell
 from cozy_server.openai.reply import to_completion
@@ -142,6 +142,7 @@ class ChatAnswer:
         )
     },
     opt={
+        **FOR_OWNER,
         "body": ChatCompletionIn,
         "streams": True,
         "headers": {

@@ -16,6 +16,7 @@ from cozy_domain.errors import InputError
 from cozy_domain.models.embedding import EmbeddingInput, EmbeddingRequest, Embeddings, unpacked
 from cozy_domain.models.request import ModelRef
 from cozy_domain.routing.embedding import EmbeddingRoutes, choose_embedder
+from cozy_server.auth import FOR_OWNER
 from cozy_server.body import JsonBody, read_body
 from cozy_server.openai.leaving import unless_left
 from cozy_server.openai.line import ClientLeftError
@@ -49,7 +50,7 @@ _BODY = JsonBody(EmbeddingIn)
     request_max_body_size=None,
     summary="Create embeddings",
     responses={200: ResponseSpec(EmbeddingList, description="The vectors.", generate_examples=False)},
-    opt={"body": EmbeddingIn},
+    opt={**FOR_OWNER, "body": EmbeddingIn},
     tags=["OpenAI"],
 )
 async def create_embeddings(

@@ -25,7 +25,7 @@ from cozy_domain.routing.choice import Snapshot
 from cozy_domain.speech.choice import ChosenVoice, SpeechAsked, choose_voice
 from cozy_domain.speech.ports import AudioEncoder, Sound
 from cozy_domain.speech.speak import Speaking
-from cozy_server.auth import caller_of_request
+from cozy_server.auth import FOR_OWNER, caller_of_request
 from cozy_server.body import JsonBody, read_body
 from cozy_server.openai.line import HEARTBEAT_S, STREAM, ClientLeftError, Line, accompany, tell
 from cozy_server.openai.sse import event_frame
@@ -138,7 +138,12 @@ class SpeechAnswer:
             generate_examples=False,
         )
     },
-    opt={"body": SpeechIn, "streams": True, "media_types": tuple(it.decode() for it in MEDIA_TYPES.values())},
+    opt={
+        **FOR_OWNER,
+        "body": SpeechIn,
+        "streams": True,
+        "media_types": tuple(it.decode() for it in MEDIA_TYPES.values()),
+    },
     tags=["OpenAI"],
 )
 async def create_speech(

@@ -194,7 +194,7 @@ class LimitSettings(msgspec.Struct, frozen=True):
     is no limit."""
     address_per_minute: PerMinute | None = None
     """Requests from one address (an IPv6 one: its /64), failed ones included; those of keys that serve many are not
-    counted. With `cozy serve` 100 unless set; 0 is no limit."""
+    counted, nor refused for it once the process knows the key. With `cozy serve` 100 unless set; 0 is no limit."""
     serving_account_per_minute: PerMinute | None = None
     """Requests of all people together whom an account's keys that serve many ask for. With `cozy serve` 600 unless set; 0
     is no limit."""

@@ -1,8 +1,8 @@
 """The limits in force, and whose bucket a request comes out of (pure).
 
 An ordinary key speaks for its account, whatever user it names: else it had as many limits as it can think of names. A key
-that serves many speaks for each of its people, who are known only when the body is read; before that its account has a limit
-of its own. Its address is that of the application, not of its people, so it does not count.
+that serves many speaks for each of its people, who are known only when the body is read, and all of them together have a
+limit of their own. Its address is that of the application, not of its people, so it does not count.
 """
 
 import msgspec
@@ -18,6 +18,7 @@ SERVING_ACCOUNT = 600
 """Requests a minute of `cozy serve`; the first two are settled question 2, the third is ten people at their limit."""
 
 ADDRESSES = "address/"
+SERVING = "serving/"
 
 
 class Rates(msgspec.Struct, frozen=True):
@@ -45,12 +46,12 @@ def rates_of(settings: LimitSettings, *, development: bool) -> Rates:
 def claims_of_caller(rates: Rates, caller: Caller, address: str) -> tuple[Claim, ...]:
     """What a request costs whose key is known, and nothing else."""
     if caller.serves_many:
-        return _claims((f"serving/{caller.account}", rates.serving_account))
+        return _claims((SERVING + caller.account, rates.serving_account))
     return _claims(("account/" + caller.account, rates.owner), (ADDRESSES + address, rates.address))
 
 
 def claims_of_owner(rates: Rates, caller: Caller, owner: Owner) -> tuple[Claim, ...]:
-    """What it costs besides, when it is known for whom it is."""
+    """What it costs besides, where it is known for whom it is; taken with the former or not at all."""
     return _claims((f"owner/{owner.id.hex}", rates.owner)) if caller.serves_many else ()
 
 

@@ -2,11 +2,12 @@
 
 Three questions in the order in which a request becomes known: is this address one that has nothing left (asked before its
 key is looked up, and of this process's memory alone, so that a flood costs neither store nor Redis); whose key is it; and,
-for keys that serve many, for whom. The answers' headers come from the same counting.
+for keys that serve many, for whom. Where the body says for whom, such a key's account is counted together with the person,
+so that who is refused uses up nothing of what the others have. The answers' headers come from the same counting.
 """
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import msgspec
 from litestar.types import Scope
@@ -21,6 +22,7 @@ from cozy_domain.ids import Owner
 from cozy_server.throttle.address import Addresses
 from cozy_server.throttle.rates import (
     ADDRESSES,
+    SERVING,
     Rates,
     claims_of_caller,
     claims_of_owner,
@@ -28,6 +30,8 @@ from cozy_server.throttle.rates import (
 )
 
 MOST_SHUT = 10_000
+_UNCOUNTED = "uncounted_claims"
+_TOLD = "told_standing"
 _log = logging.getLogger(__name__)
 _WHOSE = {
     "account": "this API key's account",
@@ -52,10 +56,12 @@ class Throttle:
         self._clock = clock
         self._doubted = False
         self._shut: dict[str, _Shut] = {}
-        """Addresses that were refused, by their bucket: it only gets fuller with time, so until it said, it refuses."""
+        """What was refused of addresses and of accounts that serve many, by bucket: each only gets fuller with time, so
+        until it said, it refuses."""
 
-    def knock(self, scope: Scope) -> str:
-        """Where the request comes from, to be handed to the methods below.
+    def knock(self, scope: Scope, known: Callable[[], Caller | None]) -> str:
+        """Where the request comes from, to be handed to the methods below. ``known`` tells whose key it was the last time
+        that it was looked up: one that serves many does not count for its address, so a stranger there does not shut it out.
 
         Raises:
             LimitError: it is known that nothing is left for that address.
@@ -64,20 +70,9 @@ class Throttle:
         if self._rates.address is None:
             return ""
         address = self._addresses.of(scope)
-        key = ADDRESSES + address
-        shut = self._shut.get(key)
-        if shut is None:
+        left = self._left_shut(ADDRESSES + address)
+        if left is None or ((caller := known()) and caller.serves_many):
             return address
-        passed = self._clock.monotonic_ns() // 1_000 - shut.at_us
-        if passed >= shut.standing.retry_after_us:
-            self._shut.pop(key)
-            return address
-        standing = shut.standing
-        left = replace(
-            standing,
-            reset_us=standing.reset_us - passed,
-            retry_after_us=standing.retry_after_us - passed,
-        )
         _tell(scope, left)
         raise _too_much(left)
 
@@ -89,19 +84,40 @@ class Throttle:
         """
         await self._count(scope, claims_of_stranger(self._rates, address))
 
-    async def count_caller(self, scope: Scope, address: str, caller: Caller) -> None:
-        """
+    async def count_caller(
+        self, scope: Scope, address: str, caller: Caller, *, owner_follows: bool = False
+    ) -> None:
+        """``owner_follows``: the body will say for whom it is. Then a key that serves many is counted by `count_owner`, or
+        by `settle`; here it is only turned away when it is known that nothing is left.
+
         Raises:
             LimitError: too many came with that key, or from that address.
         """
-        await self._count(scope, claims_of_caller(self._rates, caller, address))
+        claims = claims_of_caller(self._rates, caller, address)
+        if not (owner_follows and caller.serves_many):
+            await self._count(scope, claims)
+            return
+        for claim in claims:
+            if left := self._left_shut(claim.key):
+                _tell(scope, left)
+                raise _too_much(left)
+        scope["state"][_UNCOUNTED] = claims
 
     async def count_owner(self, scope: Scope, caller: Caller, owner: Owner) -> None:
         """
         Raises:
-            LimitError: too many came for that owner.
+            LimitError: too many came for that owner, or with that key; then neither has lost anything.
         """
-        await self._count(scope, claims_of_owner(self._rates, caller, owner))
+        owed = scope["state"].pop(_UNCOUNTED, ())
+        await self._count(scope, (*owed, *claims_of_owner(self._rates, caller, owner)))
+
+    async def settle(self, scope: Scope) -> None:
+        """Counts a request that ended before it said for whom it was. It refuses nothing: that is for the next one."""
+        if owed := scope["state"].pop(_UNCOUNTED, ()):
+            try:
+                await self._count(scope, owed)
+            except LimitError:
+                pass  # remembered
 
     async def _count(self, scope: Scope, claims: tuple[Claim, ...]) -> None:
         if not claims:
@@ -113,6 +129,22 @@ class Throttle:
             self._remember(admission)
             self._doubt(scope, tightest)
             raise _too_much(tightest)
+
+    def _left_shut(self, key: str) -> Standing | None:
+        """How a bucket stands of which it is known that it refuses."""
+        shut = self._shut.get(key)
+        if shut is None:
+            return None
+        passed = self._clock.monotonic_ns() // 1_000 - shut.at_us
+        standing = shut.standing
+        if passed >= standing.retry_after_us:
+            self._shut.pop(key)
+            return None
+        return replace(
+            standing,
+            reset_us=standing.reset_us - passed,
+            retry_after_us=standing.retry_after_us - passed,
+        )
 
     def _doubt(self, scope: Scope, refused: Standing) -> None:
         """Says once what is usually wrong when one address asks too much."""
@@ -127,7 +159,7 @@ class Throttle:
     def _remember(self, admission: Admission) -> None:
         now_us = self._clock.monotonic_ns() // 1_000
         for standing in admission.standings:
-            if standing.retry_after_us and standing.key.startswith(ADDRESSES):
+            if standing.retry_after_us and standing.key.startswith((ADDRESSES, SERVING)):
                 if len(self._shut) >= MOST_SHUT:
                     self._shut.clear()  # it only saves work
                 self._shut[standing.key] = _Shut(standing, now_us)
@@ -155,8 +187,12 @@ def headers_of(standing: Standing) -> Sequence[tuple[bytes, bytes]]:
 
 
 def _tell(scope: Scope, standing: Standing) -> None:
-    """`Stamp` puts them on the answer, whatever it will be."""
-    scope["state"]["answer_headers"] = headers_of(standing)
+    """`Stamp` puts them on the answer, whatever it will be. Of what was counted in two steps the tighter is told."""
+    state = scope["state"]
+    if before := state.get(_TOLD):
+        standing = Admission(True, (before, standing)).tightest
+    state[_TOLD] = standing
+    state["answer_headers"] = headers_of(standing)
 
 
 def _too_much(standing: Standing) -> LimitError:

@@ -139,6 +139,22 @@ async def test_a_revoked_key_dies_within_five_seconds() -> None:
     assert await refusal(KeyDoor(access.keys), bearer(token)) == "invalid_api_key"
 
 
+async def test_a_key_is_known_as_long_as_it_was_good_when_it_was_last_looked_up() -> None:
+    access = Access()
+    token = await access.key()
+    doors: tuple[Door, ...] = (KeyDoor(access.keys), DevelopmentDoor(access.keys))
+    assert [door.known(bearer(token)) for door in doors] == [None, None]
+    await access.keys.caller(token)
+    access.clock.advance(timedelta(hours=1))
+    for door in doors:
+        assert (known := door.known(bearer(token)))
+        assert known.account == "acme"
+        assert door.known(Headers(LOOPBACK)) is None
+    await access.store.revoke(UUID(int=1), access.clock.now())
+    assert await refusal(KeyDoor(access.keys), bearer(token)) == "invalid_api_key"
+    assert [door.known(bearer(token)) for door in doors] == [None, None]
+
+
 async def test_a_good_key_is_looked_up_once_in_five_seconds() -> None:
     access = Access()
     token = await access.key()

@@ -29,6 +29,9 @@ class CountingStore(InMemoryLimitStore):
 
 
 class Limited:
+    owner_follows = True
+    """Whether the route counts owners; one whose body is wrong names none."""
+
     def __init__(self, **rates: int) -> None:
         self.clock = InMemoryClock()
         self.store = CountingStore(self.clock)
@@ -48,6 +51,7 @@ class Limited:
         try:
             await self._count(scope, caller, owner)
         finally:
+            await self.throttle.settle(scope)
             self.told = {k.decode(): v.decode() for k, v in scope["state"].get("answer_headers", ())}
         return self.told
 
@@ -57,11 +61,11 @@ class Limited:
         return caught.value
 
     async def _count(self, scope: Any, caller: Caller | None, owner: str | None) -> None:
-        address = self.throttle.knock(scope)
+        address = self.throttle.knock(scope, lambda: caller)
         if caller is None:
             await self.throttle.count_stranger(scope, address)
             return
-        await self.throttle.count_caller(scope, address, caller)
+        await self.throttle.count_caller(scope, address, caller, owner_follows=self.owner_follows)
         if owner is not None:
             await self.throttle.count_owner(scope, caller, Owner(caller.account, owner))
 
@@ -181,6 +185,71 @@ async def test_all_people_of_a_key_together_have_one_too() -> None:
     for number in range(5):
         await limited.ask(APP, owner=str(number))
     assert "this API key:" in str(await limited.refusal(APP, owner="new"))
+
+
+async def test_who_is_refused_uses_up_nothing_of_what_the_others_have() -> None:
+    limited = Limited(owner=60, serving_account=600)
+    for _ in range(60):
+        await limited.ask(APP, owner="mei")
+    for _ in range(540):
+        await limited.refusal(APP, owner="mei")
+    account = await limited.store.take((Claim("serving/app", Limit(600)),))
+    assert account.standings[0].remaining == 600 - 60 - 1
+    await limited.ask(APP, owner="ben")
+
+
+async def test_a_request_that_names_nobody_counts_for_the_account_all_the_same() -> None:
+    for owner_follows in (True, False):
+        limited = Limited(serving_account=3)
+        limited.owner_follows = owner_follows
+        left = [(await limited.ask(APP))["x-ratelimit-remaining-requests"] for _ in range(3)]
+        assert left == ["2", "1", "0"]
+        if owner_follows:
+            await limited.ask(APP)  # it was over when the count was made; the next one is turned away
+        assert "this API key:" in str(await limited.refusal(APP))
+
+
+async def test_an_account_that_was_refused_is_refused_at_the_gate_until_its_time() -> None:
+    limited = Limited(owner=60, serving_account=2)
+    for name in ("mei", "ben"):
+        await limited.ask(APP, owner=name)
+    first = await limited.refusal(APP, owner="eve")
+    asked = limited.store.asked
+    limited.clock.advance(timedelta(seconds=10))
+    second = await limited.refusal(APP, owner="eve")
+    assert limited.store.asked == asked
+    assert second.retry_after_s == first.retry_after_s - 10 == 20
+    assert limited.told["x-ratelimit-remaining-requests"] == "0"
+    limited.clock.advance(timedelta(seconds=20))
+    await limited.ask(APP, owner="eve")
+
+
+async def test_a_route_that_did_not_say_that_an_owner_follows_counts_both_one_after_the_other() -> None:
+    limited = Limited(owner=60, serving_account=10)
+    limited.owner_follows = False
+    for number in range(9):
+        await limited.ask(APP, owner=str(number))
+    told = await limited.ask(APP, owner="new")
+    assert (told["x-ratelimit-limit-requests"], told["x-ratelimit-remaining-requests"]) == ("10", "0")
+
+
+async def test_the_tighter_of_account_and_person_is_told() -> None:
+    limited = Limited(owner=60, serving_account=600)
+    told = await limited.ask(APP, owner="mei")
+    assert told["x-ratelimit-limit-requests"] == "60"
+    for number in range(550):
+        await limited.ask(APP, owner=str(number))
+    told = await limited.ask(APP, owner="ben")
+    assert (told["x-ratelimit-limit-requests"], told["x-ratelimit-remaining-requests"]) == ("600", "48")
+
+
+async def test_strangers_do_not_shut_out_a_known_key_that_serves_many_at_their_address() -> None:
+    limited = Limited(owner=60, address=2, serving_account=600)
+    await limited.ask(None)
+    await limited.ask(None)
+    await limited.refusal(None)
+    await limited.ask(APP, owner="mei")
+    await limited.refusal(ANNA)
 
 
 async def test_naming_others_gets_an_ordinary_key_nothing() -> None:

@@ -34,7 +34,7 @@ PURE_DECISIONS = (
     "chat/progress",
     "chat/replay",
     "chat/reply",
-    "chat/seats",
+    "access/seats",
     "chat/title",
     "chat/tool_loop",
     "context/answers",

@@ -49,6 +49,7 @@ from cozy_adapters.sql.turns import SqlTurnStore
 from cozy_adapters.tokens import EstimatedTokenCounter
 from cozy_adapters.upstream import missing
 from cozy_domain.access.ports import LimitStore
+from cozy_domain.access.seats import Seats
 from cozy_domain.audio import AudioFormat
 from cozy_domain.chat.generate import Generation, ModelDeadlines
 from cozy_domain.chat.parts import ChatLimits, ChatParts
@@ -475,6 +476,9 @@ class Container(containers.DeclarativeContainer):
     tokens = providers.Singleton(EstimatedTokenCounter)
 
     rates = providers.Singleton(_rates, settings.provided.limits, development=development)
+    seats = providers.Singleton(
+        Seats, settings.provided.limits.turns_at_once, settings.provided.limits.turns_at_once_per_owner
+    )
     own_limits = providers.Singleton(InMemoryLimitStore, clock)
     shared_limits = providers.Singleton(shared_limits, settings, rates, own_limits, clock)
     throttle = providers.Singleton(
@@ -483,6 +487,7 @@ class Container(containers.DeclarativeContainer):
         rates,
         providers.Singleton(Addresses, settings.provided.server.trusted_proxies),
         clock,
+        seats,
     )
 
     database_role: providers.Provider[Role] = providers.Object("server")
@@ -547,6 +552,7 @@ class Container(containers.DeclarativeContainer):
             first_sound_s=settings.provided.speech.first_sound_s,
             between_s=settings.provided.speech.between_s,
         ),
+        settings.provided.speech.texts_at_once,
     )
     speech = providers.Singleton(
         SpeechParts, speaking, providers.Object(audio_encoder), tokens, configuration.provided.snapshot
@@ -603,6 +609,7 @@ class Container(containers.DeclarativeContainer):
                 window_tokens=settings.provided.models.window_tokens,
             ),
         ),
+        seats,
     )
 
     sealing = providers.Singleton(Sealing, audit, audit_anchor, audit_key, settings.provided.audit.seal_s)

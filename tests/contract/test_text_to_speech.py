@@ -10,7 +10,7 @@ from cozy_adapters.espeak.speaker import EspeakTextToSpeech
 from cozy_adapters.inmemory.speech import ToneTextToSpeech, pcm16
 from cozy_adapters.openai.chat import OpenAILanguageModel
 from cozy_domain.audio import SAMPLE_BYTES, SPEAKING_RATE
-from cozy_domain.errors import InputError, ProviderRefusedError
+from cozy_domain.errors import InputError, LimitError, ProviderRefusedError
 from cozy_domain.speech.ports import Sound, TextToSpeech, Voicing
 from tests.fixtures.fake_openai import FakeOpenAI
 
@@ -167,3 +167,20 @@ class TestOpenAI(TextToSpeechContract):
         assert length(await spoken(voice, "Hello.", Voicing(voice="nova"))) > 0
         with pytest.raises(ProviderRefusedError, match="voice must be one of"):
             await spoken(voice, "Hello.", Voicing(voice="nobody"))
+
+
+async def test_who_waits_too_long_for_the_offline_voice_is_told_to_come_again() -> None:
+    espeak = EspeakTextToSpeech(at_once=1, wait_s=0.0)
+
+    async def speak(text: str) -> int:
+        async with espeak.speak(text, Voicing()) as sounds:
+            return sum([len(sound.samples) async for sound in sounds])
+
+    try:
+        found = await asyncio.gather(
+            *(speak("Good evening. " * 10) for _ in range(3)), return_exceptions=True
+        )
+        assert [type(it) for it in found] == [int, LimitError, LimitError]
+        assert await speak("Hello.") > 0
+    finally:
+        await espeak.aclose()

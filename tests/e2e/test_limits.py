@@ -31,6 +31,8 @@ from tests.fixtures.server import (
     settings_for,
     with_fake,
 )
+from tests.fixtures.sounds import recorded
+from tests.fixtures.speech import hearing
 
 DEFAULT = LimitSettings()
 CHAT = {"model": "default", "messages": [{"role": "user", "content": "Hello"}]}
@@ -247,6 +249,39 @@ async def test_answers_that_are_too_many_at_once_are_refused_at_once(
     assert {it.json()["error"]["code"] for it in second} == {"server_overloaded"}
     assert {it.headers["retry-after"] for it in (*first, *second)} == {"1"}
     assert [it.status_code for it in rest].count(200) == 4
+
+
+async def test_answers_of_all_kinds_share_the_seats(tmp_path: Path, fake_openai: FakeOpenAI) -> None:
+    limits = replace(UNLIMITED, turns_at_once=1)
+    settings = with_fake(limited(tmp_path, limits), fake_openai, "hang", "ok")
+    async with running(hearing(container_for(settings), "Hello.")) as server, client(server, None) as http:
+        held = asyncio.create_task(http.post("/v1/chat/completions", json=CHAT))
+        async with asyncio.timeout(10):
+            while not server.container.pipeline().turns_running:  # noqa: ASYNC110  as it is
+                await asyncio.sleep(0.01)
+
+        async def others() -> list[httpx2.Response]:
+            return [
+                await http.post("/v1/embeddings", json={"model": "offline/lexical", "input": "Hello"}),
+                await http.post("/v1/audio/speech", json={"model": "tts-1", "input": "Hello"}),
+                await http.post(
+                    "/v1/audio/transcriptions",
+                    data={"model": "whisper-1"},
+                    files={"file": ("a.mp3", recorded("mp3", 0.5))},
+                ),
+            ]
+
+        refused = await others()
+        held.cancel()
+        await asyncio.gather(held, return_exceptions=True)
+        async with asyncio.timeout(10):
+            while server.container.pipeline().turns_running:  # noqa: ASYNC110  as it is
+                await asyncio.sleep(0.01)
+        served = await others()
+    assert [(it.status_code, it.headers["retry-after"]) for it in refused] == [(503, "1")] * 3
+    assert {it.json()["error"]["code"] for it in refused} == {"server_overloaded"}
+    assert max(it.elapsed.total_seconds() for it in refused) < 1.0
+    assert [it.status_code for it in served] == [200, 200, 200]
 
 
 @pytest.fixture

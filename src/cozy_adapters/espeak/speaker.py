@@ -19,7 +19,7 @@ from cozy_adapters.espeak.wire import (
     framed,
 )
 from cozy_domain.audio import SAMPLE_BYTES, SPEAKING_RATE
-from cozy_domain.errors import ProviderOverloadedError, ProviderRefusedError, ProviderUnavailableError
+from cozy_domain.errors import LimitError, ProviderRefusedError, ProviderUnavailableError
 from cozy_domain.speech.ports import Mark, Sound, Voicing
 
 NAME = "espeak"
@@ -35,7 +35,8 @@ class EspeakTextToSpeech:
     """English and Mandarin by default, and every voice that the library lists. ``at_once`` texts are spoken at the same
     time, each by a process that stays for the next; others wait."""
 
-    def __init__(self, at_once: int = AT_ONCE) -> None:
+    def __init__(self, at_once: int = AT_ONCE, wait_s: float = PATIENCE_S) -> None:
+        self._wait_s = wait_s
         self._room = asyncio.Semaphore(at_once)
         self._idle: list[asyncio.subprocess.Process] = []
         self._listed: tuple[str, ...] = ()
@@ -70,16 +71,16 @@ class EspeakTextToSpeech:
     async def _ask(self, question: Question) -> Answer:
         """
         Raises:
-            ProviderOverloadedError: no process was free in time.
+            LimitError: no process was free in time; that is no fault of the voice.
             ProviderRefusedError: the library crashes on this text.
             ProviderUnavailableError: the library does not start.
         """
         try:
-            async with asyncio.timeout(PATIENCE_S):
+            async with asyncio.timeout(self._wait_s):
                 await self._room.acquire()
         except TimeoutError:
-            raise ProviderOverloadedError(
-                "The offline voice has too much to say.", provider=NAME, retry_after_s=PATIENCE_S
+            raise LimitError(
+                "The offline voice has more to say than it can.", code="server_overloaded", retry_after_s=1.0
             ) from None
         try:
             # Its state comes from the texts before: what crashed a used process may not crash a new one.

@@ -11,11 +11,11 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from datetime import timedelta
 from typing import Literal
 
+from cozy_domain.access.seats import Seats, Sitter
 from cozy_domain.audit.chain import sign
 from cozy_domain.audit.events import AuditRecord, TurnAudited
 from cozy_domain.chat.parts import ChatParts
 from cozy_domain.chat.request import ChatRequest
-from cozy_domain.chat.seats import Seats, Sitter
 from cozy_domain.chat.turn import ChatTurn
 from cozy_domain.errors import LimitError, LocalProtocolError, StorageError
 from cozy_domain.ids import OwnerId
@@ -27,12 +27,13 @@ _log = logging.getLogger("cozy.chat")
 class ChatPipeline:
     """Runs turns. One for the whole process."""
 
-    def __init__(self, parts: ChatParts) -> None:
+    def __init__(self, parts: ChatParts, seats: Seats | None = None) -> None:
+        """``seats`` are shared with other work; by default turns have those of ``parts.limits`` to themselves."""
         self._parts = parts
         self._tasks: asyncio.TaskGroup | None = None
         self._turns: dict[ChatTurn, asyncio.Task[None]] = {}
         self._draining = False
-        self._seats = Seats(parts.limits.turns_at_once, parts.limits.turns_at_once_each)
+        self._seats = seats or Seats(parts.limits.turns_at_once, parts.limits.turns_at_once_each)
 
     @property
     def turns_running(self) -> int:
@@ -133,7 +134,7 @@ class ChatPipeline:
         if refused := self._seats.refused:
             self._seats.refused = 0
             _log.warning(
-                "%d turns were refused: %d at once are the most", refused, self._parts.limits.turns_at_once
+                "%d answers were refused: %d at once are the most", refused, self._parts.limits.turns_at_once
             )
 
     async def _reap(self) -> None:

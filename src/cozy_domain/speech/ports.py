@@ -110,6 +110,7 @@ class TextToSpeech(Protocol):
 
         Raises:
             InputError: ``unknown_voice``, naming some of those there are.
+            LimitError: it has too much to say; that is no failure of the voice.
             ProviderError: one of its kinds; also from the iterator, when the stream breaks.
         """
         ...

@@ -11,13 +11,17 @@ from contextlib import asynccontextmanager
 import msgspec
 
 from cozy_domain.audio import SAMPLE_BYTES
-from cozy_domain.errors import CozyError, ProviderError, ProviderTimeoutError
+from cozy_domain.errors import CozyError, LimitError, ProviderError, ProviderTimeoutError
 from cozy_domain.routing.switchover import Named, Switchover, is_worth_another
 from cozy_domain.speech.ports import Mark, Sound, TextToSpeech, Voicing
 from cozy_domain.speech.segments import Piece, pieces
 
 AHEAD = 64
 """Sounds that may wait for a slow listener; voices make them in pieces of a tenth of a second or so."""
+
+TEXTS_AT_ONCE = 32
+"""Offline, two processes make them in turn, a sentence in up to 0.2 s: the last of so many waits some 3 s."""
+RETRY_S = 1.0
 
 
 class SpeakingDeadlines(msgspec.Struct, frozen=True):
@@ -33,9 +37,16 @@ DEADLINES = SpeakingDeadlines()
 class Speaking:
     """Asks voices. One for the whole process."""
 
-    def __init__(self, voices: Switchover[TextToSpeech], deadlines: SpeakingDeadlines = DEADLINES) -> None:
+    def __init__(
+        self,
+        voices: Switchover[TextToSpeech],
+        deadlines: SpeakingDeadlines = DEADLINES,
+        texts_at_once: int = TEXTS_AT_ONCE,
+    ) -> None:
         self._voices = voices
         self._deadlines = deadlines
+        self._texts_at_once = texts_at_once
+        self._speakers: set[asyncio.Task[None]] = set()
 
     @property
     def engines(self) -> tuple[Named[TextToSpeech], ...]:
@@ -50,11 +61,20 @@ class Speaking:
         voice engine to ask first. Leaving the context stops the synthesis at once.
 
         Raises:
+            LimitError: ``server_overloaded``: as many texts are being made into sound as may be at once.
             InputError: ``unknown_voice``; from the iterator.
             ProviderError: nobody could speak; from the iterator.
         """
+        if sum(not it.done() for it in self._speakers) >= self._texts_at_once:
+            raise LimitError(
+                "The server speaks as many texts as it can at once.",
+                code="server_overloaded",
+                retry_after_s=RETRY_S,
+            )
         speech = _Speech(self._voices, self._deadlines, voicing, wanted)
         speaker = asyncio.create_task(speech.run(text))
+        self._speakers.add(speaker)
+        speaker.add_done_callback(self._speakers.discard)
         try:
             yield speech
         finally:

@@ -33,7 +33,7 @@ from cozy_server.openai.wire.embeddings import (
 )
 from cozy_server.openai.wire.reply import ENCODER
 from cozy_server.problems import request_id
-from cozy_server.throttle.throttle import count_owner
+from cozy_server.throttle.throttle import count_owner, seat
 
 logger = logging.getLogger(__name__)
 
@@ -72,7 +72,8 @@ async def create_embeddings(
         end_user=owner.id.hex,
     )
     try:
-        found = await unless_left(request.receive, embedding.embed(model.provider, wanted))
+        with seat(request.scope):
+            found = await unless_left(request.receive, embedding.embed(model.provider, wanted))
     except ClientLeftError:
         logger.info("client_left", extra={"request": request_id(request.scope)})
         return Response(b"", status_code=CLIENT_CLOSED)

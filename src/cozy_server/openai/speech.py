@@ -32,7 +32,7 @@ from cozy_server.openai.sse import event_frame
 from cozy_server.openai.wire.reply import ENCODER
 from cozy_server.openai.wire.speech import SpeechDelta, SpeechDone, SpeechIn, SpeechUsage
 from cozy_server.problems import language_of, note_failure, problem_of, request_id
-from cozy_server.throttle.throttle import count_owner
+from cozy_server.throttle.throttle import count_owner, seat
 
 logger = logging.getLogger(__name__)
 
@@ -86,18 +86,20 @@ class SpeechAnswer:
 
     async def _answer(self, line: Line, scope: Scope) -> None:
         try:
-            async with self._parts.speaking.sound(
-                self._asked.input, self._chosen.voicing, wanted=self._chosen.engine
-            ) as sounds:
-                first = await anext(sounds, Sound(b""))
-                await (self._events if self._asked.stream_format == "sse" else self._file)(
-                    line, first, sounds
-                )
+            with seat(scope):
+                await self._spoken(line)
         except Exception as error:  # noqa: BLE001 - the top loop of a request: whatever it is, it becomes an answer
             problem = problem_of(error, request=request_id(scope), language=language_of(scope))
             note_failure(error, problem)
             if line.streaming or not line.started:
                 await tell(line, problem)
+
+    async def _spoken(self, line: Line) -> None:
+        async with self._parts.speaking.sound(
+            self._asked.input, self._chosen.voicing, wanted=self._chosen.engine
+        ) as sounds:
+            first = await anext(sounds, Sound(b""))
+            await (self._events if self._asked.stream_format == "sse" else self._file)(line, first, sounds)
 
     async def _file(self, line: Line, first: Sound, sounds: AsyncIterator[Sound]) -> None:
         encoder = self._parts.encoder(self._format)

@@ -24,7 +24,7 @@ from cozy_domain.ids import PersonaId
 from cozy_domain.routing.choice import Snapshot
 from cozy_domain.speech.choice import ChosenEar, choose_ear
 from cozy_domain.speech.transcribe import Heard, Transcribing
-from cozy_server.auth import caller_of_request
+from cozy_server.auth import FOR_OWNER, caller_of_request
 from cozy_server.form import FormBody, read_form
 from cozy_server.openai.line import HEARTBEAT_S, STREAM, ClientLeftError, Line, accompany, tell
 from cozy_server.openai.sse import event_frame
@@ -32,7 +32,7 @@ from cozy_server.openai.transcript import Wanted, events, transcription, transla
 from cozy_server.openai.wire.speech import CozySpeechIn
 from cozy_server.openai.wire.transcription import TranscriptionIn, TranscriptionOut, TranslationIn
 from cozy_server.problems import language_of, note_failure, problem_of, request_id
-from cozy_server.throttle.throttle import count_owner
+from cozy_server.throttle.throttle import count_owner, seat
 
 logger = logging.getLogger(__name__)
 
@@ -78,8 +78,9 @@ class TranscriptAnswer:
 
     async def _answer(self, line: Line, scope: Scope) -> None:
         try:
-            heard = await self._heard(line)
-            await (self._events if self._wanted.stream else self._whole)(line, heard)
+            with seat(scope):
+                heard = await self._heard(line)
+                await (self._events if self._wanted.stream else self._whole)(line, heard)
         except Exception as error:  # noqa: BLE001 - the top loop of a request: whatever it is, it becomes an answer
             problem = problem_of(error, request=request_id(scope), language=language_of(scope))
             note_failure(error, problem)
@@ -118,7 +119,7 @@ class TranscriptAnswer:
     request_max_body_size=None,
     summary="Understand sound",
     responses={200: ResponseSpec(TranscriptionOut, description="What was said.", generate_examples=False)},
-    opt={"form": TranscriptionIn, "streams": True, "media_types": ("text/plain",)},
+    opt={**FOR_OWNER, "form": TranscriptionIn, "streams": True, "media_types": ("text/plain",)},
     tags=["OpenAI"],
 )
 async def create_transcription(
@@ -139,7 +140,7 @@ async def create_transcription(
     request_max_body_size=None,
     summary="Understand sound in English",
     responses={200: ResponseSpec(TranscriptionOut, description="What was said.", generate_examples=False)},
-    opt={"form": TranslationIn, "media_types": ("text/plain",)},
+    opt={**FOR_OWNER, "form": TranslationIn, "media_types": ("text/plain",)},
     tags=["OpenAI"],
 )
 async def create_translation(

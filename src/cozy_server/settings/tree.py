@@ -201,7 +201,8 @@ class LimitSettings(msgspec.Struct, frozen=True):
     processes: Annotated[int, Meta(ge=1, le=10_000)] = 1
     """How many processes share the limits through Redis: while it does not answer, each admits its part of them."""
     turns_at_once: Annotated[int, Meta(ge=1, le=100_000)] = 600
-    """Answers under way in one process; one more is refused at once with 503. Each needs some 100 kB."""
+    """Answers under way in one process, of chat, speech, transcription and embeddings together; one more is refused at once
+    with 503. Each needs some 100 kB."""
     turns_at_once_per_owner: Annotated[int, Meta(ge=1, le=100_000)] = 100
     """Of one owner, as above; one more is refused with 429."""
     turn_s: Seconds = 300.0
@@ -243,6 +244,9 @@ class SpeechSettings(msgspec.Struct, frozen=True):
     tts: tuple[str, ...] = ("espeak",)
     """Voices; the first that is well speaks: `espeak` (offline, where its package is installed) or `provider/model`, for
     example `openai/tts-1`."""
+    texts_at_once: Annotated[int, Meta(ge=1, le=10_000)] = 32
+    """Texts that are being made into sound at once in one process; one more is refused at once with 503. The offline voice
+    makes them in turn, one sentence in up to 0.2 s."""
     first_sound_s: Seconds = 10.0
     """Deadline of a voice to the first sound of a sentence; then the next one is asked."""
     between_s: Seconds = 20.0

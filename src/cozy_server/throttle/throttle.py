@@ -7,7 +7,8 @@ so that who is refused uses up nothing of what the others have. The answers' hea
 """
 
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 
 import msgspec
 from litestar.types import Scope
@@ -16,6 +17,7 @@ from msgspec.structs import replace
 from cozy_domain.access.caller import Caller
 from cozy_domain.access.limits import MINUTE_US, Admission, Claim, Standing
 from cozy_domain.access.ports import LimitStore
+from cozy_domain.access.seats import Seats
 from cozy_domain.clock import Clock
 from cozy_domain.errors import LimitError
 from cozy_domain.ids import Owner
@@ -30,6 +32,7 @@ from cozy_server.throttle.rates import (
 )
 
 MOST_SHUT = 10_000
+_FOR_WHOM = "counted_owner"
 _UNCOUNTED = "uncounted_claims"
 _TOLD = "told_standing"
 _log = logging.getLogger(__name__)
@@ -49,11 +52,15 @@ class _Shut(msgspec.Struct, frozen=True):
 class Throttle:
     """For all routes of one process. Where nothing is limited it costs nothing."""
 
-    def __init__(self, store: LimitStore, rates: Rates, addresses: Addresses, clock: Clock) -> None:
+    def __init__(
+        self, store: LimitStore, rates: Rates, addresses: Addresses, clock: Clock, seats: Seats | None = None
+    ) -> None:
+        """``seats`` for work that is no turn of chat, which takes its own; none is no limit."""
         self._store = store
         self._rates = rates
         self._addresses = addresses
         self._clock = clock
+        self.seats = seats
         self._doubted = False
         self._shut: dict[str, _Shut] = {}
         """What was refused of addresses and of accounts that serve many, by bucket: each only gets fuller with time, so
@@ -171,10 +178,26 @@ async def count_owner(scope: Scope, caller: Caller, owner: Owner) -> None:
     Raises:
         LimitError: too many came for that owner.
     """
+    scope["state"][_FOR_WHOM] = (caller, owner)
     if caller.serves_many:
         throttle: Throttle | None = scope["state"].get("throttle")
         if throttle is not None:
             await throttle.count_owner(scope, caller, owner)
+
+
+@contextmanager
+def seat(scope: Scope) -> Iterator[None]:
+    """A seat for the owner that was counted, among all answers under way in this process. Nobody waits for one.
+
+    Raises:
+        LimitError: ``server_overloaded``, or too many at once for that owner.
+    """
+    throttle: Throttle | None = scope["state"].get("throttle")
+    if throttle is None or throttle.seats is None:
+        yield
+        return
+    with throttle.seats.taken(*scope["state"][_FOR_WHOM]):
+        yield
 
 
 def headers_of(standing: Standing) -> Sequence[tuple[bytes, bytes]]:

@@ -70,4 +70,4 @@ async def test_how_many_were_refused_is_logged_now_and_then(caplog: pytest.LogCa
         with caplog.at_level(logging.WARNING):
             await asyncio.sleep(10)
     told = [record.getMessage() for record in caplog.records if "refused" in record.getMessage()]
-    assert told == ["7 turns were refused: 1 at once are the most"]
+    assert told == ["7 answers were refused: 1 at once are the most"]

@@ -10,11 +10,13 @@ from cozy_adapters.inmemory.clock import InMemoryClock
 from cozy_adapters.inmemory.speech import CHARACTER, ToneTextToSpeech
 from cozy_domain.errors import (
     InputError,
+    LimitError,
     ProviderError,
     ProviderRefusedError,
     ProviderTimeoutError,
     ProviderUnavailableError,
 )
+from cozy_domain.routing.circuit import Circuit
 from cozy_domain.routing.switchover import Named, Switchover
 from cozy_domain.speech.ports import Mark, Sound, TextToSpeech, Voicing
 from cozy_domain.speech.speak import AHEAD, Speaking
@@ -69,6 +71,35 @@ async def test_a_text_is_spoken_sentence_by_sentence_in_order() -> None:
     voice = Voice(b"\1\0")
     assert [it.samples for it in await spoken(speaking(voice), "One. Two.")] == [b"\1\0", b"\1\0"]
     assert voice.said == ["One. ", "Two."]
+
+
+async def test_a_text_too_many_is_refused_at_once_and_a_slow_listener_keeps_nobody_out() -> None:
+    voice = Voice(b"\1\0")
+    voices = Speaking(
+        Switchover("voice", [Named[TextToSpeech]("slow", Voice(3_600.0))], InMemoryClock()), texts_at_once=2
+    )
+    async with voices.sound("One.", PLAIN), voices.sound("Two.", PLAIN):
+        with pytest.raises(LimitError) as caught:
+            await spoken(voices, "Three.")
+    assert (caught.value.code, caught.value.retry_after_s) == ("server_overloaded", 1.0)
+    async with voices.sound("Again.", PLAIN):
+        pass
+    voices = Speaking(
+        Switchover("voice", [Named[TextToSpeech]("quick", voice)], InMemoryClock()), texts_at_once=1
+    )
+    async with voices.sound("One.", PLAIN) as unheard:
+        await anext(unheard)
+        await anext(unheard, None)  # all is made
+        assert len(await spoken(voices, "Two.")) == 1
+
+
+async def test_a_voice_that_has_too_much_to_say_is_not_taken_for_a_broken_one() -> None:
+    busy = LimitError("later", code="server_overloaded", retry_after_s=1.0)
+    switchover = Switchover("voice", [Named[TextToSpeech]("busy", Voice(busy))], InMemoryClock())
+    for _ in range(10):
+        with pytest.raises(LimitError):
+            await spoken(Speaking(switchover), "Hello.")
+    assert switchover.circuits()["busy"] == Circuit()
 
 
 async def test_nothing_to_say_is_no_sound() -> None:

@@ -1,9 +1,9 @@
-"""How many turns run at once."""
+"""How much is under way at once."""
 
 import pytest
 
 from cozy_domain.access.caller import Caller
-from cozy_domain.chat.seats import Seats
+from cozy_domain.access.seats import Seats
 from cozy_domain.errors import LimitError
 from cozy_domain.ids import Owner
 
@@ -51,3 +51,12 @@ def test_a_key_that_serves_many_takes_them_for_each_of_its_people() -> None:
     seats.take(APP, Owner("app", "mei"))
     seats.take(APP, Owner("app", "ben"))
     assert refusal(seats, APP, Owner("app", "mei")) == "rate_limit_exceeded"
+
+
+def test_what_is_done_on_a_seat_gives_it_back_however_it_ends() -> None:
+    seats = Seats(1, 1)
+    with seats.taken(*ANNA):
+        assert refusal(seats, *BEN) == "server_overloaded"
+    with pytest.raises(ValueError, match="broke"), seats.taken(*ANNA):
+        raise ValueError("broke")
+    seats.take(*BEN)

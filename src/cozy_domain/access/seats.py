@@ -1,10 +1,12 @@
-"""How many turns run at once: what is too many is refused at once, for a queue only makes everybody late (pure).
+"""How many answers are under way at once: what is too many is refused at once, for a queue only makes everybody late (pure).
 
 The process has so many seats in all, and each owner so many of them. As with the limits of requests, a key that serves many
 takes them for each of its people, any other for its account.
 """
 
 from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 from cozy_domain.access.caller import Caller
 from cozy_domain.errors import LimitError
@@ -46,6 +48,19 @@ class Seats:
             )
         self._taken[sitter] += 1
         return sitter
+
+    @contextmanager
+    def taken(self, caller: Caller, owner: Owner) -> Iterator[None]:
+        """A seat for as long as the context.
+
+        Raises:
+            LimitError: as ``take``.
+        """
+        sitter = self.take(caller, owner)
+        try:
+            yield
+        finally:
+            self.free(sitter)
 
     def free(self, sitter: Sitter) -> None:
         self._taken[sitter] -= 1

@@ -21,7 +21,7 @@ WHOLE_TABLES = {
     "keys._LIST",
 }
 # These walk along an order that is stored, and stop at their limit.
-WALKS = {"audit._LAST_SEAL", "audit._NEWEST", "audit._PENDING"}
+WALKS = {"audit._LAST_SEAL", "audit._NEWEST", "audit._ORPHANS", "audit._PENDING"}
 MODULES = {
     module.__name__.rpartition(".")[2]: module
     for module in (audit, blobs, history, jobs, keys, opening, sessions, turns)

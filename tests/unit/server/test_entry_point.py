@@ -53,6 +53,9 @@ def test_the_demo_without_its_client_is_one_line_with_what_to_type(monkeypatch: 
 STOPPED_AT_AN_IMPORT = """
 import os, signal, sys
 
+# A shell starts what runs in its background with the signal ignored.
+signal.signal(signal.SIGINT, signal.default_int_handler)
+
 class Stopping:
     def find_spec(self, name, *_):
         if name == "cozy_server.cli.app":

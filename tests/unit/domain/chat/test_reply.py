@@ -12,7 +12,7 @@ from cozy_domain.chat.reply import ChatReply, ReplyChoice, fold
 from cozy_domain.errors import LocalProtocolError, ProviderUnavailableError
 from cozy_domain.ids import PersonaId
 from cozy_domain.messages import FinishReason, ToolCall
-from cozy_domain.models.deltas import RefusalDelta, TextDelta, TokenLogprob, ToolCallDelta
+from cozy_domain.models.deltas import ReasoningDelta, RefusalDelta, TextDelta, TokenLogprob, ToolCallDelta
 from cozy_domain.sessions.session import PersonaPin
 from cozy_domain.sessions.turn import TurnOutcome
 from tests.fixtures.turns import turn_id
@@ -101,6 +101,11 @@ async def test_log_probabilities_are_put_together() -> None:
 async def test_an_answer_cut_short_is_one_choice() -> None:
     reply = await folded(STARTED, TextDelta("half"), TurnEnded("interrupted", TurnOutcome()))
     assert [choice.text for choice in reply.choices] == ["half"]
+
+
+async def test_thinking_is_no_part_of_the_answer() -> None:
+    reply = await folded(STARTED, ReasoningDelta("Hm."), TextDelta("Yes."), ended("stop"))
+    assert [it.text for it in reply.choices] == ["Yes."]
 
 
 async def test_tools_that_ran_are_told_beside_the_choices() -> None:

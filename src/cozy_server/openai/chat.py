@@ -5,7 +5,6 @@ the status, whatever fails before is an ordinary error, whatever fails after is 
 without ``[DONE]``. When the client leaves, the turn's context is left too, which stops the model.
 """
 
-import asyncio
 import logging
 import re
 from collections.abc import AsyncIterator, Sequence
@@ -28,13 +27,13 @@ from cozy_domain.errors import InputError, LocalProtocolError
 from cozy_domain.sessions.turn import IdempotencyKey
 from cozy_server.auth import FOR_OWNER, caller_of_request
 from cozy_server.body import JsonBody, read_body
-from cozy_server.openai.line import HEARTBEAT_S, STREAM, ClientLeftError, Line, accompany, send_json, tell
+from cozy_server.openai.line import HEARTBEAT_S, STREAM, Line, own, send_json
 from cozy_server.openai.reply import to_completion
 from cozy_server.openai.sse import ChunkWriter
 from cozy_server.openai.translate import Envelope, to_request
 from cozy_server.openai.wire.reply import ENCODER, ChatCompletion
 from cozy_server.openai.wire.request import ChatCompletionIn
-from cozy_server.problems import language_of, note_failure, problem_of, request_id
+from cozy_server.problems import language_of, request_id
 from cozy_server.throttle.throttle import count_owner
 
 logger = logging.getLogger(__name__)
@@ -84,28 +83,11 @@ class ChatAnswer:
         self._heartbeat_s = heartbeat_s
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """
-        Raises:
-            nothing: also what nobody foresaw ends as an answer of ours.
-        """
-        line = Line(send)
-        try:
-            async with asyncio.TaskGroup() as group:
-                companion = group.create_task(accompany(line, receive, self._heartbeat_s))
-                await self._answer(line, scope)
-                companion.cancel()
-        except* ClientLeftError:
-            logger.info("client_left", extra={"request": self._request.request})
+        await own(scope, receive, send, self._answer, self._heartbeat_s)
 
-    async def _answer(self, line: Line, scope: Scope) -> None:
-        try:
-            async with self._chat.turn(self._request) as events:
-                await (self._stream(line, events) if self._asked.stream else self._reply(line, events))
-        except Exception as error:  # noqa: BLE001 - the top loop of a request: whatever it is, it becomes an answer
-            problem = problem_of(error, request=request_id(scope), language=language_of(scope))
-            note_failure(error, problem)
-            if not line.ended:
-                await tell(line, problem)
+    async def _answer(self, line: Line) -> None:
+        async with self._chat.turn(self._request) as events:
+            await (self._stream(line, events) if self._asked.stream else self._reply(line, events))
 
     async def _reply(self, line: Line, events: Events) -> None:
         body = ENCODER.encode(to_completion(await fold(events), self._asked))

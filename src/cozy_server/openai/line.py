@@ -5,12 +5,15 @@ it waits in silence for a stream of events, it gets a comment now and then, so t
 """
 
 import asyncio
-from collections.abc import Sequence
+import logging
+from collections.abc import Awaitable, Callable, Sequence
 
-from litestar.types import HTTPResponseStartEvent, Receive, Send
+from litestar.types import HTTPResponseStartEvent, Receive, Scope, Send
 
 from cozy_server.openai.sse import KEEP_ALIVE, error_frame
-from cozy_server.problems import Problem
+from cozy_server.problems import Problem, language_of, note_failure, problem_of, request_id
+
+logger = logging.getLogger(__name__)
 
 HEARTBEAT_S = 15.0
 """Silence before a comment is sent; proxies cut idle lines after 30 s and more."""
@@ -58,6 +61,38 @@ class Line:
         if self.streaming and not self.ended:
             await self.write(KEEP_ALIVE)
         return after_s
+
+
+async def own(
+    scope: Scope,
+    receive: Receive,
+    send: Send,
+    answer: Callable[[Line], Awaitable[None]],
+    heartbeat_s: float = HEARTBEAT_S,
+) -> None:
+    """Runs ``answer`` beside its companion until its last byte is sent or its client leaves.
+
+    Raises:
+        nothing: also what nobody foresaw ends as an answer of ours. Where a file has begun, that is a cut connection.
+    """
+    line = Line(send)
+    try:
+        async with asyncio.TaskGroup() as group:
+            companion = group.create_task(accompany(line, receive, heartbeat_s))
+            await _guarded(line, scope, answer)
+            companion.cancel()
+    except* ClientLeftError:
+        logger.info("client_left", extra={"request": request_id(scope)})
+
+
+async def _guarded(line: Line, scope: Scope, answer: Callable[[Line], Awaitable[None]]) -> None:
+    try:
+        await answer(line)
+    except Exception as error:  # noqa: BLE001 - the top loop of a request: whatever it is, it becomes an answer
+        problem = problem_of(error, request=request_id(scope), language=language_of(scope))
+        note_failure(error, problem)
+        if not line.ended and (line.streaming or not line.started):
+            await tell(line, problem)
 
 
 async def accompany(line: Line, receive: Receive, heartbeat_s: float) -> None:

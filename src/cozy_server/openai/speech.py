@@ -4,8 +4,6 @@ The first sound decides the status: an unknown voice or a provider that is down 
 the connection, since half a file must not look whole; among server-sent events it is an error object without ``done``.
 """
 
-import asyncio
-import logging
 from base64 import b64encode
 from collections.abc import AsyncIterator, Callable
 from typing import Any
@@ -27,14 +25,11 @@ from cozy_domain.speech.ports import AudioEncoder, Sound
 from cozy_domain.speech.speak import Speaking
 from cozy_server.auth import FOR_OWNER, caller_of_request
 from cozy_server.body import JsonBody, read_body
-from cozy_server.openai.line import HEARTBEAT_S, STREAM, ClientLeftError, Line, accompany, tell
+from cozy_server.openai.line import STREAM, Line, own
 from cozy_server.openai.sse import event_frame
 from cozy_server.openai.wire.reply import ENCODER
 from cozy_server.openai.wire.speech import SpeechDelta, SpeechDone, SpeechIn, SpeechUsage
-from cozy_server.problems import language_of, note_failure, problem_of, request_id
 from cozy_server.throttle.throttle import count_owner, seat
-
-logger = logging.getLogger(__name__)
 
 PATHS = ["/v1/audio/speech", "/v1/audio/tts"]
 """OpenAI's, and the one of our older documents."""
@@ -71,28 +66,11 @@ class SpeechAnswer:
         self._format = AudioFormat(asked.response_format or "mp3")
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """
-        Raises:
-            nothing: also what nobody foresaw ends as an answer of ours.
-        """
-        line = Line(send)
-        try:
-            async with asyncio.TaskGroup() as group:
-                companion = group.create_task(accompany(line, receive, HEARTBEAT_S))
-                await self._answer(line, scope)
-                companion.cancel()
-        except* ClientLeftError:
-            logger.info("client_left", extra={"request": request_id(scope)})
-
-    async def _answer(self, line: Line, scope: Scope) -> None:
-        try:
+        async def answer(line: Line) -> None:
             with seat(scope):
                 await self._spoken(line)
-        except Exception as error:  # noqa: BLE001 - the top loop of a request: whatever it is, it becomes an answer
-            problem = problem_of(error, request=request_id(scope), language=language_of(scope))
-            note_failure(error, problem)
-            if line.streaming or not line.started:
-                await tell(line, problem)
+
+        await own(scope, receive, send, answer)
 
     async def _spoken(self, line: Line) -> None:
         async with self._parts.speaking.sound(

@@ -6,7 +6,6 @@ error object without ``done``.
 """
 
 import asyncio
-import logging
 from collections.abc import Callable
 from typing import Any
 
@@ -26,15 +25,12 @@ from cozy_domain.speech.choice import ChosenEar, choose_ear
 from cozy_domain.speech.transcribe import Heard, Transcribing
 from cozy_server.auth import FOR_OWNER, caller_of_request
 from cozy_server.form import FormBody, read_form
-from cozy_server.openai.line import HEARTBEAT_S, STREAM, ClientLeftError, Line, accompany, tell
+from cozy_server.openai.line import HEARTBEAT_S, STREAM, Line, own
 from cozy_server.openai.sse import event_frame
 from cozy_server.openai.transcript import Wanted, events, transcription, translation, written
 from cozy_server.openai.wire.speech import CozySpeechIn
 from cozy_server.openai.wire.transcription import TranscriptionIn, TranscriptionOut, TranslationIn
-from cozy_server.problems import language_of, note_failure, problem_of, request_id
 from cozy_server.throttle.throttle import count_owner, seat
-
-logger = logging.getLogger(__name__)
 
 PATHS = ["/v1/audio/transcriptions", "/v1/audio/stt", "/v1/audio/stt/stream"]
 """OpenAI's, and those of our older documents; the last one always streams."""
@@ -63,29 +59,12 @@ class TranscriptAnswer:
         self._engine = engine
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """
-        Raises:
-            nothing: also what nobody foresaw ends as an answer of ours.
-        """
-        line = Line(send)
-        try:
-            async with asyncio.TaskGroup() as group:
-                companion = group.create_task(accompany(line, receive, HEARTBEAT_S))
-                await self._answer(line, scope)
-                companion.cancel()
-        except* ClientLeftError:
-            logger.info("client_left", extra={"request": request_id(scope)})
-
-    async def _answer(self, line: Line, scope: Scope) -> None:
-        try:
+        async def answer(line: Line) -> None:
             with seat(scope):
                 heard = await self._heard(line)
                 await (self._events if self._wanted.stream else self._whole)(line, heard)
-        except Exception as error:  # noqa: BLE001 - the top loop of a request: whatever it is, it becomes an answer
-            problem = problem_of(error, request=request_id(scope), language=language_of(scope))
-            note_failure(error, problem)
-            if line.streaming or not line.started:
-                await tell(line, problem)
+
+        await own(scope, receive, send, answer)
 
     async def _heard(self, line: Line) -> Heard:
         hearing = asyncio.create_task(

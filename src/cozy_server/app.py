@@ -17,7 +17,8 @@ from cozy_domain.routing.choice import names
 from cozy_domain.routing.embedding import lost
 from cozy_server import docs, health
 from cozy_server.auth import PUBLIC, Gate, caller_of_request
-from cozy_server.container import Container, preload_speech
+from cozy_server.container.container import Container
+from cozy_server.container.speech import preload_speech
 from cozy_server.cozy import blobs, sessions
 from cozy_server.openai import chat, embeddings, models, speech, transcription
 from cozy_server.problems import EXCEPTION_HANDLERS, Stamp, errors_page

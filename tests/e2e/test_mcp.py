@@ -11,7 +11,7 @@ import pytest
 from msgspec.structs import replace
 from openai import AsyncOpenAI
 
-from cozy_server.container import tool_server_states
+from cozy_server.container.tools import tool_server_states
 from cozy_server.settings.secret import Secret
 from cozy_server.settings.tree import McpSettings, PersonaSettings, Settings, ToolSettings
 from tests.fixtures.fake_openai import FakeOpenAI
@@ -128,7 +128,7 @@ async def test_a_dead_tool_server_neither_keeps_the_server_from_starting_nor_a_t
 async def test_a_check_beside_the_server_tells_how_its_tool_servers_are(tmp_path: Path) -> None:
     env = {"ROGUE": Secret(json.dumps({"exits": 5}))}
     container = container_for(with_rogue(settings_for(tmp_path), tmp_path, env=env))
-    (state,) = await tool_server_states(container, PATIENCE_S)
+    (state,) = await tool_server_states(container.settings().tools, PATIENCE_S)
     assert (state.name, state.state, state.cause) == ("rogue", "failed", "it exited with code 5")
 
 
@@ -158,7 +158,7 @@ async def test_without_the_client_the_command_that_brings_it_is_told() -> None:
 import sys
 sys.modules["mcp"] = None
 from cozy_domain.errors import ConfigError
-from cozy_server.container import mcp_servers
+from cozy_server.container.tools import mcp_servers
 from cozy_server.settings.tree import McpSettings, ToolSettings
 mcp_servers(ToolSettings())
 try:

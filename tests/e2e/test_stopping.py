@@ -12,7 +12,7 @@ import httpx2
 
 from cozy_domain.ids import Owner, SessionId
 from cozy_domain.messages import AssistantMessage, UserMessage
-from cozy_server.container import Container
+from cozy_server.container.container import Container
 from tests.fixtures.fake_openai import FakeOpenAI
 from tests.fixtures.server import AUDIT_KEY, Process, command, server_process, settings_for
 

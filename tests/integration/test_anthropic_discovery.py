@@ -12,7 +12,8 @@ from cozy_adapters.anthropic.discovery import Discovered, discover
 from cozy_adapters.openai.chat import OpenAILanguageModel
 from cozy_domain.errors import ConfigError
 from cozy_domain.models.request import ModelRef
-from cozy_server.container import Container, discovery, language_models
+from cozy_server.container.container import Container
+from cozy_server.container.models import discovery, language_models
 from cozy_server.settings.secret import Secret
 from cozy_server.settings.tree import ModelSettings, ProviderSettings
 from tests.fixtures.fake_anthropic import FakeAnthropic

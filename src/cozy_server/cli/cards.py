@@ -25,7 +25,7 @@ from cozy_domain.persona.resolve import as_written, examine
 from cozy_server.cli.given import settings_from
 from cozy_server.cli.persona import examined
 from cozy_server.cli.telling import as_json_text
-from cozy_server.container import Container
+from cozy_server.container.container import Container
 from cozy_server.settings.load import Loaded
 from cozy_server.settings.tree import PersonaSettings
 

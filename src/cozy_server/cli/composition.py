@@ -5,7 +5,7 @@ from contextlib import asynccontextmanager
 from typing import Literal
 
 from cozy_domain.errors import ConfigError, StorageUnavailableError
-from cozy_server.container import Container
+from cozy_server.container.container import Container
 from cozy_server.data_folder import audit_key, missing_store
 from cozy_server.settings.load import Loaded
 

@@ -8,7 +8,8 @@ import typer
 from cozy_domain.errors import ConfigError
 from cozy_server.cli.given import settings_from
 from cozy_server.cli.telling import FAILED, as_json_text
-from cozy_server.container import Container, StoreMaintenance, StoreState
+from cozy_server.container.container import Container
+from cozy_server.container.store import StoreMaintenance, StoreState
 from cozy_server.data_folder import AUDIT_ANCHOR, AUDIT_KEY, folder, prepare
 from cozy_server.settings.load import Loaded
 

@@ -25,7 +25,7 @@ from cozy_server.cli.audit import told
 from cozy_server.cli.composition import container_of, store_to_read
 from cozy_server.cli.given import settings_from
 from cozy_server.cli.telling import FAILED, as_json_text
-from cozy_server.container import Container
+from cozy_server.container.container import Container
 from cozy_server.serving import Stop, listen, serve
 from cozy_server.settings.load import Loaded, load
 from cozy_server.telemetry import configure_logs

@@ -16,7 +16,7 @@ from cozy_domain.errors import ConfigError, MissingError
 from cozy_server.cli.composition import store_beside
 from cozy_server.cli.given import settings_from
 from cozy_server.cli.telling import as_json_text, show, when
-from cozy_server.container import Container
+from cozy_server.container.container import Container
 from cozy_server.settings.load import Loaded
 
 

@@ -16,7 +16,7 @@ from cozy_domain.persona.resolve import all_problems, examine, pinned_parents
 from cozy_domain.routing.default import OFFLINE
 from cozy_server.cli.given import settings_from
 from cozy_server.cli.telling import FAILED, as_json_text, show
-from cozy_server.container import Container
+from cozy_server.container.container import Container
 from cozy_server.data_folder import missing_store
 from cozy_server.model_choice import surroundings
 from cozy_server.settings.load import Loaded

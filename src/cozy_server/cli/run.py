@@ -15,7 +15,7 @@ from cozy_domain.errors import ConfigError
 from cozy_server.app import create_app, warm_speech
 from cozy_server.cli.composition import container_of
 from cozy_server.cli.given import settings_from
-from cozy_server.container import Container
+from cozy_server.container.container import Container
 from cozy_server.data_folder import postgres_url, prepare
 from cozy_server.serving import Stop, listen, serve, tune_interpreter
 from cozy_server.settings.load import Loaded

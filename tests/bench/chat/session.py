@@ -22,7 +22,7 @@ from cozy_domain.sessions.session import PastTurn
 from cozy_server.app import create_app
 from cozy_server.cli.composition import container_of
 from cozy_server.cli.given import settings_from
-from cozy_server.container import Container
+from cozy_server.container.container import Container
 from cozy_server.serving import listen, serve, tune_interpreter
 from cozy_server.telemetry import configure_logs
 from tests.bench.chat.figures import TURNS

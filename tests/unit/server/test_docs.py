@@ -17,7 +17,7 @@ from litestar.testing import TestClient
 
 from cozy_server import codes, docs, openapi_page
 from cozy_server.app import create_app
-from cozy_server.container import Container
+from cozy_server.container.container import Container
 from cozy_server.settings.tree import DataSettings, ModelSettings, Settings
 
 METHODS = {"get", "post", "put", "patch", "delete"}

@@ -36,7 +36,7 @@ from cozy_server.cli.chat.said import (
     Words,
 )
 from cozy_server.cli.composition import IN_USE, container_of
-from cozy_server.container import Container
+from cozy_server.container.container import Container
 from cozy_server.data_folder import postgres_url
 from cozy_server.settings.load import Loaded
 from cozy_server.telemetry import configure_logs

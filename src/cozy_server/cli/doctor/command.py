@@ -12,7 +12,7 @@ from cozy_server.cli.doctor.finding import Finding, Level, fail, ok, warn
 from cozy_server.cli.given import settings_from
 from cozy_server.cli.telling import FAILED, as_json_text
 from cozy_server.codes import Language
-from cozy_server.container import Container
+from cozy_server.container.container import Container
 from cozy_server.settings.load import Loaded, SettingsError
 from cozy_server.settings.sources import unknown
 

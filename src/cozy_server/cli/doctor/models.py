@@ -10,7 +10,8 @@ from cozy_server.cli.doctor import machine
 from cozy_server.cli.doctor.finding import Finding, fail, ok, warn
 from cozy_server.cli.doctor.places import provider_origin, shown
 from cozy_server.cli.persona import examined
-from cozy_server.container import Container, tool_server_states
+from cozy_server.container.container import Container
+from cozy_server.container.tools import tool_server_states
 from cozy_server.data_folder import postgres_url
 from cozy_server.model_choice import LiveConfiguration
 from cozy_server.settings.load import Loaded
@@ -66,7 +67,7 @@ async def tool_servers(loaded: Loaded, container: Container) -> AsyncIterator[Fi
     if not loaded.settings.tools.mcp:
         return
     try:
-        states = await tool_server_states(container, TOOL_SERVERS_S)
+        states = await tool_server_states(container.settings().tools, TOOL_SERVERS_S)
     except ConfigError:
         return  # that its client is not installed was told before
     for state in states:

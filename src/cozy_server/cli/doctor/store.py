@@ -10,7 +10,8 @@ import msgspec
 from cozy_domain.errors import ConfigError, StorageError
 from cozy_server.cli.doctor.finding import Finding, fail, ok, warn
 from cozy_server.cli.doctor.places import shown
-from cozy_server.container import Container, StoreState
+from cozy_server.container.container import Container
+from cozy_server.container.store import StoreState
 from cozy_server.data_folder import AUDIT_KEY, audit_key, folder, postgres_url
 from cozy_server.settings.load import Loaded
 

@@ -1,0 +1,115 @@
+"""Voices, recognisers, and what reads and writes sound files."""
+
+from collections.abc import Mapping
+
+from cozy_adapters.openai.chat import OpenAILanguageModel
+from cozy_domain.audio import AudioFormat
+from cozy_domain.clock import Clock
+from cozy_domain.errors import ConfigError
+from cozy_domain.models.ports import LanguageModel
+from cozy_domain.routing.choice import parse_ref
+from cozy_domain.routing.switchover import Named, Switchover
+from cozy_domain.speech.ports import AudioCodec, AudioEncoder, SpeechToText, TextToSpeech
+from cozy_domain.speech.transcribe import Transcribing, TranscribingDeadlines
+from cozy_server.container.installed import is_installed
+from cozy_server.settings.tree import (
+    SpeechSettings,
+)
+
+
+def voices(
+    settings: SpeechSettings, models: Mapping[str, LanguageModel], clock: Clock
+) -> Switchover[TextToSpeech]:
+    """The voices of the settings, in their order. The offline one is optional: without its package it is left out.
+
+    Raises:
+        ConfigError: one of them is no voice.
+    """
+    found = (_voice(name, models) for name in settings.tts)
+    return Switchover("voice", [it for it in found if it], clock)
+
+
+def recognisers(
+    settings: SpeechSettings, models: Mapping[str, LanguageModel], clock: Clock
+) -> Switchover[SpeechToText]:
+    """The recognisers of the settings, in their order.
+
+    Raises:
+        ConfigError: one of them is no recogniser, or nothing is installed that reads sound files.
+    """
+    if settings.stt and not is_installed("av"):
+        raise ConfigError("speech.stt needs PyAV", hint="pip install 'cozy-engine[speech]'")
+    return Switchover("recogniser", [_recogniser(name, models) for name in settings.stt], clock)
+
+
+def audio_codec() -> AudioCodec | None:
+    """None where nothing is installed that reads sound files."""
+    if not is_installed("av"):
+        return None
+    from cozy_adapters.codec.files import PyAvAudioCodec  # on first use: FFmpeg takes 0.1 s to load
+
+    return PyAvAudioCodec()
+
+
+def preload_speech() -> None:
+    """Loads what encodes; it takes 0.1 s of CPU."""
+    if is_installed("av"):
+        import cozy_adapters.codec.encoding  # noqa: F401
+
+
+def audio_encoder(kind: AudioFormat) -> AudioEncoder:
+    """
+    Raises:
+        ConfigError: the package that encodes is not installed.
+    """
+    if not is_installed("av"):
+        raise ConfigError("PyAV is not installed", hint="pip install 'cozy-engine[speech]'")
+    from cozy_adapters.codec.encoding import encoder_of  # on first use: FFmpeg takes 0.1 s to load
+
+    return encoder_of(kind)
+
+
+def transcribing(
+    codec: AudioCodec | None, recognisers: Switchover[SpeechToText], settings: SpeechSettings
+) -> Transcribing | None:
+    if codec is None:
+        return None
+    return Transcribing(codec, recognisers, TranscribingDeadlines(file_s=settings.transcript_s))
+
+
+def _offline_voice(name: str) -> Named[TextToSpeech] | None:
+    if not (is_installed("espeakng_loader") and is_installed("av")):
+        return None
+    from cozy_adapters.espeak.speaker import EspeakTextToSpeech  # as above
+
+    return Named(name, EspeakTextToSpeech())
+
+
+def _voice(name: str, models: Mapping[str, LanguageModel]) -> Named[TextToSpeech] | None:
+    if name == "espeak":
+        return _offline_voice(name)
+    ref = parse_ref(name)
+    model = models.get(ref.provider) if ref else None
+    if ref and isinstance(model, OpenAILanguageModel):
+        return Named(name, model.text_to_speech(ref.id))
+    raise ConfigError(
+        f"speech.tts: '{name}' is neither 'espeak' nor provider/model of a provider that speaks; "
+        f"there are: {_with_sound(models)}"
+    )
+
+
+def _recogniser(name: str, models: Mapping[str, LanguageModel]) -> Named[SpeechToText]:
+    ref = parse_ref(name)
+    model = models.get(ref.provider) if ref else None
+    if ref and isinstance(model, OpenAILanguageModel):
+        return Named(name, model.speech_to_text(ref.id))
+    raise ConfigError(
+        f"speech.stt: '{name}' is not provider/model of a provider that listens; "
+        f"there are: {_with_sound(models)}"
+    )
+
+
+def _with_sound(models: Mapping[str, LanguageModel]) -> str:
+    """The providers that speak and listen, for people."""
+    names = sorted(it for it, model in models.items() if isinstance(model, OpenAILanguageModel))
+    return ", ".join(names) or "none"

@@ -55,6 +55,7 @@ PURE_DECISIONS = (
     "routing/*",
     "sessions/blobs",
     "sessions/media",
+    "speech/ability",
     "speech/choice",
     "speech/detection",
     "speech/languages",

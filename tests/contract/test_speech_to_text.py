@@ -71,6 +71,17 @@ class SpeechToTextContract(ABC):
         assert all(0 <= it.start <= it.end <= len(spoken) for it in words)
         assert sorted(words, key=lambda it: it.start) == list(words)
 
+    async def test_a_language_that_it_says_it_does_not_hear_is_refused(
+        self, recogniser: SpeechToText, spoken: Pcm
+    ) -> None:
+        known = recogniser.languages()
+        if known is None:
+            return
+        assert all(it == it.lower() and it.isalpha() for it in known)
+        for refused in ("xx", "xx-YY"):
+            with pytest.raises(ProviderRefusedError, match="xx"):
+                await recogniser.transcribe(spoken, Hearing(language=refused))
+
     async def test_who_leaves_early_leaves_it_usable(
         self, recogniser: SpeechToText, spoken: Pcm, text: str, hearing: Hearing
     ) -> None:

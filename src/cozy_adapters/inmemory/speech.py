@@ -11,7 +11,7 @@ from contextlib import asynccontextmanager
 
 from cozy_domain.audio import SAMPLE_BYTES, SPEAKING_RATE, Pcm
 from cozy_domain.errors import InputError, ProviderError
-from cozy_domain.speech.ports import Hearing, HearingFeature, Mark, Sound, Voicing
+from cozy_domain.speech.ports import Hearing, HearingFeature, Language, Mark, Sound, Voicing
 from cozy_domain.speech.transcript import Segment, Transcript, Word
 
 CHARACTER = SPEAKING_RATE * 60 // 1_000
@@ -22,14 +22,20 @@ LOUD = 328
 
 class ScriptedSpeechToText:
     """Understands the ``script``, one line for each recording or utterance; after the last one, and in recordings without a
-    sound, nothing. A ``ProviderError`` in the script is raised."""
+    sound, nothing. A ``ProviderError`` in the script is raised. ``languages`` are those it pretends to hear, None any."""
 
-    def __init__(self, script: Sequence[str | ProviderError]) -> None:
+    def __init__(
+        self, script: Sequence[str | ProviderError], languages: frozenset[Language] | None = None
+    ) -> None:
         self._script = list(script)
+        self._languages = languages
         self.heard: list[tuple[Pcm, Hearing]] = []
 
     def features(self) -> frozenset[HearingFeature]:
         return frozenset(HearingFeature)
+
+    def languages(self) -> frozenset[Language] | None:
+        return self._languages
 
     async def transcribe(self, sound: Pcm, hearing: Hearing) -> Transcript:
         self.heard.append((sound, hearing))

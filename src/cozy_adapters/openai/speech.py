@@ -15,7 +15,7 @@ from cozy_adapters.codec.wav import wav_header
 from cozy_domain.audio import HEARING_RATE, SAMPLE_BYTES, SPEAKING_RATE, Pcm
 from cozy_domain.errors import ProviderMalformedError
 from cozy_domain.speech.languages import code_of
-from cozy_domain.speech.ports import Hearing, HearingFeature, Sound, Voicing
+from cozy_domain.speech.ports import Hearing, HearingFeature, Language, Sound, Voicing
 from cozy_domain.speech.transcript import Segment, Transcript, Word
 from cozy_domain.text import whole
 
@@ -75,6 +75,9 @@ class OpenAISpeechToText:
     def features(self) -> frozenset[HearingFeature]:
         verbose = {HearingFeature.WORD_TIMES, HearingFeature.TRANSLATION} if self._model in VERBOSE else set()
         return frozenset(verbose)
+
+    def languages(self) -> frozenset[Language] | None:
+        return None
 
     async def transcribe(self, sound: Pcm, hearing: Hearing) -> Transcript:
         path = "/audio/translations" if hearing.translate else "/audio/transcriptions"

@@ -12,7 +12,7 @@ from cozy_adapters.pocketsphinx.wire import Answer, Begin, Begun, Feed, Finish, 
 from cozy_adapters.pocketsphinx.workers import NAME, Worker, Workers
 from cozy_domain.audio import HEARING_RATE, SAMPLE_BYTES, Pcm
 from cozy_domain.errors import ProviderMalformedError, ProviderRefusedError, ProviderUnavailableError
-from cozy_domain.speech.ports import Hearing, HearingFeature
+from cozy_domain.speech.ports import Hearing, HearingFeature, Language
 from cozy_domain.speech.transcript import Segment, Transcript, Word, joined, shifted
 
 ENGLISH = "en"
@@ -37,6 +37,9 @@ class PocketsphinxSpeechToText:
 
     def features(self) -> frozenset[HearingFeature]:
         return frozenset({HearingFeature.WORD_TIMES, HearingFeature.PARTIALS})
+
+    def languages(self) -> frozenset[Language]:
+        return frozenset({ENGLISH})
 
     async def transcribe(self, sound: Pcm, hearing: Hearing) -> Transcript:
         """A recording of more than 30 s is cut where it is quiet; each stretch is one phrase then."""

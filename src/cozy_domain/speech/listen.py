@@ -7,7 +7,7 @@ kept until it is understood, and others are asked for the whole of it.
 """
 
 import asyncio
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Collection
 from contextlib import aclosing, asynccontextmanager
 from typing import TypeVar
 
@@ -16,6 +16,7 @@ import msgspec
 from cozy_domain.audio import SAMPLE_BYTES, Pcm
 from cozy_domain.errors import ProviderError, ProviderTimeoutError
 from cozy_domain.routing.switchover import Named, Switchover, is_worth_another
+from cozy_domain.speech.ability import able
 from cozy_domain.speech.detection import Detection, DetectionPolicy, SpeechEnded, SpeechStarted, finish, step
 from cozy_domain.speech.ports import WINDOW, Hearing, SpeechToText, VoiceActivity, VoiceActivityStream
 from cozy_domain.speech.transcribe import Transcribing
@@ -74,13 +75,15 @@ class Listening:
         ``wanted`` names the recogniser to ask first. Leaving the context ends everything at once.
 
         Raises:
+            InputError: ``unsupported_value``: nobody here can do what is asked, or hears the language; on entering.
             ProviderError: nobody could hear it; from the iterator.
             Exception: whatever ``sound`` raises; from the iterator.
         """
+        names = able(self._recognisers.engines, hearing)  # before anybody speaks for nobody
         ear = _Ear(
             self._activity.open(),
             policy or DetectionPolicy(),
-            _Hearers(self._recognisers, self._transcribing, hearing, wanted),
+            _Hearers(self._recognisers, self._transcribing, hearing, names, wanted),
         )
         listener = asyncio.create_task(ear.run(sound))
         try:
@@ -132,11 +135,13 @@ class _Hearers:
         recognisers: Switchover[SpeechToText],
         transcribing: Transcribing,
         hearing: Hearing,
+        names: Collection[str],
         wanted: str | None,
     ) -> None:
         self._recognisers = recognisers
         self._transcribing = transcribing
         self._hearing = hearing
+        self._names = names
         self._wanted = wanted
 
     async def understood(self, utterance: _Utterance, tell: Callable[[str], Awaitable[None]]) -> Transcript:
@@ -145,7 +150,7 @@ class _Hearers:
         Raises:
             ProviderError: nobody could hear it.
         """
-        first = next(self._recognisers.candidates(self._wanted), None)
+        first = next(self._recognisers.candidates(self._wanted, self._names), None)
         if first:
             try:
                 with self._recognisers.trying(first):

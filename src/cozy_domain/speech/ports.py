@@ -60,6 +60,11 @@ class SpeechToText(Protocol):
 
     def features(self) -> frozenset[HearingFeature]: ...
 
+    def languages(self) -> frozenset[Language] | None:
+        """ISO 639-1 codes of those it hears; None where it tells nobody, and may hear any. It refuses others, and what names
+        no language it takes for one of these."""
+        ...
+
     async def transcribe(self, sound: Pcm, hearing: Hearing) -> Transcript:
         """The whole of a recording, at `HEARING_RATE`. Silence gives an empty text.
 

@@ -6,9 +6,10 @@ from collections.abc import Collection
 import msgspec
 
 from cozy_domain.audio import Pcm, Upload
-from cozy_domain.errors import InputError, ProviderError, ProviderTimeoutError
+from cozy_domain.errors import ProviderError, ProviderTimeoutError
 from cozy_domain.routing.switchover import Named, Switchover, is_worth_another
-from cozy_domain.speech.ports import AudioCodec, Hearing, HearingFeature, SpeechToText
+from cozy_domain.speech.ability import able
+from cozy_domain.speech.ports import AudioCodec, Hearing, SpeechToText
 from cozy_domain.speech.transcript import Transcript
 
 
@@ -55,26 +56,30 @@ class Transcribing:
             InputError: ``invalid_audio`` or ``audio_too_long``; ``unsupported_value``: nobody here can do what is asked.
             ProviderError: nobody could hear it.
         """
-        able = self._able(hearing)
+        engines = self._recognisers.engines
+        if not engines:  # a file is not decoded for nobody
+            raise self._recognisers.none_left()
+        names = able(engines, hearing)
         sound = await self._codec.decode(upload)
-        transcript, by = await self._first_that_hears(able, sound, hearing, wanted)
+        transcript, by = await self._first_that_hears(names, sound, hearing, wanted)
         return Heard(transcript, len(sound), by)
 
     async def again(self, sound: Pcm, hearing: Hearing, failed: str | None) -> Transcript:
-        """What is said in ``sound``, which ``failed`` could not hear: it is asked once more only if it is the only one.
+        """What is said in ``sound``, which ``failed`` could not hear: it is asked once more only if nobody else can.
 
         Raises:
+            InputError: ``unsupported_value``: nobody here can do what is asked.
             ProviderError: nobody could hear it.
         """
-        names = {it.name for it in self._recognisers.engines}
+        names = able(self._recognisers.engines, hearing)
         transcript, _ = await self._first_that_hears(names - {failed} or names, sound, hearing, None)
         return transcript
 
     async def _first_that_hears(
-        self, able: Collection[str], sound: Pcm, hearing: Hearing, wanted: str | None
+        self, names: Collection[str], sound: Pcm, hearing: Hearing, wanted: str | None
     ) -> tuple[Transcript, str]:
         last: ProviderError | None = None
-        for recogniser in self._recognisers.candidates(wanted, able):
+        for recogniser in self._recognisers.candidates(wanted, names):
             try:
                 with self._recognisers.trying(recogniser):
                     return await self._ask(recogniser, sound, hearing), recogniser.name
@@ -83,21 +88,6 @@ class Transcribing:
                     raise
                 last = error
         raise last or self._recognisers.none_left()
-
-    def _able(self, hearing: Hearing) -> frozenset[str]:
-        engines = self._recognisers.engines
-        if not engines:  # a file is not decoded for nobody
-            raise self._recognisers.none_left()
-        needed = needs(hearing)
-        able = frozenset(it.name for it in engines if needed <= it.engine.features())
-        if not able:
-            missing = ", ".join(sorted(needed))
-            raise InputError(
-                f"No recogniser here is able to do: {missing}.",
-                code="unsupported_value",
-                param="timestamp_granularities" if HearingFeature.WORD_TIMES in needed else "model",
-            )
-        return able
 
     async def _ask(self, recogniser: Named[SpeechToText], sound: Pcm, hearing: Hearing) -> Transcript:
         limit = self._deadlines.file_s + self._deadlines.per_second * sound.seconds
@@ -108,12 +98,3 @@ class Transcribing:
             raise ProviderTimeoutError(
                 f"The recogniser '{recogniser.name}' needed more than {limit:g} s.", provider=recogniser.name
             ) from None
-
-
-def needs(hearing: Hearing) -> frozenset[HearingFeature]:
-    """What a recogniser must be able to do for this."""
-    asked = {
-        HearingFeature.WORD_TIMES: hearing.word_times,
-        HearingFeature.TRANSLATION: hearing.translate,
-    }
-    return frozenset(feature for feature, wanted in asked.items() if wanted)

@@ -33,6 +33,9 @@ class Slow:
     def features(self) -> frozenset[HearingFeature]:
         return frozenset()
 
+    def languages(self) -> frozenset[str] | None:
+        return None
+
     async def transcribe(self, sound: Pcm, hearing: Hearing) -> Transcript:
         try:
             await asyncio.sleep(self.seconds)

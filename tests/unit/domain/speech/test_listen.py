@@ -9,7 +9,7 @@ import pytest
 from cozy_adapters.inmemory.clock import InMemoryClock
 from cozy_adapters.inmemory.speech import LoudnessVoiceActivity, ScriptedSpeechToText, ScriptedUtterance
 from cozy_domain.audio import Pcm
-from cozy_domain.errors import ProviderError, ProviderRefusedError, ProviderUnavailableError
+from cozy_domain.errors import InputError, ProviderError, ProviderRefusedError, ProviderUnavailableError
 from cozy_domain.routing.switchover import Named, Switchover
 from cozy_domain.speech.detection import DetectionPolicy, SpeechEnded, SpeechStarted
 from cozy_domain.speech.listen import WINDOW_BYTES, Final, Listening, ListeningEvent, Partial
@@ -137,6 +137,21 @@ async def test_a_refusal_is_told_at_once() -> None:
     refusing = ScriptedSpeechToText([ProviderRefusedError("no", provider="p")])
     with pytest.raises(ProviderRefusedError):
         await heard(listening(refusing, backup), SPOKEN)
+
+
+async def test_an_utterance_is_heard_by_who_hears_its_language() -> None:
+    english = ScriptedSpeechToText(["Hello."] * 2, frozenset({"en"}))
+    ears = listening(english, ScriptedSpeechToText([FAILURE, "你好。"]))
+    async with ears.to(pieces(SPOKEN), Hearing(language="zh"), POLICY, wanted="r0") as events:
+        assert finals([it async for it in events]) == [("你好。", 8 * WINDOW, 15 * WINDOW)]
+    assert not english.heard
+
+
+async def test_a_language_that_nobody_hears_is_refused_before_anybody_speaks() -> None:
+    ears = listening(ScriptedSpeechToText(["Hello."], frozenset({"en"})))
+    with pytest.raises(InputError, match="'zh'"):
+        async with ears.to(pieces(SPOKEN), Hearing(language="zh"), POLICY):
+            pytest.fail("it listens")
 
 
 async def test_what_the_sound_itself_raises_reaches_the_reader() -> None:

@@ -34,6 +34,9 @@ class Plain:
     def features(self) -> frozenset[HearingFeature]:
         return frozenset()
 
+    def languages(self) -> frozenset[str] | None:
+        return None
+
     async def transcribe(self, sound: Pcm, hearing: Hearing) -> Transcript:
         self.asked += 1
         await asyncio.sleep(self.seconds)
@@ -101,6 +104,32 @@ async def test_what_nobody_can_do_is_refused_by_name(hearing: Hearing, param: st
         await transcribing(Plain()).file(Upload(SOUND), hearing)
     assert refused.value.code == "unsupported_value"
     assert refused.value.param == param
+
+
+async def test_a_recogniser_that_does_not_hear_the_language_is_passed_over() -> None:
+    english, any_language = (
+        ScriptedSpeechToText(["Hello."], frozenset({"en"})),
+        ScriptedSpeechToText(["你好。"]),
+    )
+    heard = await transcribing(english, any_language).file(Upload(SOUND), Hearing(language="zh-CN"))
+    assert (heard.transcript.text, heard.by) == ("你好。", "r1")
+
+
+async def test_it_is_not_asked_though_it_is_wanted_and_the_other_one_fails() -> None:
+    english, failing = ScriptedSpeechToText(["Hello."], frozenset({"en"})), ScriptedSpeechToText([FAILURE])
+    asked = transcribing(english, failing)
+    with pytest.raises(ProviderUnavailableError, match="down"):
+        await asked.file(Upload(SOUND), Hearing(language="zh"), wanted="r0")
+    assert not english.heard
+
+
+async def test_a_language_that_nobody_hears_is_refused_with_those_that_are_heard() -> None:
+    with pytest.raises(InputError, match="'de'") as refused:
+        await transcribing(ScriptedSpeechToText([], frozenset({"en", "zh"}))).file(
+            Upload(SOUND), Hearing(language="de")
+        )
+    assert (refused.value.code, refused.value.param) == ("unsupported_value", "language")
+    assert "en, zh" in str(refused.value.hint)
 
 
 @pytest.mark.virtual_time

@@ -2,13 +2,15 @@
 
 from typing import Protocol
 
+import msgspec
+
 
 class PeerListener(Protocol):
     """What a line tells, in the order in which it happens, from the event loop. Nothing here may wait: it is called for
-    every frame of every call."""
+    every frame of every call. It may call the line back, ``close`` apart, which it may start as a task."""
 
     def connected(self) -> None:
-        """Sound can flow. Called once, first."""
+        """Sound can flow. Called once, first, unless the line ends before."""
         ...
 
     def heard(self, samples: bytes) -> None:
@@ -34,13 +36,27 @@ class PeerListener(Protocol):
         ...
 
     def ended(self, reason: str) -> None:
-        """The line is gone for good. Called once, last."""
+        """The line is gone for good; nothing is told after it. ``reason`` is one of `ENDINGS`. Called once, last."""
         ...
+
+
+CLOSED = "closed"
+"""We ended it."""
+HUNG_UP = "hung_up"
+"""The caller's program said goodbye."""
+NEVER_CONNECTED = "never_connected"
+"""No way between the two was found, or no keys were agreed on, in time."""
+VANISHED = "vanished"
+"""Nothing came from the caller for too long."""
+FAILED = "failed"
+"""The transport broke."""
+
+ENDINGS = frozenset({CLOSED, HUNG_UP, NEVER_CONNECTED, VANISHED, FAILED})
 
 
 class AudioPeer(Protocol):
     """One caller's line. It paces what it plays to real time by itself, and reads no further ahead of the caller than it
-    must, so that stopping is heard at once."""
+    must, so that stopping is heard at once. After its end all calls do nothing."""
 
     def listen(self, listener: PeerListener) -> None:
         """Called once, before anything else; what came before is told now."""
@@ -74,4 +90,64 @@ class AudioPeer(Protocol):
 
     async def close(self) -> None:
         """Ends the line and frees all it holds; ``ended`` is told if it was not. Closing twice does nothing."""
+        ...
+
+
+class IceServer(msgspec.Struct, frozen=True):
+    """A STUN or TURN server as the caller's ``RTCPeerConnection`` wants it (W3C WebRTC, RTCIceServer)."""
+
+    urls: tuple[str, ...]
+    username: str = ""
+    credential: str = ""
+
+
+class IceCandidate(msgspec.Struct, frozen=True):
+    """An address that the caller's program found later (trickle ICE, RFC 8838): the ``candidate`` string of a browser, with
+    or without its ``candidate:``; empty when there are no more. ``section`` is ``sdpMLineIndex``, ``mid`` is ``sdpMid``."""
+
+    line: str
+    mid: str | None = None
+    section: int | None = None
+
+
+class AnsweredOffer(msgspec.Struct, frozen=True):
+    peer: AudioPeer
+    sdp: str
+    """The answer, with all our candidates."""
+
+
+class PeerConnections(Protocol):
+    """Lines over WebRTC. A connection has the ``name`` that the surface gives it: whoever knows the name may add candidates,
+    so it begins with whose it is (``account/id-of-the-client``)."""
+
+    async def answer(self, name: str, offer: str) -> AnsweredOffer:
+        """A line for an SDP offer. It connects by itself, and ends by itself when it cannot in 30 s. Whatever is raised,
+        nothing is left behind.
+
+        Raises:
+            InputError: ``invalid_sdp`` with what is wrong with it; ``connection_already_exists``.
+        """
+        ...
+
+    async def add_candidate(self, name: str, candidate: IceCandidate) -> None:
+        """An address of the caller. One that comes before its offer waits for it for some seconds. Those that cannot be used
+        (names that only the caller's own network knows, TCP, forbidden addresses) do nothing: it may be reached otherwise.
+
+        Raises:
+            InputError: ``invalid_candidate``: not a candidate, or too many of them.
+            MissingError: ``connection_closed``: the connection of this name has ended.
+        """
+        ...
+
+    def ice_servers(self, user: str) -> tuple[IceServer, ...]:
+        """What the caller's program is to use; passwords made for ``user`` where they are of limited time."""
+        ...
+
+    @property
+    def open(self) -> int:
+        """Connections that have not ended, those included that are not connected yet."""
+        ...
+
+    async def aclose(self) -> None:
+        """Ends all of them."""
         ...

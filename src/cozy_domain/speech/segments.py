@@ -14,7 +14,7 @@ LONGEST = 300
 
 _CLOSING = "\"'”’»)\\]」』）】"
 _SENTENCE_END = re.compile(rf"(?:[.!?…]+[{_CLOSING}]*(?=\s|$)|[。！？；…]+[{_CLOSING}]*|\n)\s*")
-PAUSE = re.compile(r"[,;:，、：](?:\s+|(?<=[，、：]))|\s+[-–—]+\s+")
+_PAUSE = re.compile(r"[,;:，、：](?:\s+|(?<=[，、：]))|\s+[-–—]+\s+")
 _ABBREVIATION = re.compile(
     r"(?:^|[\s(])(?:[A-Z]|Mr|Mrs|Ms|Dr|Prof|St|vs|etc|e\.g|i\.e|No|Fig|approx|Jr|Sr|U\.S|a\.m|p\.m)\.$"
 )
@@ -64,6 +64,6 @@ def _split(piece: Piece) -> list[Piece]:
 
 def _breath(text: str) -> int:
     """Where to cut within the first `LONGEST` characters: the last pause of their second half, else the last space."""
-    pauses = [it.end() for it in PAUSE.finditer(text, LONGEST // 2, LONGEST)]
+    pauses = [it.end() for it in _PAUSE.finditer(text, LONGEST // 2, LONGEST)]
     space = text.rfind(" ", 1, LONGEST) + 1
     return pauses[-1] if pauses else space or LONGEST

@@ -1,11 +1,7 @@
 """What a model writes, as it is read aloud (pure).
 
-Models write for screens: Markdown, links, emoji, stage directions. Here a text that is still being written becomes passages
-for a voice, in which only words are left. Each character of a passage knows which character of the text it comes from, so
-that a place in the sound can be told as a place in the text.
-
-Nothing of the text is lost between passages: one begins where the one before ended. A passage without words is not spoken,
-but it is passed.
+Models write for screens: Markdown, links, emoji, stage directions. Of these a voice says the words alone. Each character
+that is said knows which character of the text it comes from, so that a place in the sound is a place in the text.
 """
 
 import re
@@ -13,13 +9,6 @@ import unicodedata
 from collections.abc import Iterator
 
 import msgspec
-
-from cozy_domain.speech.segments import PAUSE, Piece, cut, pieces
-
-FIRST_CHARACTERS = 12
-FIRST_WORDS = 5
-"""The first passage ends with a clause of this size, so that a voice begins early (voice-session.md, section 6). A Chinese,
-Japanese or Korean character counts as two."""
 
 _FENCE = "```"
 _URL_END = r"\s<>\"'`|，。！？；：、（）【】《》「」“”"
@@ -50,74 +39,37 @@ _TOKENS = re.compile(
     """,
     re.VERBOSE | re.MULTILINE,
 )
-_WORDS = re.compile(r"\S+")
 _HUGS = ",.!?;:，。！？；：、…)）”’"
 """Before these nothing is left of the space around what was left out."""
 
 
-class Passage(msgspec.Struct, frozen=True):
-    """``text`` is what to say, possibly nothing, of the characters from ``start`` to ``end`` of the whole; ``origins`` are
-    the places of its characters in the whole, never falling."""
+class Reading(msgspec.Struct, frozen=True):
+    """``text`` is what to say, possibly nothing, of a text of ``length`` characters; ``origins`` are the places of its
+    characters there, never falling. ``fenced``: the text ends within a block of code."""
 
     text: str
-    start: int
-    end: int
     origins: tuple[int, ...]
-
-    def up_to(self, characters: int) -> int:
-        """Where in the whole one is when so many characters of ``text`` were said; ``end`` after all of them."""
-        return self.end if characters >= len(self.origins) else self.origins[max(0, characters)]
-
-
-class Reading(msgspec.Struct, frozen=True):
-    """A text being written: ``rest`` is what is in no passage yet, at ``position`` of the whole; ``fenced`` within a block
-    of code; ``begun`` when a passage was spoken."""
-
-    rest: str = ""
-    position: int = 0
+    length: int
     fenced: bool = False
-    begun: bool = False
+
+    def origin(self, character: int) -> int:
+        """Where in the text one is when so many characters of what is said were said; its end after all of them."""
+        return self.length if character >= len(self.origins) else self.origins[max(0, character)]
 
 
-def read(state: Reading, written: str) -> tuple[Reading, tuple[Passage, ...]]:
-    """With more of the text; the passages that are certain now."""
-    found, rest = cut(state.rest + written, state.position)
-    after, passages = _passages(state, found)
-    after = Reading(rest.text, rest.start, after.fenced, after.begun)
-    if after.begun or after.fenced or not (first := _first_clause(after.rest)):
-        return after, passages
-    after, clause = _passages(after, (Piece(after.rest[:first], after.position),))
-    return Reading(rest.text[first:], rest.start + first, after.fenced, after.begun), (*passages, *clause)
-
-
-def read_out(state: Reading) -> tuple[Reading, tuple[Passage, ...]]:
-    """The passages of what is left, when no more is written."""
-    found = tuple(Piece(it.text, it.start + state.position) for it in pieces(state.rest))
-    after, passages = _passages(state, found)
-    return Reading("", state.position + len(state.rest), after.fenced, after.begun), passages
-
-
-def passage(text: str, start: int = 0) -> Passage:
-    """A whole text in one."""
-    return _passages(Reading(), (Piece(text, start),))[1][0]
-
-
-def _passages(state: Reading, found: tuple[Piece, ...]) -> tuple[Reading, tuple[Passage, ...]]:
-    passages = []
-    fenced, begun = state.fenced, state.begun
-    for piece in found:
-        spoken: list[tuple[str, int]] = []
-        at = piece.start
-        for number, part in enumerate(piece.text.split(_FENCE)):
-            if number:
-                fenced = not fenced
-                at += len(_FENCE)
-            if not fenced:
-                spoken += _spoken(part, at)
-            at += len(part)
-        passages.append(_joined(spoken, piece))
-        begun = begun or bool(passages[-1].text)
-    return Reading(state.rest, state.position, fenced, begun), tuple(passages)
+def read_aloud(text: str, *, fenced: bool = False) -> Reading:
+    """``text`` as it is read aloud. ``fenced``: it begins within a block of code."""
+    spoken: list[tuple[str, int]] = []
+    at = 0
+    for number, part in enumerate(text.split(_FENCE)):
+        if number:
+            fenced = not fenced
+            at += len(_FENCE)
+        if not fenced:
+            spoken += _spoken(part, at)
+        at += len(part)
+    kept = _joined(spoken)
+    return Reading("".join(it for it, _ in kept), tuple(place for _, place in kept), len(text), fenced)
 
 
 def _spoken(text: str, start: int) -> Iterator[tuple[str, int]]:
@@ -141,7 +93,7 @@ def _plain(text: str, start: int) -> Iterator[tuple[str, int]]:
             yield character, at
 
 
-def _joined(spoken: list[tuple[str, int]], piece: Piece) -> Passage:
+def _joined(spoken: list[tuple[str, int]]) -> list[tuple[str, int]]:
     """One space at a time, none at the ends and before what ends a clause, nothing but words and what stands between."""
     kept: list[tuple[str, int]] = []
     for character, place in spoken:
@@ -156,14 +108,7 @@ def _joined(spoken: list[tuple[str, int]], piece: Piece) -> Passage:
         kept.append((character, place))
     if kept and kept[-1][0] == " ":
         kept.pop()
-    if not any(it.isalnum() for it, _ in kept):
-        kept = []
-    return Passage(
-        "".join(it for it, _ in kept),
-        piece.start,
-        piece.start + len(piece.text),
-        tuple(place for _, place in kept),
-    )
+    return kept if any(it.isalnum() for it, _ in kept) else []
 
 
 def _is_drawn(character: str) -> bool:
@@ -177,19 +122,3 @@ def _is_drawn(character: str) -> bool:
         or "\U0001f3fb" <= character <= "\U0001f3ff"
         or "\u2190" <= character <= "\u21ff"
     )
-
-
-def _first_clause(text: str) -> int:
-    """How much of ``text`` is a clause that is long enough to begin with; 0 when there is none yet."""
-    for pause in PAUSE.finditer(text):
-        said = text[: pause.start()]
-        size = sum(2 if it > "\u2e7f" else 1 for it in said.strip())
-        if pause.end() < len(text) and (size >= FIRST_CHARACTERS or len(_WORDS.findall(said)) >= FIRST_WORDS):
-            return pause.end() if _is_closed(said) else 0
-    return 0
-
-
-def _is_closed(text: str) -> bool:
-    """Whether no bracket or mark is open, which a passage must not be cut in."""
-    pairs = (("(", ")"), ("[", "]"), ("（", "）"), ("【", "】"))
-    return text.count("*") % 2 == 0 and all(text.count(one) <= text.count(two) for one, two in pairs)

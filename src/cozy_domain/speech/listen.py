@@ -14,7 +14,7 @@ from typing import TypeVar
 import msgspec
 
 from cozy_domain.audio import SAMPLE_BYTES, Pcm
-from cozy_domain.errors import ProviderError, ProviderTimeoutError
+from cozy_domain.errors import LimitError, ProviderError, ProviderTimeoutError
 from cozy_domain.routing.switchover import Named, Switchover, is_worth_another
 from cozy_domain.speech.ability import able
 from cozy_domain.speech.detection import Detection, DetectionPolicy, SpeechEnded, SpeechStarted, finish, step
@@ -89,6 +89,7 @@ class Listening:
 
         Raises:
             InputError: ``unsupported_value``: nobody here can do what is asked, or hears the language; on entering.
+            LimitError: those who could hear it have too much to hear; from the iterator.
             ProviderError: nobody could hear it; from the iterator.
             Exception: whatever ``sound`` raises; from the iterator.
         """
@@ -156,6 +157,7 @@ class Hearers:
         """What was said, once it is over. ``tell`` gets what is understood so far, whenever that changes.
 
         Raises:
+            LimitError: those who could hear it have too much to hear.
             ProviderError: nobody could hear it.
         """
         first = next(self._recognisers.candidates(self._wanted, self._names), None)
@@ -166,6 +168,8 @@ class Hearers:
             except ProviderError as error:
                 if not is_worth_another(error):
                     raise
+            except LimitError:  # others are asked for it, or the same one again when it is over
+                pass
         sound = await utterance.whole()
         return await self._transcribing.again(sound, self._hearing, first.name if first else None)
 
@@ -254,7 +258,7 @@ class _Ear:
                 await asyncio.wait((before,))
             end = utterance.start if utterance.end is None else utterance.end
             await self._events.put(Final(shifted(transcript, utterance.start), utterance.start, end))
-        except ProviderError as error:
+        except (LimitError, ProviderError) as error:
             await self._events.put(error)
         finally:
             self._room.release()

@@ -25,6 +25,8 @@ from cozy_server.telemetry import configure_logs
 
 PORT = ("server", "port")
 HOST = ("server", "host")
+OFFLINE_SPEECH = {"espeak": "offline", "pocketsphinx": "offline, English, demo quality"}
+"""What is to be expected of those that need no key."""
 _log = logging.getLogger(__name__)
 
 
@@ -115,6 +117,7 @@ def banner(container: Container, url: str, loaded: Loaded) -> str:
         ("model", f"{default.model}: {default.reason}"),
         ("personas", ", ".join(container.catalog().current.ids())),
         ("data", _data(settings)),
+        ("speech", _speech(container)),
         (
             "keys",
             "not asked for on this machine" if development else "asked for by every route but the probes",
@@ -138,6 +141,8 @@ def start_line(container: Container, url: str) -> str:
         "personas": list(container.catalog().current.ids()),
         "development": container.development(),
         "data": _data(container.settings()),
+        "voices": [it.name for it in container.voices().engines],
+        "recognisers": [it.name for it in container.recognisers().engines],
         "off": list(_off()),
     }
     return json.dumps(told, ensure_ascii=False)
@@ -146,6 +151,16 @@ def start_line(container: Container, url: str) -> str:
 def _data(settings: Settings) -> str:
     folder = str(Path(settings.data.folder).resolve())
     return f"Postgres; keys in {folder}" if postgres_url(settings) else folder
+
+
+def _speech(container: Container) -> str:
+    voices = [_known(it.name) for it in container.voices().engines]
+    recognisers = [_known(it.name) for it in container.recognisers().engines]
+    return f"speaks: {', '.join(voices) or 'nobody'}; listens: {', '.join(recognisers) or 'nobody'}"
+
+
+def _known(engine: str) -> str:
+    return f"{engine} ({OFFLINE_SPEECH[engine]})" if engine in OFFLINE_SPEECH else engine
 
 
 def _limits(container: Container) -> str:

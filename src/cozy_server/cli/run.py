@@ -4,7 +4,9 @@ import asyncio
 import ipaddress
 import json
 import logging
+import os
 import sys
+from contextlib import suppress
 from importlib.metadata import version
 from pathlib import Path
 
@@ -27,6 +29,7 @@ PORT = ("server", "port")
 HOST = ("server", "host")
 OFFLINE_SPEECH = {"espeak": "offline", "pocketsphinx": "offline, English, demo quality"}
 """What is to be expected of those that need no key."""
+STDERR = 2
 _log = logging.getLogger(__name__)
 
 
@@ -86,6 +89,7 @@ async def _refuse_open_doors(loaded: Loaded) -> None:
 
 def _run(container: Container, loaded: Loaded, *, as_json: bool, next_port: bool = False) -> None:
     settings = loaded.settings
+    keep_from_children()
     configure_logs(settings.telemetry.log_level)
     for wrong in unknown(loaded.variables):
         _log.warning("variable_unknown", extra={"told": str(wrong)})
@@ -105,6 +109,17 @@ def _run(container: Container, loaded: Loaded, *, as_json: bool, next_port: bool
         container.vitals().draining = True
 
     uvloop.run(serve(create_app(container), [listening], settings.server, on_ready=ready, on_drain=drain))
+
+
+def keep_from_children() -> None:
+    """Takes what a shell or a supervisor left open from the processes that we start: uvloop, unlike asyncio, hands each of
+    them every descriptor that can be inherited (``UVProcess`` takes ``close_fds`` and ignores it)."""
+    places = (Path("/proc/self/fd"), Path("/dev/fd"))
+    for entry in next((place.iterdir() for place in places if place.is_dir()), ()):
+        descriptor = int(entry.name)
+        if descriptor > STDERR:
+            with suppress(OSError):  # the one that this listing was read with
+                os.set_inheritable(descriptor, False)
 
 
 def banner(container: Container, url: str, loaded: Loaded) -> str:

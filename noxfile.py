@@ -65,8 +65,6 @@ PURE_DECISIONS = (
     "tools/arithmetic",
     "tools/builtin",
     "tools/policy",
-    "voice/incoming",
-    "voice/outgoing",
 )
 
 SIDE_BY_SIDE = ("-n", "2")

@@ -6,15 +6,20 @@ name loopback too, which a page that rebinds its own name cannot (settled questi
 both: a client that means to be somebody must not silently be somebody else.
 
 A route is open to every caller unless it says otherwise: `PUBLIC` needs no credential, `ADMIN` the role. One whose body says
-for whom it is says so with `FOR_OWNER`, and counts the owner when it has read it.
+for whom it is says so with `FOR_OWNER`, and counts the owner when it has read it. One whose clients cannot send headers says
+`LATE`: it finds the credential itself and has it judged by `admit`.
+
+A WebSocket that a browser opens must come from a page of this server or of an origin that the operator named: browsers ask
+nobody before they open one, and on loopback no key would stand in the way either.
 """
 
 import ipaddress
 import logging
 import re
 from collections import OrderedDict
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Collection, Mapping
 from datetime import UTC, datetime
+from functools import partial
 from typing import Any, Protocol
 from uuid import UUID
 
@@ -37,6 +42,8 @@ PUBLIC: Mapping[str, Any] = {"access": "public"}
 """Options of a route that asks for no credential."""
 ADMIN: Mapping[str, Any] = {"access": "admin"}
 """Options of a route for administrators."""
+LATE: Mapping[str, Any] = {"access": "late"}
+"""Options of a route that calls `admit` before it does anything else."""
 FOR_OWNER: Mapping[str, Any] = {"counts": "owner"}
 """Options of a route that calls `throttle.count_owner`: what a key that serves many costs is taken there, at once."""
 
@@ -216,15 +223,27 @@ class RefusalLog:
 class Gate:
     """Middleware on every route: lets a request through with its caller, or refuses it. Guessing keys uses up an address."""
 
-    def __init__(self, app: ASGIApp, door: Door, refusals: RefusalLog, brake: Brake) -> None:
+    def __init__(
+        self, app: ASGIApp, door: Door, refusals: RefusalLog, brake: Brake, origins: Collection[str] = ()
+    ) -> None:
+        """``origins`` whose pages may open WebSockets, besides our own."""
         self._app = app
         self._door = door
         self._refusals = refusals
         self._brake = brake
+        self._origins = origins
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         opt = scope["route_handler"].opt
+        if scope["type"] == ScopeType.WEBSOCKET and not is_own_page(Headers.from_scope(scope), self._origins):
+            await self._note(AccessError("The page is of another origin."), scope)
+            await send({"type": "websocket.close", "code": 1008, "reason": "origin not allowed"})
+            return
         if opt.get("access") == "public":
+            await self._app(scope, receive, send)
+            return
+        if opt.get("access") == "late":
+            scope.setdefault("state", {})["admit"] = partial(self._admitted_late, scope)
             await self._app(scope, receive, send)
             return
         caller = scope.setdefault("state", {})["caller"] = await self._admitted(scope, opt)
@@ -236,20 +255,33 @@ class Gate:
             await self._brake.settle(scope)  # before the first byte, so that the headers tell it
             await send(message)
 
-        try:  # for whom a socket is, is said when it is open
-            await self._app(scope, receive, settled if scope["type"] == ScopeType.HTTP else send)
+        try:
+            await self._app(scope, receive, settled)
         finally:
             await self._brake.settle(scope)  # a client that left before it had an answer counts as well
 
-    async def _admitted(self, scope: Scope, opt: Mapping[str, Any]) -> Caller:
+    async def _admitted_late(self, scope: Scope, token: str | None, *, counted: bool) -> Caller:
         headers = Headers.from_scope(scope)
+        if token and not _token(headers):
+            plain = {name: value for name, value in headers.items() if name != "authorization"}
+            headers = Headers({**plain, "authorization": f"Bearer {token}"})
+        caller, address = await self._known(scope, headers)
+        if counted:
+            await self._brake.count_caller(scope, address, caller)
+        scope["state"]["caller"] = caller
+        return caller
+
+    async def _known(self, scope: Scope, headers: Headers) -> tuple[Caller, str]:
         address = self._brake.knock(scope, lambda: self._door.known(headers))
         try:
-            caller = await self._door.caller(headers)
+            return await self._door.caller(headers), address
         except AccessError as error:
             await self._note(error, scope)
             await self._brake.count_stranger(scope, address)
             raise
+
+    async def _admitted(self, scope: Scope, opt: Mapping[str, Any]) -> Caller:
+        caller, address = await self._known(scope, Headers.from_scope(scope))
         await self._brake.count_caller(scope, address, caller, owner_follows=_owner_follows(opt))
         if opt.get("access") == "admin" and caller.role != "admin":
             refusal = AccessError("This needs the key of an administrator.")
@@ -263,13 +295,35 @@ class Gate:
 
 def caller_of_request(request: Request[Any, Any, Any]) -> Caller:
     """Whom `Gate` let through."""
-    return caller_of_scope(request.scope)
-
-
-def caller_of_scope(scope: Scope) -> Caller:
-    """The same, also for a socket."""
-    caller: Caller = scope["state"]["caller"]
+    caller: Caller = request.scope["state"]["caller"]
     return caller
+
+
+async def admit(scope: Scope, token: str | None = None, *, counted: bool = True) -> Caller:
+    """Who asks at a route that is `LATE`: by its header if it has one, else by ``token``. ``counted`` is false for what
+    belongs to a request that was counted already.
+
+    Raises:
+        AccessError: ``missing_api_key``, ``invalid_api_key`` or ``permission_denied``.
+        LimitError: too many requests.
+        StorageUnavailableError: keys cannot be looked up.
+    """
+    judge: Callable[..., Awaitable[Caller]] = scope["state"]["admit"]
+    return await judge(token, counted=counted)
+
+
+def has_credential(scope: Scope) -> bool:
+    """Whether the headers name one, good or not."""
+    return _token(Headers.from_scope(scope)) is not None
+
+
+def is_own_page(headers: Headers, origins: Collection[str]) -> bool:
+    """Whether whoever opens a WebSocket is no browser, or shows a page of this very host or of one of ``origins``."""
+    origin = headers.get("origin")
+    if origin is None or origin in origins:
+        return True
+    scheme, _, host = origin.partition("://")
+    return scheme in ("http", "https") and bool(host) and host.lower() == headers.get("host", "").lower()
 
 
 def is_loopback(host: str) -> bool:

@@ -35,7 +35,7 @@ def with_fake(fake: FakeOpenAI, model: str) -> dict[str, str]:
 async def greeted(shown: Terminal) -> tuple[str, int]:
     """The session's id, and where the prompt is."""
     await shown.until("Ctrl-D")
-    at = await prompted(shown, 0)
+    at = await shown.until("\n> ")
     found = SESSION.search(shown.seen)
     assert found
     return found[0], at
@@ -43,9 +43,7 @@ async def greeted(shown: Terminal) -> tuple[str, int]:
 
 async def prompted(shown: Terminal, at: int) -> int:
     """Where the next prompt is: what is typed before it, the terminal may swallow."""
-    at = await shown.until("\n> ", at)
-    await shown.waits()
-    return at
+    return await shown.until("\n> ", at)
 
 
 async def stored(folder: Path, session: str) -> list[tuple[Message, TurnState]]:

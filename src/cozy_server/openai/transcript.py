@@ -16,7 +16,6 @@ from cozy_domain.speech.transcript import Segment, seconds
 from cozy_server.openai.wire.reply import ENCODER
 from cozy_server.openai.wire.transcription import (
     ChunkingIn,
-    CozyHeardOut,
     DurationUsage,
     Form,
     Granularity,
@@ -84,7 +83,7 @@ def written(heard: Heard, wanted: Wanted) -> tuple[bytes, bytes]:
     """The answer's content type and body."""
     match wanted.form:
         case "json":
-            return JSON, ENCODER.encode(TranscriptionOut(heard.transcript.text, usage(heard), by(heard)))
+            return JSON, ENCODER.encode(TranscriptionOut(heard.transcript.text, usage(heard)))
         case "verbose_json":
             return JSON, ENCODER.encode(verbose(heard, wanted))
         case "text":
@@ -99,7 +98,7 @@ def events(heard: Heard) -> Iterator[bytes]:
     """The same as events, each as JSON."""
     if heard.transcript.text:
         yield ENCODER.encode(TextDelta(heard.transcript.text))
-    yield ENCODER.encode(TextDone(heard.transcript.text, usage(heard), by(heard)))
+    yield ENCODER.encode(TextDone(heard.transcript.text, usage(heard)))
 
 
 def usage(heard: Heard) -> TokenUsage | DurationUsage:
@@ -108,10 +107,6 @@ def usage(heard: Heard) -> TokenUsage | DurationUsage:
         taken, given = heard.transcript.tokens
         return TokenUsage(taken, given, taken + given)
     return DurationUsage(seconds(heard.samples))
-
-
-def by(heard: Heard) -> CozyHeardOut:
-    return CozyHeardOut(heard.by, heard.transcript.caution)
 
 
 def verbose(heard: Heard, wanted: Wanted) -> TranscriptionOut:
@@ -126,7 +121,6 @@ def verbose(heard: Heard, wanted: Wanted) -> TranscriptionOut:
         duration=seconds(heard.samples),
         text=told.text,
         usage=usage(heard),
-        cozy=by(heard),
         words=words if "word" in wanted.granularities else UNSET,
         segments=tuple(_segment(at, it, hearing) for at, it in enumerate(segments))
         if "segment" in wanted.granularities

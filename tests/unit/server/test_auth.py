@@ -29,6 +29,7 @@ from cozy_server.auth import (
     Keys,
     RefusalLog,
     is_loopback,
+    is_own_page,
 )
 
 LOOPBACK = {"host": "127.0.0.1:8000"}
@@ -303,3 +304,25 @@ async def test_a_store_that_fails_does_not_change_the_refusal() -> None:
     refusals.conversations.available = False
     await refusals.note()
     assert not refusals.conversations.records
+
+
+@pytest.mark.parametrize(
+    ("origin", "own"),
+    [
+        (None, True),
+        ("http://127.0.0.1:8000", True),
+        ("https://127.0.0.1:8000", True),
+        ("HTTP://127.0.0.1:8000", False),
+        ("https://shop.example", True),
+        ("https://shop.example.evil.example", False),
+        ("https://shop.example:444", False),
+        ("http://127.0.0.1:8001", False),
+        ("http://127.0.0.1:8000.evil.example", False),
+        ("null", False),
+        ("", False),
+        ("file://", False),
+    ],
+)
+def test_sockets_open_from_pages_of_this_server_and_of_named_origins(origin: str | None, own: bool) -> None:
+    headers = Headers({**LOOPBACK, **({} if origin is None else {"origin": origin})})
+    assert is_own_page(headers, ("https://shop.example",)) is own

@@ -1,0 +1,111 @@
+"""What FastRTC's clients send and read, as Structs (contract: FastRTC 0.0.34), and our additions, all of them optional.
+
+Sound in JSON is base64. Every object that goes to a client is encoded by `ENCODER`, on one line.
+"""
+
+from typing import Annotated, Literal
+
+import msgspec
+from msgspec import Meta
+
+ENCODER = msgspec.json.Encoder()
+
+CallerId = Annotated[str, Meta(min_length=1, max_length=128)]
+"""``webrtc_id`` or ``websocket_id``, which the client makes up; FastRTC's own are 5 to 11 characters."""
+Name = Annotated[str, Meta(min_length=1, max_length=64)]
+Subject = Annotated[str, Meta(min_length=1, max_length=256)]
+Token = Annotated[str, Meta(max_length=512)]
+
+
+class CallWish(msgspec.Struct, frozen=True):
+    """With whom and in which conversation: as ``cozy`` in the offer, or as query parameters of its URL."""
+
+    persona: Name | None = None
+    """Its id; `default` unless given."""
+    session: Annotated[str, Meta(max_length=64)] | None = None
+    """A conversation to go on with; else a new one."""
+    token: Token | None = None
+    """An API key, where the client cannot send headers."""
+    user_id: Subject | None = None
+    """Who speaks, for a key that serves many."""
+    timezone: Name | None = None
+    """IANA zone of who speaks."""
+
+
+class Candidate(msgspec.Struct, frozen=True, rename="camel"):
+    """As `RTCIceCandidate.toJSON()` of a browser gives it."""
+
+    candidate: Annotated[str, Meta(max_length=1_024)] = ""
+    """Empty: there are no more."""
+    sdp_mid: Annotated[str, Meta(max_length=64)] | None = None
+    sdp_m_line_index: Annotated[int, Meta(ge=0, le=255)] | None = msgspec.field(
+        default=None, name="sdpMLineIndex"
+    )
+    username_fragment: Annotated[str, Meta(max_length=256)] | None = None
+
+
+class OfferIn(msgspec.Struct, frozen=True):
+    """Body of `POST /webrtc/offer`: an offer, or one of its candidates, told apart by `candidate`."""
+
+    webrtc_id: CallerId
+    """Made up by the client; the key to everything that belongs to this call, for its caller alone."""
+    type: Annotated[str, Meta(max_length=32)]
+    """`offer` or `ice-candidate`."""
+    sdp: Annotated[str, Meta(max_length=65_536)] | None = None
+    candidate: Candidate | None = None
+    cozy: CallWish | None = None
+
+
+class CallStarted(msgspec.Struct, frozen=True):
+    """What we add to the answer. ``session_id`` is the conversation's."""
+
+    session_id: str | None
+    persona: str
+
+
+class AnswerOut(msgspec.Struct, frozen=True):
+    """The answer to an offer; all of the server's candidates are in it."""
+
+    sdp: str
+    type: Literal["answer"] = "answer"
+    cozy: CallStarted | None = None
+
+
+class Done(msgspec.Struct, frozen=True):
+    """A candidate was taken."""
+
+    status: Literal["success"] = "success"
+
+
+class Refusal(msgspec.Struct, frozen=True):
+    """How FastRTC says no; ``meta.error`` is the code."""
+
+    meta: dict[str, str | int | None]
+    status: Literal["failed"] = "failed"
+
+
+class InputHookIn(msgspec.Struct, frozen=True):
+    """Body of `POST /input_hook`. Whatever else an application sends there is ignored."""
+
+    webrtc_id: CallerId
+    text: Annotated[str, Meta(min_length=1, max_length=32_768)] | None = None
+    """Typed words: they start a turn as spoken ones do."""
+
+
+class Ok(msgspec.Struct, frozen=True):
+    status: Literal["ok"] = "ok"
+
+
+class ComponentCall(msgspec.Struct, frozen=True):
+    """Body of Gradio's `component_server`."""
+
+    fn_name: Annotated[str, Meta(max_length=64)]
+    data: msgspec.Raw = msgspec.Raw(b"null")
+
+
+class QuitIn(msgspec.Struct, frozen=True):
+    webrtc_id: CallerId
+
+
+class Success(msgspec.Struct, frozen=True):
+    success: bool = True

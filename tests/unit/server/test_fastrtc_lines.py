@@ -1,0 +1,114 @@
+"""Ids belong to their callers; candidates belong to their ids; whoever reads along reads everything."""
+
+import asyncio
+
+import pytest
+
+from cozy_domain.access.caller import Caller
+from cozy_server.fastrtc.lines import CANDIDATES, REMEMBERED_NS, Lines, name_of
+from cozy_server.fastrtc.outputs import MOST_KEPT, MOST_READERS, Outputs
+from cozy_server.fastrtc.refusals import EXISTS, RefusedError
+from tests.fixtures.clocks import SkippingClock
+
+ANNA = Caller("anna")
+BEN = Caller("ben")
+
+
+def test_an_id_is_found_by_its_caller_alone() -> None:
+    lines = Lines(SkippingClock())
+    line = lines.claim(ANNA, "abc", None)
+    assert lines.find(ANNA, "abc") is line
+    assert lines.find(BEN, "abc") is None
+    theirs = lines.claim(BEN, "abc", None)
+    assert theirs.name != line.name
+    assert len(lines) == 2
+
+
+def test_names_of_different_callers_never_meet() -> None:
+    assert name_of("a/b", "c") != name_of("a", "b/c")
+
+
+def test_an_open_id_is_not_given_twice() -> None:
+    lines = Lines(SkippingClock())
+    line = lines.claim(ANNA, "abc", None)
+    with pytest.raises(RefusedError) as refusal:
+        lines.claim(ANNA, "abc", None)
+    assert refusal.value.refusal.meta == {"error": EXISTS}
+    lines.release(line)
+    lines.release(line)
+    assert len(lines) == 0
+    assert lines.claim(ANNA, "abc", None) is not line
+
+
+def test_releasing_an_old_line_leaves_the_new_one_of_that_id() -> None:
+    lines = Lines(SkippingClock())
+    old = lines.claim(ANNA, "abc", None)
+    lines.release(old)
+    new = lines.claim(ANNA, "abc", None)
+    lines.release(old)
+    assert lines.find(ANNA, "abc") is new
+
+
+def test_a_named_person_finds_only_his_own() -> None:
+    lines = Lines(SkippingClock())
+    line = lines.claim(ANNA, "abc", "mei")
+    assert lines.find(ANNA, "abc", "mei") is line
+    assert lines.find(ANNA, "abc") is line
+    assert lines.find(ANNA, "abc", "lin") is None
+
+
+def test_the_first_request_of_an_id_counts_and_the_next_ones_belong_to_it() -> None:
+    clock = SkippingClock()
+    lines = Lines(clock)
+    assert not lines.belongs("anna", "abc")
+    assert all(lines.belongs("anna", "abc") for _ in range(CANDIDATES - 1))
+    assert not lines.belongs("anna", "abc")
+    assert not lines.belongs("ben", "abc")
+    clock.skip(REMEMBERED_NS / 1e9)
+    assert not lines.belongs("anna", "abc")
+    assert lines.belongs("anna", "abc")
+
+
+def test_an_offers_candidates_belong_to_it() -> None:
+    lines = Lines(SkippingClock())
+    lines.claim(ANNA, "abc", None)
+    assert lines.belongs("anna", "abc")
+
+
+async def drained(outputs: Outputs) -> list[bytes]:
+    return [it async for it in outputs.read()]
+
+
+async def test_every_reader_reads_everything_until_the_end() -> None:
+    outputs = Outputs()
+    outputs.add(b"1")
+    readers = [asyncio.create_task(drained(outputs)) for _ in range(2)]
+    await asyncio.sleep(0)
+    outputs.add(b"2")
+    outputs.close()
+    assert await asyncio.gather(*readers) == [[b"1", b"2"], [b"1", b"2"]]
+    assert await drained(outputs) == [b"1", b"2"]
+
+
+async def test_a_slow_reader_misses_what_was_forgotten_and_nothing_twice() -> None:
+    outputs = Outputs()
+    outputs.add(b"first")
+    reader = outputs.read()
+    assert await anext(reader) == b"first"
+    for number in range(MOST_KEPT + 5):
+        outputs.add(b"%d" % number)
+    outputs.close()
+    assert [it async for it in reader] == [b"%d" % it for it in range(5, MOST_KEPT + 5)]
+
+
+async def test_a_call_has_so_many_readers_at_once() -> None:
+    outputs = Outputs()
+    outputs.add(b"1")
+    readers = [outputs.read() for _ in range(MOST_READERS)]
+    for reader in readers:
+        await anext(reader)
+    full = outputs.full
+    await readers[0].aclose()
+    assert (full, outputs.full) == (True, False)
+    for reader in readers[1:]:
+        await reader.aclose()

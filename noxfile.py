@@ -65,6 +65,8 @@ PURE_DECISIONS = (
     "tools/arithmetic",
     "tools/builtin",
     "tools/policy",
+    "voice/incoming",
+    "voice/outgoing",
 )
 
 SIDE_BY_SIDE = ("-n", "2")

@@ -8,7 +8,7 @@ import math
 import re
 import unicodedata
 from collections import Counter
-from collections.abc import Hashable, Mapping, Sequence
+from collections.abc import Hashable, Iterable, Mapping, Sequence
 from functools import lru_cache
 from typing import Protocol, TypeVar
 
@@ -103,18 +103,65 @@ def bm25_of(
 ) -> dict[D, float]:
     """The same from an index: for each term of the query the documents that hold it and how often, the ``lengths`` of these
     documents in terms, how many there are, and their length together. Documents that hold no term are left out."""
-    # Summed in the terms' order: a set's order changes between processes, and with it the last bits of a sum.
-    weights = {term: _rarity(len(postings[term]), documents) for term in sorted(postings)}
-    most = sum(weights.values()) * (K1 + 1)
-    per_term = K1 * B * documents / length if length else 0.0
     scores: dict[D, float] = {}
-    score_of = scores.get
-    for term, weight in weights.items():
-        gain = weight * (K1 + 1) / most if most else 0.0
-        for document, count in postings[term].items():
-            saturation = count + _FLOOR + per_term * lengths[document]
-            scores[document] = score_of(document, 0.0) + gain * count / saturation
+    for term, gain in _gains(postings, documents):
+        _add(scores, gain, postings[term].items(), lengths, _per_term(documents, length))
     return scores
+
+
+def bm25_best(
+    postings: Mapping[str, Mapping[D, int]],
+    lengths: SupportsLength[D],
+    documents: int,
+    length: int,
+    limit: int,
+) -> dict[D, float]:
+    """Of `bm25_of`, with the same scores, at least the ``limit`` best (1 or more) and those as good as the last of them.
+
+    A word that stands everywhere says least and costs most. Rare words come first; once those that are left cannot lift a
+    document without a rarer one among the best, they are looked up only for the documents that they can (MaxScore: Turtle
+    and Flood 1995, "Query evaluation: strategies and optimizations").
+    """
+    scores: dict[D, float] = {}
+    per_term = _per_term(documents, length)
+    gains = _gains(postings, documents)
+    open_to_all = True
+    for at, (term, gain) in enumerate(gains):
+        holding = postings[term]
+        if open_to_all and len(holding) > len(scores) >= limit:
+            left = sum(more for _, more in gains[at:])
+            least = sorted(scores.values())[-limit]
+            if left < least:
+                open_to_all = False
+                scores = {it: score for it, score in scores.items() if score + left >= least}
+        counts = holding.items() if open_to_all else [(it, holding[it]) for it in scores if it in holding]
+        _add(scores, gain, counts, lengths, per_term)
+    return scores
+
+
+def _gains(postings: Mapping[str, Mapping[D, int]], documents: int) -> list[tuple[str, float]]:
+    """The terms, rarest first, and what each adds to a score at most. All is summed in an order that is the same in every
+    process, because the last bits of a sum change with it."""
+    weights = {term: _rarity(len(holding), documents) for term, holding in postings.items()}
+    most = sum(weights[term] for term in sorted(weights)) or 1.0
+    return sorted(((term, weight / most) for term, weight in weights.items()), key=lambda it: (-it[1], it[0]))
+
+
+def _per_term(documents: int, length: int) -> float:
+    return K1 * B * documents / length if length else 0.0
+
+
+def _add(
+    scores: dict[D, float],
+    gain: float,
+    counts: Iterable[tuple[D, int]],
+    lengths: SupportsLength[D],
+    per_term: float,
+) -> None:
+    score_of = scores.get
+    for document, count in counts:
+        saturation = count + _FLOOR + per_term * lengths[document]
+        scores[document] = score_of(document, 0.0) + gain * count / saturation
 
 
 def _rarity(holding: int, documents: int) -> float:

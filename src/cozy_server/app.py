@@ -20,6 +20,7 @@ from cozy_server.auth import PUBLIC, Gate, caller_of_request
 from cozy_server.container.container import Container
 from cozy_server.container.speech import preload_speech
 from cozy_server.cozy import blobs, sessions
+from cozy_server.handshake import Handshakes, remember
 from cozy_server.openai import chat, embeddings, models, speech, transcription
 from cozy_server.problems import EXCEPTION_HANDLERS, Stamp, errors_page
 from cozy_server.upkeep import upkeep
@@ -65,11 +66,13 @@ def create_app(container: Container) -> Litestar:
         openapi_config=docs.openapi_config(),
         cors_config=_cors(container.settings().server.cors_origins),
         lifespan=[lambda _: opened(container)],
+        after_exception=[remember],
         logging_config=None,
         debug=False,
     )
     # Around everything, the answers of Litestar's router and of CORS included.
-    app.asgi_handler = Stamp(app.asgi_handler, container.ids(), container.clock(), container.access_log())
+    handshakes = Handshakes(app.asgi_handler, container.settings().server.cors_origins)
+    app.asgi_handler = Stamp(handshakes, container.ids(), container.clock(), container.access_log())
     return app
 
 

@@ -255,8 +255,8 @@ class Gate:
             await self._brake.settle(scope)  # before the first byte, so that the headers tell it
             await send(message)
 
-        try:
-            await self._app(scope, receive, settled)
+        try:  # for whom a socket is, is said when it is open
+            await self._app(scope, receive, settled if scope["type"] == ScopeType.HTTP else send)
         finally:
             await self._brake.settle(scope)  # a client that left before it had an answer counts as well
 
@@ -295,7 +295,12 @@ class Gate:
 
 def caller_of_request(request: Request[Any, Any, Any]) -> Caller:
     """Whom `Gate` let through."""
-    caller: Caller = request.scope["state"]["caller"]
+    return caller_of_scope(request.scope)
+
+
+def caller_of_scope(scope: Scope) -> Caller:
+    """The same, also for a socket."""
+    caller: Caller = scope["state"]["caller"]
     return caller
 
 

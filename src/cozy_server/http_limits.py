@@ -118,6 +118,11 @@ class _BoundedHttp(HttpToolsProtocol):
             self._unread = None
         super().resume_writing()
 
+    def _should_upgrade(self) -> bool:
+        """A WebSocket begins with a GET without a body (RFC 6455, section 4.1); anything else is plain HTTP."""
+        plain = self.parser.get_method() != b"GET" or self._values(b"content-length")
+        return not plain and not self._values(b"transfer-encoding") and super()._should_upgrade()
+
     def send_400_response(self, msg: str) -> None:  # noqa: ARG002  # uvicorn's text; ours has the usual shape
         self._refuse(_problem("malformed_request", "This is not a valid HTTP request."))
 
@@ -127,6 +132,9 @@ class _BoundedHttp(HttpToolsProtocol):
             return _too_large(self.limits)
         if len(self._values(b"host")) > 1:
             return _problem("malformed_request", "The request has more than one Host header.")
+        if self._unanswered and self._values(b"upgrade"):
+            said = "The connection may become another only when all its requests are answered."
+            return _problem("malformed_request", said)
         codings = self._values(b"transfer-encoding")
         if codings and [coding.strip().lower() for coding in codings] != [b"chunked"]:
             said = "The request has a Transfer-Encoding other than chunked."

@@ -14,8 +14,10 @@ from typing import Any, cast
 import msgspec
 from litestar import MediaType, Request, Response, get
 from litestar.datastructures import Headers
+from litestar.enums import ScopeType
 from litestar.exceptions import HTTPException
 from litestar.types import ASGIApp, Message, Receive, Scope, Send
+from msgspec.structs import replace
 
 from cozy_domain import errors
 from cozy_domain.clock import Clock
@@ -35,6 +37,7 @@ SHED = "server_overloaded"
 _REQUEST = "invalid_request_error"
 _SERVER = "server_error"
 _LONGEST_PATH_SHOWN = 200
+_SWITCHED = 101
 _LANGUAGES_READ = 20
 _PARAMETER = re.compile(r"parameter '([^']{1,64})'")
 _REQUEST_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
@@ -157,20 +160,25 @@ def problem_of(error: Exception, *, request: str | None, language: Language = "e
 
 def answer_problem(request: Request[Any, Any, Any], error: Exception) -> Response[bytes]:
     """The exception handler of the whole application: no other shape of error leaves the server."""
-    scope = request.scope
-    status: int | None = None
-    headers: Mapping[str, str] = {}
-    if isinstance(error, HTTPException):
-        status, headers = _plain_status(error.status_code), error.headers or {}
-        error = _of_http(error, scope)
-    problem = problem_of(error, request=request_id(scope), language=language_of(scope))
+    problem = problem_in(error, request.scope)
     note_failure(error, problem)
     return Response(
         problem.body,
-        status_code=status or problem.status,
-        headers={**headers, **problem.headers},
+        status_code=problem.status,
+        headers=dict(problem.headers),
         media_type=MediaType.JSON,
     )
+
+
+def problem_in(error: Exception, scope: Scope) -> Problem:
+    """What the client is told about an ``error`` of ours, of Litestar's, or of nobody's, in its own language."""
+    known = _of_http(error, scope) if isinstance(error, HTTPException) else error
+    problem = problem_of(known, request=request_id(scope), language=language_of(scope))
+    if not isinstance(error, HTTPException):
+        return problem
+    headers = {**_spoken(error.headers or {}), **problem.headers}
+    status = problem.status if scope["type"] == ScopeType.WEBSOCKET else _plain_status(error.status_code)
+    return replace(problem, status=status, headers=headers)
 
 
 EXCEPTION_HANDLERS: Mapping[int | type[Exception], Callable[[Request[Any, Any, Any], Any], Response[Any]]]
@@ -181,7 +189,10 @@ def note_failure(error: Exception, problem: Problem) -> None:
     """Logs what is our fault; the caller's own mistakes are no news. A provider's words may quote the conversation, so of
     its failures only the code, the provider and the status are logged."""
     fields = {"request": problem.error.request_id, "code": problem.error.code, "status": problem.status}
-    if not isinstance(error, CozyError):
+    if isinstance(error, HTTPException):
+        if problem.status >= 500:
+            logger.warning("request_failed", extra=fields)
+    elif not isinstance(error, CozyError):
         logger.error("request_crashed", extra=fields, exc_info=error)
     elif problem.status >= 500 and isinstance(error, errors.ProviderError):
         logger.warning("request_failed", extra={**fields, "provider": error.provider})
@@ -253,6 +264,11 @@ class Stamp:
                     *state.get("answer_headers", ()),
                 ]
                 message["headers"] = [*message["headers"], *extra]
+            elif message["type"] == "websocket.accept":
+                status = _SWITCHED
+                message["headers"] = [*message["headers"], (b"x-request-id", request.encode())]
+            elif message["type"] == "websocket.http.response.start":
+                status = message["status"]
             return send(message)
 
         try:
@@ -325,6 +341,14 @@ def _is_final(error: CozyError, wait_s: float | None) -> bool:
     return not error.retryable and _row(error).status >= 500
 
 
+def _spoken(headers: Mapping[str, str]) -> dict[str, str]:
+    """Litestar counts a socket among the methods of its path."""
+    return {
+        name: ", ".join(it for it in value.split(", ") if it != "websocket") if name == "allow" else value
+        for name, value in headers.items()
+    }
+
+
 def _plain_status(status: int) -> int:
     """OpenAI answers 400 to whatever is wrong with a request, and SDKs know it so."""
     return 400 if status in (415, 422) else status
@@ -334,6 +358,10 @@ def _of_http(error: HTTPException, scope: Scope) -> CozyError:
     """Litestar's own exceptions as ours."""
     path = str(scope.get("path", ""))[:_LONGEST_PATH_SHOWN]
     place = f"{scope.get('method', '')} {path}"
+    if scope["type"] == ScopeType.WEBSOCKET and not _is_routed(
+        scope
+    ):  # Litestar says 400 where it has methods
+        return errors.MissingError(f"There is no socket at {path}.", code="unknown_url")
     match error.status_code:
         case 401:
             return errors.AccessError("This needs a valid API key.", code="invalid_api_key")
@@ -352,6 +380,10 @@ def _of_http(error: HTTPException, scope: Scope) -> CozyError:
             return errors.InputError(message, param=param)
         case _:
             return CozyError("", code="server_error")
+
+
+def _is_routed(scope: Mapping[str, Any]) -> bool:
+    return "route_handler" in scope
 
 
 def _complaint(error: HTTPException) -> tuple[str, str | None]:

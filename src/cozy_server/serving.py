@@ -22,6 +22,7 @@ from litestar import Litestar
 from cozy_domain.errors import ConfigError
 from cozy_server.http_limits import HttpLimits, bounded_protocol
 from cozy_server.settings.tree import ServerSettings
+from cozy_server.socket_limits import SocketLimits, bounded_socket
 
 Stop = Callable[[], None]
 """Does what SIGINT does; to be called on the server's loop."""
@@ -100,7 +101,8 @@ class _Server(uvicorn.Server):
         config = uvicorn.Config(
             app,
             http=bounded_protocol(limits),
-            ws="none",
+            ws=bounded_socket(SocketLimits(send_s=settings.send_timeout_s)),
+            ws_per_message_deflate=False,  # sound does not get smaller, and each stream costs memory
             lifespan="off",  # opened around the server, where its errors can be told
             log_config=None,
             access_log=False,

@@ -18,7 +18,9 @@ from litestar.types import Scope
 from structlog.typing import EventDict, Processor, WrappedLogger
 
 ACCESS = "request_served"
-"""The event of the line for each request."""
+"""The event of the line for each request, and for each socket when it is closed."""
+SOCKET = "WEBSOCKET"
+"""What stands there for the method of a socket."""
 
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 _QUIET = {
@@ -66,13 +68,11 @@ def access_log(stream: TextIO | None = None) -> Callable[[Scope, int | None, int
     ).bind(level="info")
 
     def note(scope: Scope, status: int | None, took_ns: int) -> None:
-        if scope["type"] != ScopeType.HTTP:
-            return
         state: dict[str, Any] = scope.get("state", {})
         caller = state.get("caller")
         log.info(
             ACCESS,
-            method=scope["method"],
+            method=scope["method"] if scope["type"] == ScopeType.HTTP else SOCKET,
             route=scope.get("path_template"),
             status=status,
             ms=took_ns // 10_000 / 100,

@@ -13,7 +13,7 @@ from cozy_adapters.inmemory.speech import ScriptedSpeechToText, tone
 from cozy_adapters.openai.chat import OpenAILanguageModel
 from cozy_adapters.pocketsphinx.recogniser import PocketsphinxSpeechToText
 from cozy_domain.audio import HEARING_RATE, Pcm
-from cozy_domain.errors import ProviderRefusedError, ProviderUnavailableError
+from cozy_domain.errors import LimitError, ProviderRefusedError, ProviderUnavailableError
 from cozy_domain.speech.ports import Hearing, HearingFeature, SpeechToText, Utterance
 from tests.fixtures.fake_openai import FakeOpenAI
 from tests.fixtures.said import heard
@@ -243,6 +243,20 @@ class TestPocketsphinx(SpeechToTextContract):
         heard_at_once = await asyncio.gather(*(recogniser.transcribe(spoken, hearing) for _ in range(5)))
         assert [it.text for it in heard_at_once] == [text] * 5
         assert len(recogniser.pids) == 2
+
+    async def test_who_waits_too_long_for_a_process_is_told_so(self, spoken: Pcm, hearing: Hearing) -> None:
+        recogniser = PocketsphinxSpeechToText(at_once=1, wait_s=0.05)
+        async with recogniser.listen(hearing):
+            with pytest.raises(LimitError) as refused:
+                await recogniser.transcribe(spoken, hearing)
+        assert refused.value.code == "server_overloaded"
+        await recogniser.aclose()
+
+    async def test_free_speech_is_told_to_be_of_demo_quality_and_a_phrase_is_not(
+        self, recogniser: PocketsphinxSpeechToText, spoken: Pcm, hearing: Hearing
+    ) -> None:
+        assert "demo quality" in (await recogniser.transcribe(spoken, Hearing())).caution
+        assert (await recogniser.transcribe(spoken, hearing)).caution == ""
 
     async def test_no_process_outlives_it_or_knows_our_secrets(
         self, spoken: Pcm, hearing: Hearing, monkeypatch: pytest.MonkeyPatch

@@ -20,7 +20,15 @@ from cozy_domain.errors import (
 from cozy_server.cli.chat.remote import remote_talk
 from cozy_server.cli.chat.said import Asked, Began, Ended, HistoryLine, Partner, Said, Talk, ToolUsed, Words
 from tests.fixtures.fake_openai import FakeOpenAI
-from tests.fixtures.server import Running, command, container_for, running, settings_for, with_fake
+from tests.fixtures.server import (
+    PATIENCE_S,
+    Running,
+    command,
+    container_for,
+    running,
+    settings_for,
+    with_fake,
+)
 
 
 async def heard(talk: Talk, asked: Asked) -> list[Said]:
@@ -139,7 +147,7 @@ async def test_a_server_that_is_none_of_ours_is_told_as_that_in_one_line(tmp_pat
             for asked in (talk.names(), talk.sessions(1), talk.session(session), talk.history(session)):
                 with pytest.raises(RemoteProtocolError, match="does not answer like a CozyEngine server"):
                     await asked
-            async with asyncio.timeout(10):
+            async with asyncio.timeout(PATIENCE_S):
                 with pytest.raises(CozyError):
                     await heard(talk, Asked("Hi", session))
         if b"llama" in body:
@@ -156,7 +164,7 @@ async def test_a_server_that_is_none_of_ours_is_told_as_that_in_one_line(tmp_pat
     ],
 )
 async def test_whatever_keeps_a_turn_from_being_asked_ends_it(text: str, error: type[Exception]) -> None:
-    async with asyncio.timeout(10), remote_talk("http://127.0.0.1:1", None, Partner()) as talk:
+    async with asyncio.timeout(PATIENCE_S), remote_talk("http://127.0.0.1:1", None, Partner()) as talk:
         with pytest.raises(error):
             await heard(talk, Asked(text, uuid4()))
 

@@ -35,7 +35,7 @@ def with_fake(fake: FakeOpenAI, model: str) -> dict[str, str]:
 async def greeted(shown: Terminal) -> tuple[str, int]:
     """The session's id, and where the prompt is."""
     await shown.until("Ctrl-D")
-    at = await shown.until("\n> ")
+    at = await prompted(shown, 0)
     found = SESSION.search(shown.seen)
     assert found
     return found[0], at
@@ -43,7 +43,9 @@ async def greeted(shown: Terminal) -> tuple[str, int]:
 
 async def prompted(shown: Terminal, at: int) -> int:
     """Where the next prompt is: what is typed before it, the terminal may swallow."""
-    return await shown.until("\n> ", at)
+    at = await shown.until("\n> ", at)
+    await shown.waits()
+    return at
 
 
 async def stored(folder: Path, session: str) -> list[tuple[Message, TurnState]]:

@@ -12,7 +12,7 @@ from pathlib import Path
 import httpx2
 import pytest
 
-from tests.fixtures.server import Process, command, environment, server_process
+from tests.fixtures.server import PATIENCE_S, Process, command, environment, server_process
 
 KEY = "ab" * 32
 TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?Z")
@@ -108,7 +108,7 @@ async def test_serve_asks_for_keys_that_the_command_line_makes_and_ends(tmp_path
         assert await asked(server, key, "/docs") == 404
         code, _, _ = await command("keys", "revoke", key[:11], folder=tmp_path, **variables)
         assert code == 0
-        async with asyncio.timeout(8):  # it is remembered for 5 s
+        async with asyncio.timeout(PATIENCE_S):  # it is remembered for 5 s
             while await asked(server, key) != 401:
                 pass
     code, out, _ = await command("keys", "list", "--json", folder=tmp_path, **variables)
@@ -171,7 +171,7 @@ async def test_the_audit_log_is_verified_beside_a_running_server(tmp_path: Path)
                 json={"model": "default", "messages": [{"role": "user", "content": "What is 6 * 7?"}]},
             )
         assert answer.status_code == 200
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(PATIENCE_S):
             while True:
                 code, out, _ = await command("audit", "verify", "--json", folder=tmp_path)
                 assert code == 0

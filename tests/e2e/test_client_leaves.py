@@ -16,9 +16,9 @@ from cozy_adapters.inmemory.toolbox import InMemoryToolBox
 from cozy_domain.tools.builtin import CALCULATOR
 from cozy_domain.tools.tool import ToolContext
 from tests.fixtures.fake_openai import FakeOpenAI
-from tests.fixtures.server import Running, container_for, running, settings_for, with_fake
+from tests.fixtures.promptness import SOON_S, soonest
+from tests.fixtures.server import PATIENCE_S, Running, container_for, running, settings_for, with_fake
 
-SOON_S = 0.2
 SLOW_FIRST = "slow-first?ms=20000"
 LONG = "ok?chunks=400&gap_ms=50"
 STALLED = "hang"
@@ -37,23 +37,30 @@ class Caller:
 
     def __init__(self, server: Running, model: str, *, stream: bool) -> None:
         self._server = server
+        self._model = model
+        self._stream = stream
         self.session = str(uuid4())
-        self._body = json.dumps(
-            {
-                "model": f"fake/{model}",
-                "messages": [{"role": "user", "content": "Tell me a long story."}],
-                "stream": stream,
-                "cozy": {"session_id": self.session},
-            }
-        ).encode()
+
+    def anew(self) -> "Caller":
+        """The same in a session that is not begun yet."""
+        self.session = str(uuid4())
+        return self
 
     @asynccontextmanager
     async def asking(self) -> AsyncIterator[asyncio.StreamReader]:
         """The answer as it comes; the end of the context is a reset of the connection."""
+        body = json.dumps(
+            {
+                "model": f"fake/{self._model}",
+                "messages": [{"role": "user", "content": "Tell me a long story."}],
+                "stream": self._stream,
+                "cozy": {"session_id": self.session},
+            }
+        ).encode()
         reader, writer = await asyncio.open_connection("127.0.0.1", self._server.port)
         writer.write(
             b"POST /v1/chat/completions HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type: application/json\r\n"
-            b"Content-Length: %d\r\n\r\n%s" % (len(self._body), self._body)
+            b"Content-Length: %d\r\n\r\n%s" % (len(body), body)
         )
         try:
             yield reader
@@ -63,7 +70,7 @@ class Caller:
     async def said(self) -> list[tuple[str, str, str]]:
         """Role, state and text of what is stored, once no turn of the session is running."""
         url = f"{self._server.base_url}/cozy/sessions/{self.session}/messages"
-        async with asyncio.timeout(5), httpx2.AsyncClient() as client:
+        async with asyncio.timeout(PATIENCE_S), httpx2.AsyncClient() as client:
             while True:
                 data = (await client.get(url)).json().get("data", [])
                 found = [(it["role"], it["turn_state"], it["content"]) for it in data]
@@ -72,22 +79,23 @@ class Caller:
                 await asyncio.sleep(0.01)
 
 
-async def leave_when(fake: FakeOpenAI, caller: Caller, chunks: int) -> float:
-    """Leaves after so many chunks; how many seconds later the provider noticed."""
+async def leave_when(fake: FakeOpenAI, caller: Caller, chunks: int, sent: int = 0) -> float:
+    """Leaves after so many chunks, and as many that the provider ``sent``; how many seconds later that noticed."""
+    before = len(fake.closed_early)
     async with caller.asking() as reader:
-        await fake.until(lambda: bool(fake.open_streams))
+        await fake.until(lambda: any(it.sent >= sent for it in fake.open_streams))
         for _ in range(chunks):
             await reader.readuntil(b"\n\n")
     left = asyncio.get_running_loop().time()
-    await fake.until(lambda: bool(fake.closed_early))
-    return fake.closed_early[0].at_s - left
+    await fake.until(lambda: len(fake.closed_early) > before)
+    return fake.closed_early[-1].at_s - left
 
 
 async def test_leaving_before_the_first_byte_stops_the_model(
     server: Running, fake_openai: FakeOpenAI
 ) -> None:
     caller = Caller(server, SLOW_FIRST, stream=True)
-    assert await leave_when(fake_openai, caller, 0) < SOON_S
+    assert await soonest(lambda: leave_when(fake_openai, caller.anew(), 0)) < SOON_S
     assert await caller.said() == [("user", "interrupted", "Tell me a long story.")]
 
 
@@ -95,7 +103,7 @@ async def test_leaving_in_mid_stream_stops_the_model_and_keeps_the_words(
     server: Running, fake_openai: FakeOpenAI
 ) -> None:
     caller = Caller(server, LONG, stream=True)
-    assert await leave_when(fake_openai, caller, 5) < SOON_S
+    assert await soonest(lambda: leave_when(fake_openai, caller.anew(), 5)) < SOON_S
     user, answer = await caller.said()
     assert user[0] == "user"
     assert answer[:2] == ("assistant", "interrupted")
@@ -104,13 +112,7 @@ async def test_leaving_in_mid_stream_stops_the_model_and_keeps_the_words(
 
 async def test_leaving_a_plain_call_stops_the_model(server: Running, fake_openai: FakeOpenAI) -> None:
     caller = Caller(server, LONG, stream=False)
-    async with caller.asking():
-        await fake_openai.until(
-            lambda: bool(fake_openai.open_streams) and fake_openai.open_streams[0].sent > 5
-        )
-    left = asyncio.get_running_loop().time()
-    await fake_openai.until(lambda: bool(fake_openai.closed_early))
-    assert fake_openai.closed_early[0].at_s - left < SOON_S
+    assert await soonest(lambda: leave_when(fake_openai, caller.anew(), 0, sent=6)) < SOON_S
     answer = (await caller.said())[-1]
     assert answer[:2] == ("assistant", "interrupted")
     assert answer[2]
@@ -120,7 +122,7 @@ async def test_leaving_a_plain_call_that_has_no_answer_yet_stops_the_model(
     server: Running, fake_openai: FakeOpenAI
 ) -> None:
     caller = Caller(server, STALLED, stream=False)
-    assert await leave_when(fake_openai, caller, 0) < SOON_S
+    assert await soonest(lambda: leave_when(fake_openai, caller.anew(), 0)) < SOON_S
     assert {state for _, state, _ in await caller.said()} == {"interrupted"}
 
 
@@ -129,14 +131,12 @@ async def test_leaving_during_a_tool_stops_the_tool(
     tmp_path: Path, fake_openai: FakeOpenAI, *, stream: bool
 ) -> None:
     began, ended = asyncio.Event(), asyncio.Event()
-    ended_at: list[float] = []
 
     async def hang(arguments: msgspec.Raw, context: ToolContext) -> str:
         began.set()
         try:
             await asyncio.Event().wait()
         finally:
-            ended_at.append(asyncio.get_running_loop().time())
             ended.set()
         return "never"
 
@@ -144,11 +144,17 @@ async def test_leaving_during_a_tool_stops_the_tool(
     container.toolbox.override(providers.Object(InMemoryToolBox([(CALCULATOR, hang)])))
     async with running(container) as server:
         caller = Caller(server, TOOL, stream=stream)
-        async with asyncio.timeout(5), caller.asking():
-            await began.wait()
-        left = asyncio.get_running_loop().time()
-        async with asyncio.timeout(5):
-            await ended.wait()
-        assert ended_at[0] - left < SOON_S
+
+        async def leave() -> float:
+            began.clear()
+            ended.clear()
+            async with asyncio.timeout(PATIENCE_S), caller.anew().asking():
+                await began.wait()
+            left = asyncio.get_running_loop().time()
+            async with asyncio.timeout(PATIENCE_S):
+                await ended.wait()
+            return asyncio.get_running_loop().time() - left
+
+        assert await soonest(leave) < SOON_S
         assert {state for _, state, _ in await caller.said()} == {"interrupted"}
     assert not fake_openai.open_streams

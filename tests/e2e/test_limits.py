@@ -24,6 +24,7 @@ from cozy_server.throttle.rates import OWNER
 from tests.fixtures.fake_openai import FakeOpenAI
 from tests.fixtures.redis import RedisServer
 from tests.fixtures.server import (
+    PATIENCE_S,
     UNLIMITED,
     Running,
     container_for,
@@ -36,6 +37,8 @@ from tests.fixtures.speech import hearing
 
 DEFAULT = LimitSettings()
 CHAT = {"model": "default", "messages": [{"role": "user", "content": "Hello"}]}
+AT_ONCE_S = 5.0
+"""Half of what an answer that hangs is given, so that nothing refused by then has waited for its seat."""
 
 
 def limited(folder: Path, limits: LimitSettings = DEFAULT, **server: object) -> Settings:
@@ -230,7 +233,7 @@ async def test_answers_that_are_too_many_at_once_are_refused_at_once(
     tmp_path: Path, fake_openai: FakeOpenAI
 ) -> None:
     limits = replace(UNLIMITED, turns_at_once=4, turns_at_once_per_owner=3)
-    settings = with_fake(limited(tmp_path, limits), fake_openai, "ok?chunks=10&gap_ms=100")
+    settings = with_fake(limited(tmp_path, limits), fake_openai, "ok?chunks=10&gap_ms=300")
     async with serving(settings) as server:
         anna, ben = [await key_for(server, name) for name in ("anna", "ben")]
         async with client(server, anna) as http, client(server, ben) as other:
@@ -256,7 +259,7 @@ async def test_answers_of_all_kinds_share_the_seats(tmp_path: Path, fake_openai:
     settings = with_fake(limited(tmp_path, limits), fake_openai, "hang", "ok")
     async with running(hearing(container_for(settings), "Hello.")) as server, client(server, None) as http:
         held = asyncio.create_task(http.post("/v1/chat/completions", json=CHAT))
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(PATIENCE_S):
             while not server.container.pipeline().turns_running:  # noqa: ASYNC110  as it is
                 await asyncio.sleep(0.01)
 
@@ -274,13 +277,13 @@ async def test_answers_of_all_kinds_share_the_seats(tmp_path: Path, fake_openai:
         refused = await others()
         held.cancel()
         await asyncio.gather(held, return_exceptions=True)
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(PATIENCE_S):
             while server.container.pipeline().turns_running:  # noqa: ASYNC110  as it is
                 await asyncio.sleep(0.01)
         served = await others()
     assert [(it.status_code, it.headers["retry-after"]) for it in refused] == [(503, "1")] * 3
     assert {it.json()["error"]["code"] for it in refused} == {"server_overloaded"}
-    assert max(it.elapsed.total_seconds() for it in refused) < 1.0
+    assert max(it.elapsed.total_seconds() for it in refused) < AT_ONCE_S
     assert [it.status_code for it in served] == [200, 200, 200]
 
 
@@ -318,7 +321,7 @@ async def test_processes_count_together_through_redis_and_apart_without_it(
         assert (await first.get("/readyz")).status_code == 200
 
         redis.start()
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(PATIENCE_S):
             while (await first.get("/health")).json() != {"status": "ok"}:  # noqa: ASYNC110  another process
                 await asyncio.sleep(0.1)
         assert await statuses(first, 1) == [200]

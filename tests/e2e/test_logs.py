@@ -18,6 +18,8 @@ PATH = "canary-of-the-path"
 BODY = "canary-of-the-body"
 SECRETS = (PROVIDER, BEARER, OURS, QUERY)
 """These have no business in the store either."""
+AT_ONCE = {"COZY_SERVER__DRAIN_S": "0"}
+"""To stop without a time in which a balancer may notice."""
 
 SCENARIOS = (
     "ok?chunks=2",
@@ -85,9 +87,10 @@ async def test_no_secret_and_nothing_said_reaches_a_log_an_error_or_the_store(
 ) -> None:
     (tmp_path / "cozy.yaml").write_text(yaml.safe_dump(settings(fake_openai)))
     async with server_process(
-        "dev", "--port", "0", folder=tmp_path, COZY_MODEL="", FAKE_KEY=PROVIDER
+        "dev", "--port", "0", folder=tmp_path, COZY_MODEL="", FAKE_KEY=PROVIDER, **AT_ONCE
     ) as server:
         answered = await all_that_fails(server)
+        await server.stopped()
     logged = (tmp_path / "stderr").read_text() + server.banner
     assert "request_failed" in logged
     assert "request_served" in logged
@@ -107,20 +110,22 @@ async def test_no_secret_and_nothing_said_reaches_a_log_an_error_or_the_store(
 async def test_serve_writes_a_line_for_each_request_and_dev_does_not(tmp_path: Path) -> None:
     (tmp_path / "dev").mkdir()
     async with (
-        server_process("dev", "--port", "0", folder=tmp_path / "dev") as server,
+        server_process("dev", "--port", "0", folder=tmp_path / "dev", **AT_ONCE) as server,
         httpx2.AsyncClient() as client,
     ):
         assert (await client.get(f"{server.url}/v1/models")).status_code == 200
+        await server.stopped()
     assert "request_served" not in (tmp_path / "dev" / "stderr").read_text()
 
     _, out, _ = await command("keys", "create", "ours", "--json", "--data", "dev/.cozy", folder=tmp_path)
     token = json.loads(out)["key"]
     folder = {"COZY_DATA": str(tmp_path / "dev" / ".cozy")}
     async with (
-        server_process("serve", "--port", "0", folder=tmp_path, **folder) as server,
+        server_process("serve", "--port", "0", folder=tmp_path, **folder, **AT_ONCE) as server,
         httpx2.AsyncClient(headers={"Authorization": f"Bearer {token}"}) as client,
     ):
         answer = await client.get(f"{server.url}/v1/models/default?key=secret")
+        await server.stopped()  # the line is written after the last byte of the answer
     lines = [
         json.loads(line) for line in (tmp_path / "stderr").read_text().splitlines() if line.startswith("{")
     ]

@@ -2,8 +2,11 @@
 
 import asyncio
 import json
+import os
 import signal
 import sys
+from collections.abc import AsyncIterator, Iterable
+from contextlib import asynccontextmanager
 from pathlib import Path
 
 import aiohttp
@@ -16,7 +19,7 @@ from cozy_server.settings.secret import Secret
 from cozy_server.settings.tree import McpSettings, PersonaSettings, Settings, ToolSettings
 from tests.fixtures.fake_openai import FakeOpenAI
 from tests.fixtures.mcp import PATIENCE_S, SERVERS, is_alive, until
-from tests.fixtures.server import container_for, running, server_process, settings_for, with_fake
+from tests.fixtures.server import Process, container_for, running, server_heir, settings_for, with_fake
 
 COMMAND = (sys.executable, str(SERVERS / "rogue.py"))
 MODEL = 'tool?name=rogue__echo&args={"city":"Oslo"}'
@@ -132,11 +135,13 @@ async def test_a_check_beside_the_server_tells_how_its_tool_servers_are(tmp_path
     assert (state.name, state.state, state.cause) == ("rogue", "failed", "it exited with code 5")
 
 
-async def test_a_server_that_is_stopped_leaves_no_tool_server_behind(tmp_path: Path) -> None:
+@asynccontextmanager
+async def with_a_rogue_process(folder: Path, left_open: Iterable[int] = ()) -> AsyncIterator[Process]:
+    """A server as its own process, when its tool server is connected."""
     written = {"tools": {"mcp": {"rogue": {"command": list(COMMAND)}}}}
-    (tmp_path / "cozy.yaml").write_text(json.dumps(written))
+    (folder / "cozy.yaml").write_text(json.dumps(written))
     async with (
-        server_process("dev", "--port", "0", folder=tmp_path) as server,
+        server_heir(left_open, "dev", "--port", "0", folder=folder) as server,
         aiohttp.ClientSession() as http,
     ):
         async with asyncio.timeout(PATIENCE_S):
@@ -146,6 +151,24 @@ async def test_a_server_that_is_stopped_leaves_no_tool_server_behind(tmp_path: P
                 if told["state"] == "connected":
                     break
                 await asyncio.sleep(0.05)
+        yield server
+
+
+async def test_a_tool_server_does_not_get_what_the_servers_own_shell_left_open(tmp_path: Path) -> None:
+    left, write = os.pipe()
+    try:
+        async with with_a_rogue_process(tmp_path, left_open=[left]) as server:
+            pipe = Path(f"pipe:[{os.fstat(left).st_ino}]")
+            assert pipe in _open_in(server.process.pid)
+            (rogue,) = [it for it in _children_of(server.process.pid) if "rogue" in _command_of(it)]
+            assert pipe not in _open_in(rogue)
+    finally:
+        os.close(left)
+        os.close(write)
+
+
+async def test_a_server_that_is_stopped_leaves_no_tool_server_behind(tmp_path: Path) -> None:
+    async with with_a_rogue_process(tmp_path) as server:
         children = _children_of(server.process.pid)
         assert len([it for it in children if "rogue" in _command_of(it)]) == 1
         server.process.send_signal(signal.SIGTERM)
@@ -170,6 +193,11 @@ except ConfigError as error:
     async with asyncio.timeout(PATIENCE_S):
         _, errors = await process.communicate()
     assert errors.decode() == "pip install 'cozy-engine[mcp]'"
+
+
+def _open_in(pid: int) -> set[Path]:
+    """What its descriptors lead to."""
+    return {it.readlink() for it in Path(f"/proc/{pid}/fd").iterdir()}
 
 
 def _command_of(pid: int) -> str:

@@ -14,10 +14,9 @@ from msgspec.structs import replace
 
 from cozy_server.settings.tree import PersonaSettings
 from tests.fixtures.fake_openai import FakeOpenAI
-from tests.fixtures.server import Running, container_for, running, settings_for, with_fake
+from tests.fixtures.server import PATIENCE_S, Running, container_for, running, settings_for, with_fake
 
 SLOW = "ok?chunks=8&gap_ms=50"
-PATIENCE_S = 10.0
 
 
 def write(folder: Path, prompt: str, more: str = "") -> None:

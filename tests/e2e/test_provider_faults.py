@@ -48,7 +48,7 @@ async def test_a_rate_limit_is_waited_for_and_told_when_it_stays(tmp_path: Path,
             said = await server.ask(f"fake/{model}")
             first, second = fake.chats(model)
             assert said.text == WHOLE
-            assert wait_s <= second.at_s - first.at_s < wait_s + 2
+            assert wait_s <= second.at_s - first.at_s < wait_s + SOON_S
             fake.forget()
         for stream in (False, True):
             said = await server.ask(f"fake/{stays}", stream=stream)
@@ -59,7 +59,7 @@ async def test_a_rate_limit_is_waited_for_and_told_when_it_stays(tmp_path: Path,
             said = await server.ask(f"fake/{long}", stream=stream)
             assert is_refusal(said, 429, "rate_limit_exceeded")
             assert (said.headers["retry-after"], server.asked(long)) == ("21", 1)
-            assert said.took_s < 1
+            assert said.took_s < SOON_S
             fake.forget()
         assert await server.health() == "ok"
 

@@ -14,7 +14,7 @@ from cozy_domain.ids import Owner, SessionId
 from cozy_domain.messages import AssistantMessage, UserMessage
 from cozy_server.container.container import Container
 from tests.fixtures.fake_openai import FakeOpenAI
-from tests.fixtures.server import AUDIT_KEY, Process, command, server_process, settings_for
+from tests.fixtures.server import AUDIT_KEY, PATIENCE_S, Process, command, server_process, settings_for
 
 SHORT = "ok?chunks=20&gap_ms=100"
 LONG = "ok?chunks=1000&gap_ms=100"
@@ -94,14 +94,14 @@ async def readiness(server: Process) -> int:
 async def test_sigterm_lets_a_stream_finish_and_exits_0(tmp_path: Path, fake_openai: FakeOpenAI) -> None:
     session = str(uuid4())
     async with (
-        started(tmp_path, fake_openai, COZY_SERVER__DRAIN_S="0.5") as server,
+        started(tmp_path, fake_openai, COZY_SERVER__DRAIN_S="2") as server,
         streaming(server, SHORT, session) as lines,
         httpx2.AsyncClient() as client,
     ):
         await begun(lines)
         assert (await client.get(f"{server.url}/readyz")).status_code == 200
         server.process.send_signal(signal.SIGTERM)
-        async with asyncio.timeout(5):  # readiness falls while connections are still taken
+        async with asyncio.timeout(PATIENCE_S):  # readiness falls while connections are still taken
             while (await client.get(f"{server.url}/readyz")).json() != {"status": "draining"}:
                 pass
         seen = [line async for line in lines if line]
@@ -119,12 +119,14 @@ async def test_new_connections_are_refused_while_a_stream_finishes(
     ):
         await begun(lines)
         server.process.send_signal(signal.SIGTERM)
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(PATIENCE_S):
             while True:
                 try:
                     _, writer = await asyncio.open_connection("127.0.0.1", int(server.url.rpartition(":")[2]))
                 except ConnectionRefusedError:
                     break
+                except ConnectionResetError:  # it was waiting to be accepted when the listening ended
+                    continue
                 writer.close()
         assert [line async for line in lines if line][-1] == "data: [DONE]"
         assert await server.ended() == 0
@@ -141,7 +143,7 @@ async def test_a_stream_that_outlives_the_timeout_is_cut_and_kept_as_interrupted
             await begun(lines)
             server.process.send_signal(signal.SIGTERM)
             assert await cut_off(lines)
-        assert await server.ended(5) == 0
+        assert await server.ended() == 0
     assert await stored(tmp_path, session) == [("user", "interrupted"), ("assistant", "interrupted")]
 
 
@@ -151,12 +153,12 @@ async def test_a_second_sigterm_does_not_wait_for_streams(tmp_path: Path, fake_o
         async with streaming(server, LONG, session) as lines:
             await begun(lines)
             server.process.send_signal(signal.SIGTERM)
-            async with asyncio.timeout(5):
+            async with asyncio.timeout(PATIENCE_S):
                 while await readiness(server) == 200:
                     pass
             server.process.send_signal(signal.SIGTERM)
             assert await cut_off(lines)
-        assert await server.ended(10) == 0
+        assert await server.ended() == 0
     assert await stored(tmp_path, session) == [("user", "interrupted"), ("assistant", "interrupted")]
 
 
@@ -169,7 +171,7 @@ async def test_ctrl_c_ends_an_idle_server_with_0_and_leaves_nothing_unsealed(
             json={"model": "default", "messages": [{"role": "user", "content": "Hello"}]},
         )
         server.process.send_signal(signal.SIGINT)
-        assert await server.ended(10) == 0
+        assert await server.ended() == 0
     code, out, _ = await command("audit", "verify", "--json", folder=tmp_path)
     assert code == 0
     found = json.loads(out)

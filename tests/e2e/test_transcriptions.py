@@ -291,7 +291,7 @@ async def test_a_recogniser_that_is_late_is_given_up(tmp_path: Path, fake_openai
 
 async def test_without_a_recogniser_the_answer_says_what_is_missing(tmp_path: Path) -> None:
     async with (
-        running(container_for(settings_for(tmp_path))) as server,
+        running(container_for(replace(settings_for(tmp_path), speech=SpeechSettings(stt=())))) as server,
         httpx2.AsyncClient(base_url=server.url) as client,
     ):
         answer = await client.post(PATH, files={"file": SPOKEN})
@@ -299,6 +299,36 @@ async def test_without_a_recogniser_the_answer_says_what_is_missing(tmp_path: Pa
     assert (answer.status_code, error["code"]) == (503, "not_configured")
     assert "cozy.yaml" in error["hint"]
     assert answer.headers["x-should-retry"] == "false"
+
+
+async def test_without_a_key_the_offline_recogniser_answers_and_says_what_it_is(tmp_path: Path) -> None:
+    async with (
+        running(container_for(settings_for(tmp_path))) as server,
+        httpx2.AsyncClient(base_url=server.url, timeout=30) as client,
+        openai.AsyncOpenAI(base_url=server.base_url, api_key="none", max_retries=0) as official,
+    ):
+        speech = {"model": "tts-1", "voice": "alloy", "input": "Open the window."}
+        spoken = ("speech.mp3", (await client.post("/v1/audio/speech", json=speech)).content)
+        answer = await client.post(PATH, files={"file": spoken})
+        assert answer.status_code == 200
+        assert answer.headers["x-cozy-recogniser"] == "pocketsphinx"
+        assert answer.json()["cozy"]["recogniser"] == "pocketsphinx"
+        assert "demo quality" in answer.json()["cozy"]["caution"]
+        assert answer.json()["text"]
+        verbose = await official.audio.transcriptions.create(
+            model="whisper-1",
+            file=spoken,
+            response_format="verbose_json",
+            timestamp_granularities=["word"],
+        )
+        assert verbose.language == "english"
+        assert verbose.words
+        refused = await client.post(PATH, files={"file": spoken}, data={"language": "zh"})
+        english = await client.post("/v1/audio/translations", files={"file": spoken})
+    error = refused.json()["error"]
+    assert (refused.status_code, error["code"], error["param"]) == (400, "unsupported_value", "language")
+    assert "speech.stt" in error["hint"]
+    assert (english.status_code, english.json()["error"]["param"]) == (400, "model")
 
 
 async def test_a_recogniser_that_is_none_is_refused_at_the_start(tmp_path: Path) -> None:

@@ -290,7 +290,7 @@ async def test_many_statements_together_have_the_same_deadline(quick: PostgresDa
     loop = asyncio.get_running_loop()
     began = loop.time()
     assert "1 s" in str(await refused(quick.write(slow)))
-    assert loop.time() - began < 2.0
+    assert loop.time() - began < 8.0  # all of them would take 10 s
     assert await quick.write(add, 1) == 1
 
 
@@ -369,14 +369,14 @@ class DeafToCommit(asyncpg.Connection):  # type: ignore[misc]  # asyncpg has no 
 
 
 async def test_who_finds_no_free_connection_is_told_soon_and_the_next_is_served(url: str, gate: Gate) -> None:
-    patient = PostgresLimits(lock_s=0.8, statement_s=0.9, patience_s=1.0, wait_s=0.1, pool_size=2)
+    patient = PostgresLimits(lock_s=8.0, statement_s=9.0, patience_s=10.0, wait_s=0.1, pool_size=2)
     async with postgres_database(url, limits=patient) as small:
         held = [asyncio.create_task(small.write(add_at_the_gate, value)) for value in (1, 2)]
         await gate.has(2)
         began = asyncio.get_running_loop().time()
         assert "all 2 connections" in str(await refused(small.write(add, 3)))
         assert "all 2 connections" in str(await refused(small.read(stored)))
-        assert asyncio.get_running_loop().time() - began < 0.6
+        assert asyncio.get_running_loop().time() - began < 5.0
         await gate.open()
         assert await asyncio.gather(*held) == [1, 2]
         assert await small.write(add, 4) == 1
@@ -396,6 +396,7 @@ async def test_there_are_never_more_connections_than_allowed(quick: PostgresData
 async def test_a_call_cancelled_in_the_middle_leaves_nothing_and_no_connection_behind(
     quick: PostgresDatabase, gate: Gate
 ) -> None:
+    took_s: list[float] = []
     for value in range(5):
         writing = asyncio.create_task(quick.write(add_at_the_gate, value))
         await gate.has(1)
@@ -403,8 +404,9 @@ async def test_a_call_cancelled_in_the_middle_leaves_nothing_and_no_connection_b
         began = asyncio.get_running_loop().time()
         await asyncio.gather(writing, return_exceptions=True)
         assert writing.cancelled()
-        assert asyncio.get_running_loop().time() - began < 0.1
+        took_s.append(asyncio.get_running_loop().time() - began)
         await gate.has(0)  # the server has given up the lock that nobody waits for
+    assert min(took_s) < 0.1  # a busy machine delays one, a fault of ours all
     await gate.open()
     assert await quick.write(add, 9) == 1
     assert await quick.read(stored) == [9]

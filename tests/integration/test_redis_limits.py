@@ -216,9 +216,9 @@ async def test_a_hanging_redis_is_left_as_soon_as_the_caller_wants(redis: RedisS
         with pytest.raises(TimeoutError):
             async with asyncio.timeout(0.05):
                 await store.take((CLAIM,))
-    assert loop.time() - began < 1
+    assert loop.time() - began < 5
     redis.resume()
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(30):
         assert (await store.take((CLAIM,))).admitted
     await store.aclose()
 

@@ -5,6 +5,7 @@ import sqlite3
 import stat
 import threading
 from collections.abc import AsyncIterator
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -374,3 +375,20 @@ async def test_what_was_written_is_read_at_once(database: SqliteDatabase) -> Non
     for value in range(100):
         await database.write(add, value)
         assert len(await database.read(stored)) == value + 1
+
+
+async def test_what_several_statements_read_is_of_one_moment(
+    database: SqliteDatabase, tmp_path: Path
+) -> None:
+    path = tmp_path / "data" / "cozy.db"
+    with closing(sqlite3.connect(path, isolation_level=None, check_same_thread=False)) as other:
+
+        def read_twice() -> Transaction[tuple[int, int]]:
+            before = yield ALL()
+            other.execute("INSERT INTO audit_pending VALUES (randomblob(16))")
+            after = yield ALL()
+            return len(before), len(after)
+
+        for _ in range(3):
+            before, after = await database.read(read_twice)
+            assert before == after

@@ -1,12 +1,12 @@
 """``PyAvAudioCodec``: the `AudioCodec` port."""
 
 import asyncio
-import os
 import sys
 from contextlib import suppress
 
 import msgspec
 
+from cozy_adapters.child import environment
 from cozy_adapters.codec import sandbox
 from cozy_adapters.codec.encoding import PyAvAudioEncoder, WavAudioEncoder, encoder_of
 from cozy_adapters.codec.frames import OpusDecoder, Resampler
@@ -122,11 +122,6 @@ class PyAvAudioCodec:
             stderr=asyncio.subprocess.PIPE,
             env=environment(),
         )
-
-
-def environment() -> dict[str, str]:
-    """Only what Python needs to find us: no key of a provider is near a file that somebody sent."""
-    return {"PATH": os.environ.get("PATH", ""), "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
 
 
 async def _end(process: asyncio.subprocess.Process) -> None:

@@ -1,11 +1,11 @@
 """``EspeakTextToSpeech``: the `TextToSpeech` port, over processes that speak."""
 
 import asyncio
-import os
 import sys
 from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import asynccontextmanager, suppress
 
+from cozy_adapters.child import environment
 from cozy_adapters.espeak.voices import OPENAI_VOICES, rate_of, readable, voice_of
 from cozy_adapters.espeak.wire import (
     ANSWERS,
@@ -131,11 +131,6 @@ async def _start() -> asyncio.subprocess.Process:
         stderr=asyncio.subprocess.DEVNULL,
         env=environment(),
     )
-
-
-def environment() -> dict[str, str]:
-    """Only what Python needs to find us: no key of a provider is near a text that somebody sent."""
-    return {"PATH": os.environ.get("PATH", ""), "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
 
 
 async def _asked(process: asyncio.subprocess.Process, question: Question) -> Answer:

@@ -10,7 +10,7 @@ from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 
 from cozy_domain.audio import SAMPLE_BYTES, SPEAKING_RATE, Pcm
-from cozy_domain.errors import InputError, ProviderError
+from cozy_domain.errors import InputError, LimitError, ProviderError
 from cozy_domain.speech.ports import Hearing, HearingFeature, Language, Mark, Sound, Voicing
 from cozy_domain.speech.transcript import Segment, Transcript, Word
 
@@ -22,10 +22,10 @@ LOUD = 328
 
 class ScriptedSpeechToText:
     """Understands the ``script``, one line for each recording or utterance; after the last one, and in recordings without a
-    sound, nothing. A ``ProviderError`` in the script is raised. ``languages`` are those it pretends to hear, None any."""
+    sound, nothing. An error in the script is raised. ``languages`` are those it pretends to hear, None any."""
 
     def __init__(
-        self, script: Sequence[str | ProviderError], languages: frozenset[Language] | None = None
+        self, script: Sequence[str | LimitError | ProviderError], languages: frozenset[Language] | None = None
     ) -> None:
         self._script = list(script)
         self._languages = languages
@@ -51,7 +51,7 @@ class ScriptedSpeechToText:
 
     def _next(self) -> str:
         line = self._script.pop(0) if self._script else ""
-        if isinstance(line, ProviderError):
+        if not isinstance(line, str):
             raise line
         return line
 

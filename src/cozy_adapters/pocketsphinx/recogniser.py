@@ -9,7 +9,7 @@ from typing import NoReturn
 
 from cozy_adapters.pocketsphinx.phrases import normal, spellings
 from cozy_adapters.pocketsphinx.wire import Answer, Begin, Begun, Feed, Finish, Heard, Partial
-from cozy_adapters.pocketsphinx.workers import NAME, Worker, Workers
+from cozy_adapters.pocketsphinx.workers import NAME, PATIENCE_S, Worker, Workers
 from cozy_domain.audio import HEARING_RATE, SAMPLE_BYTES, Pcm
 from cozy_domain.errors import ProviderMalformedError, ProviderRefusedError, ProviderUnavailableError
 from cozy_domain.speech.ports import Hearing, HearingFeature, Language
@@ -17,6 +17,7 @@ from cozy_domain.speech.transcript import Segment, Transcript, Word, joined, shi
 
 ENGLISH = "en"
 AT_ONCE = 2
+CAUTION = "PocketSphinx, offline, of demo quality: of free speech it gets most words wrong."
 PIECE_BYTES = HEARING_RATE * SAMPLE_BYTES
 """Of one question: a second."""
 LONGEST = 30 * HEARING_RATE
@@ -30,10 +31,10 @@ GRAIN = HEARING_RATE // 10
 class PocketsphinxSpeechToText:
     """English, and that badly (docs/reference/speech.md); held to ``Hearing.phrases`` it says which of them was said, in the
     phrase's own spelling, or nothing. ``at_once`` utterances are heard at the same time, each by a process of 120 MB
-    that stays for the next; others wait."""
+    that stays for the next; others wait, for at most ``wait_s`` seconds."""
 
-    def __init__(self, at_once: int = AT_ONCE) -> None:
-        self._workers = Workers(at_once)
+    def __init__(self, at_once: int = AT_ONCE, wait_s: float = PATIENCE_S) -> None:
+        self._workers = Workers(at_once, wait_s)
 
     def features(self) -> frozenset[HearingFeature]:
         return frozenset({HearingFeature.WORD_TIMES, HearingFeature.PARTIALS})
@@ -94,11 +95,16 @@ class PocketsphinxUtterance:
         if not isinstance(answer, Heard):
             _odd(answer)
         if not answer.text:
-            return Transcript("", ENGLISH)
+            return Transcript("", ENGLISH, caution=self._caution)
         text = self._spelled.get(answer.text, answer.text)
         words = tuple(Word(it.text, min(it.start, self._fed), min(it.end, self._fed)) for it in answer.words)
         segment = Segment(text, words[0].start if words else 0, words[-1].end if words else self._fed)
-        return Transcript(text, ENGLISH, words if self._hearing.word_times else (), (segment,))
+        told = words if self._hearing.word_times else ()
+        return Transcript(text, ENGLISH, told, (segment,), caution=self._caution)
+
+    @property
+    def _caution(self) -> str:
+        return "" if self._hearing.phrases else CAUTION
 
 
 def stretches(sound: Pcm) -> Iterator[tuple[int, int]]:

@@ -7,6 +7,7 @@ from typing import Any, BinaryIO
 
 import pocketsphinx
 
+from cozy_adapters.child import leave_interrupts_to_parent
 from cozy_adapters.pocketsphinx import wire
 from cozy_adapters.pocketsphinx.acceptance import Piece, accepted
 from cozy_adapters.pocketsphinx.phrases import grammar
@@ -136,4 +137,5 @@ def _heard(text: str, pieces: Sequence[Piece]) -> Heard:
 
 
 if __name__ == "__main__":
+    leave_interrupts_to_parent()
     serve(sys.stdin.buffer, sys.stdout.buffer)

@@ -5,20 +5,23 @@ import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 
-from cozy_adapters.codec.files import environment
+from cozy_adapters.child import environment
 from cozy_adapters.pocketsphinx import wire
 from cozy_adapters.pocketsphinx.wire import Answer, Question
-from cozy_domain.errors import ProviderUnavailableError
+from cozy_domain.errors import LimitError, ProviderUnavailableError
 
 NAME = "pocketsphinx"
+PATIENCE_S = 20.0
+"""How long an utterance waits for a process; a use case gives a recogniser 30 s for a file, and more for a long one."""
 LONGEST_LINE = 4 * 1024 * 1024
 """Bytes of an answer: an utterance of half an hour, with its words."""
 
 
 class Workers:
-    """At most ``limit`` at once; who comes when all are busy waits."""
+    """At most ``limit`` at once; who comes when all are busy waits, for at most ``wait_s`` seconds."""
 
-    def __init__(self, limit: int) -> None:
+    def __init__(self, limit: int, wait_s: float = PATIENCE_S) -> None:
+        self._wait_s = wait_s
         self._room = asyncio.Semaphore(limit)
         self._idle: list[Worker] = []
         self._all: set[Worker] = set()
@@ -29,14 +32,18 @@ class Workers:
         """A worker for one utterance, and its answer to the ``first`` question.
 
         Raises:
+            LimitError: no process was free in time.
             ProviderUnavailableError: the process does not start, or ends.
         """
-        async with self._room:
+        await self._turn()
+        try:
             worker, answer = await self._begun(first)
             try:
                 yield worker, answer
             finally:
                 await self._keep(worker)
+        finally:
+            self._room.release()
 
     @property
     def pids(self) -> tuple[int, ...]:
@@ -49,6 +56,17 @@ class Workers:
         self._idle.clear()
         for worker in tuple(self._all):
             await self._end(worker)
+
+    async def _turn(self) -> None:
+        try:
+            async with asyncio.timeout(self._wait_s):
+                await self._room.acquire()
+        except TimeoutError:
+            raise LimitError(
+                "The offline recogniser has more to hear than it can.",
+                code="server_overloaded",
+                retry_after_s=1.0,
+            ) from None
 
     async def _begun(self, first: Question) -> tuple["Worker", Answer]:
         """An idle process may have died unnoticed: then another is asked."""

@@ -38,11 +38,16 @@ DIALECT: Dialect = sqlite.dialect(paramstyle="qmark")
 
 
 class _Order(NamedTuple):
-    """A transaction on its way, and who waits for it."""
+    """A transaction on its way, and who waits for it. ``start`` makes it anew from ``kind``, the function behind it."""
 
+    kind: Callable[..., Transaction[Any]]
     start: Callable[[], Transaction[Any]]
     answer: "asyncio.Future[Any]"
     loop: asyncio.AbstractEventLoop
+
+
+class _ManyStatementsError(Exception):
+    """A transaction wants more than one statement."""
 
 
 class _Outcome(NamedTuple):
@@ -65,6 +70,7 @@ class SqliteDatabase:
         self._writes: SimpleQueue[_Order | None] = SimpleQueue()
         self._reads: SimpleQueue[_Order | None] = SimpleQueue()
         self._threads: list[threading.Thread] = []
+        self._of_many_statements: set[Callable[..., Transaction[Any]]] = set()
         self._open = False
         self._lock: int | None = None
         self.commits = 0
@@ -110,7 +116,7 @@ class SqliteDatabase:
             raise StorageUnavailableError("the database is closed")
         loop = asyncio.get_running_loop()
         answer: asyncio.Future[T] = loop.create_future()
-        queue.put(_Order(lambda: transaction(*args, **kwargs), answer, loop))
+        queue.put(_Order(transaction, lambda: transaction(*args, **kwargs), answer, loop))
         return await answer
 
     def _prepare(self) -> list[sqlite3.Connection]:
@@ -178,7 +184,19 @@ class SqliteDatabase:
             while order := self._reads.get():
                 if order.answer.cancelled():
                     continue
-                _settle_all([_alone(connection, order, "BEGIN")])
+                _settle_all([self._read_one(connection, order)])
+
+    def _read_one(self, connection: sqlite3.Connection, order: _Order) -> _Outcome:
+        """One statement is a snapshot in itself, and as much work as the BEGIN and the COMMIT around it. When a second one
+        comes, all is begun again in a transaction, which is the first thing to try the next time."""
+        if order.kind not in self._of_many_statements:
+            try:
+                return _Outcome(order, _run_one(connection, order.start()))
+            except _ManyStatementsError:
+                self._of_many_statements.add(order.kind)
+            except BaseException as error:  # noqa: BLE001 - handed to the caller, who waits in another thread
+                return _Outcome(order, None, _named(error))
+        return _alone(connection, order, "BEGIN")
 
     def _write_until_closed(self, connection: sqlite3.Connection) -> None:
         if self._role == "reader":
@@ -253,6 +271,18 @@ def _run(connection: sqlite3.Connection, transaction: Transaction[T]) -> T:
         except StopIteration as end:
             return end.value  # type: ignore[no-any-return]  # the generator's own T
         rows = _execute(connection, step)
+
+
+def _run_one(connection: sqlite3.Connection, transaction: Transaction[T]) -> T:
+    """
+    Raises:
+        _ManyStatementsError: its first statement is not its last.
+    """
+    try:
+        transaction.send(_execute(connection, next(transaction)))
+    except StopIteration as end:
+        return end.value  # type: ignore[no-any-return]  # the generator's own T
+    raise _ManyStatementsError
 
 
 def _execute(connection: sqlite3.Connection, step: Step) -> list[Row]:

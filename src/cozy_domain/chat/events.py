@@ -1,7 +1,7 @@
 """What a turn streams to its caller.
 
-Order: ``TurnStarted``, then deltas and ``ToolRan`` as they come, then ``TurnEnded``, which means: it is stored. A turn that
-fails raises from the iterator instead of ending.
+Order: ``TurnStarted``, then deltas, ``ToolBegan`` and ``ToolRan`` as they come, then ``TurnEnded``, which means: it is
+stored. A turn that fails raises from the iterator instead of ending.
 """
 
 from datetime import datetime
@@ -23,13 +23,22 @@ class TurnStarted(msgspec.Struct, frozen=True, tag="turn_started"):
     at: datetime
 
 
+class ToolBegan(msgspec.Struct, frozen=True, tag="tool_began"):
+    """A tool of the server begins to run; ``ToolRan`` with the same ``call`` follows, unless the turn ends before."""
+
+    call: str
+    name: str
+
+
 class ToolRan(msgspec.Struct, frozen=True, tag="tool_ran"):
-    """A tool of the server has run; for display only. ``arguments`` is the model's JSON text, which may be invalid."""
+    """A tool of the server has run; for display only. ``arguments`` is the model's JSON text, which may be invalid, and
+    ``call`` its name of the call."""
 
     name: str
     outcome: str
     duration_ms: int
     arguments: str = ""
+    call: str = ""
 
 
 class AnswerWritten(msgspec.Struct, frozen=True, tag="answer_written"):
@@ -47,6 +56,7 @@ ChatEvent = (
     | RefusalDelta
     | ReasoningDelta
     | ToolCallDelta
+    | ToolBegan
     | ToolRan
     | AnswerWritten
     | TurnEnded

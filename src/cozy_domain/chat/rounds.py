@@ -2,7 +2,7 @@
 
 from collections.abc import Awaitable, Callable
 
-from cozy_domain.chat.events import ChatEvent, ToolRan
+from cozy_domain.chat.events import ChatEvent, ToolBegan, ToolRan
 from cozy_domain.chat.parts import ChatParts
 from cozy_domain.chat.plan import TurnPlan
 from cozy_domain.chat.progress import Progress
@@ -123,6 +123,8 @@ class Rounds:
         if any(not runs_unconfirmed(allowed[call.name]) for call in calls if call.name in allowed):
             await self._listener.confirmed()
         ended: list[ToolResult] = []
+        for call in calls:
+            self._listener.emit(ToolBegan(call.id, call.name))
         try:
             results = await invoke_all(calls, self._terms(calls), ended.append)
         except BaseException:
@@ -130,7 +132,9 @@ class Rounds:
             raise
         for result in results:
             call = result.call
-            self._listener.emit(ToolRan(call.name, result.outcome, result.duration_ms, call.arguments))
+            self._listener.emit(
+                ToolRan(call.name, result.outcome, result.duration_ms, call.arguments, call.id)
+            )
         return results
 
     def _terms(self, calls: tuple[ToolCall, ...]) -> CallTerms:

@@ -117,6 +117,11 @@ class ChatTurn:
         self._stopped = True
         self._give_up()
 
+    def overhear(self) -> None:
+        """Lets the caller read the events of a speculative turn before it is decided, who keeps them from the user until
+        then: to prepare what will be heard if it comes true."""
+        self._events.release()
+
     async def confirm(self) -> None:
         """Stores a speculative turn as opened and releases its events.
 

@@ -14,7 +14,7 @@ from typing import TypeVar
 import msgspec
 
 from cozy_domain.audio import SAMPLE_BYTES, Pcm
-from cozy_domain.errors import ProviderError, ProviderTimeoutError
+from cozy_domain.errors import LimitError, ProviderError, ProviderTimeoutError
 from cozy_domain.routing.switchover import Named, Switchover, is_worth_another
 from cozy_domain.speech.ability import able
 from cozy_domain.speech.detection import Detection, DetectionPolicy, SpeechEnded, SpeechStarted, finish, step
@@ -62,6 +62,19 @@ class Listening:
         self._recognisers = recognisers
         self._transcribing = transcribing
 
+    def microphone(self) -> VoiceActivityStream:
+        """A new one, from silence: for who finds the edges of speech himself."""
+        return self._activity.open()
+
+    def hearers(self, hearing: Hearing, wanted: str | None = None) -> "Hearers":
+        """For who finds the edges of speech himself. ``wanted`` names the recogniser to ask first.
+
+        Raises:
+            InputError: ``unsupported_value``: nobody here can do what is asked, or hears the language.
+        """
+        names = able(self._recognisers.engines, hearing)  # before anybody speaks for nobody
+        return Hearers(self._recognisers, self._transcribing, hearing, names, wanted)
+
     @asynccontextmanager
     async def to(
         self,
@@ -76,15 +89,11 @@ class Listening:
 
         Raises:
             InputError: ``unsupported_value``: nobody here can do what is asked, or hears the language; on entering.
+            LimitError: those who could hear it have too much to hear; from the iterator.
             ProviderError: nobody could hear it; from the iterator.
             Exception: whatever ``sound`` raises; from the iterator.
         """
-        names = able(self._recognisers.engines, hearing)  # before anybody speaks for nobody
-        ear = _Ear(
-            self._activity.open(),
-            policy or DetectionPolicy(),
-            _Hearers(self._recognisers, self._transcribing, hearing, names, wanted),
-        )
+        ear = _Ear(self.microphone(), policy or DetectionPolicy(), self.hearers(hearing, wanted))
         listener = asyncio.create_task(ear.run(sound))
         try:
             yield ear
@@ -93,8 +102,8 @@ class Listening:
             await asyncio.wait((listener,))
 
 
-class _Utterance:
-    """One stretch of speech: filled from one side while the other reads."""
+class Stretch:
+    """One stretch of speech, from the sample ``start`` on: filled from one side while the other reads."""
 
     def __init__(self, start: int) -> None:
         self.start = start
@@ -127,8 +136,8 @@ class _Utterance:
         return Pcm(bytes(self._sound))
 
 
-class _Hearers:
-    """Who hears the utterances of one stream, and how."""
+class Hearers:
+    """Who hears the utterances of one stream, and how; made by ``Listening.hearers``."""
 
     def __init__(
         self,
@@ -144,10 +153,11 @@ class _Hearers:
         self._names = names
         self._wanted = wanted
 
-    async def understood(self, utterance: _Utterance, tell: Callable[[str], Awaitable[None]]) -> Transcript:
+    async def understood(self, utterance: Stretch, tell: Callable[[str], Awaitable[None]]) -> Transcript:
         """What was said, once it is over. ``tell`` gets what is understood so far, whenever that changes.
 
         Raises:
+            LimitError: those who could hear it have too much to hear.
             ProviderError: nobody could hear it.
         """
         first = next(self._recognisers.candidates(self._wanted, self._names), None)
@@ -158,13 +168,15 @@ class _Hearers:
             except ProviderError as error:
                 if not is_worth_another(error):
                     raise
+            except LimitError:  # others are asked for it, or the same one again when it is over
+                pass
         sound = await utterance.whole()
         return await self._transcribing.again(sound, self._hearing, first.name if first else None)
 
     async def _live(
         self,
         recogniser: Named[SpeechToText],
-        utterance: _Utterance,
+        utterance: Stretch,
         tell: Callable[[str], Awaitable[None]],
     ) -> Transcript:
         told = ""
@@ -180,13 +192,13 @@ class _Hearers:
 class _Ear:
     """One stream. ``run`` hears it in one task, iterating reads the events in another."""
 
-    def __init__(self, activity: VoiceActivityStream, policy: DetectionPolicy, hearers: _Hearers) -> None:
+    def __init__(self, activity: VoiceActivityStream, policy: DetectionPolicy, hearers: Hearers) -> None:
         self._activity = activity
         self._policy = policy
         self._hearers = hearers
         self._detection = Detection()
         self._recent = bytearray()
-        self._current: _Utterance | None = None
+        self._current: Stretch | None = None
         self._last: asyncio.Task[None] | None = None
         self._room = asyncio.Semaphore(UNFINISHED)
         self._events: asyncio.Queue[ListeningEvent | Exception] = asyncio.Queue(UNREAD)
@@ -227,7 +239,7 @@ class _Ear:
         match edge:
             case SpeechStarted(sample=start):
                 await self._room.acquire()
-                self._current = _Utterance(start)
+                self._current = Stretch(start)
                 self._current.add(self._since(start))
                 self._last = group.create_task(self._understand(self._current, self._last))
             case SpeechEnded(sample=end):
@@ -235,7 +247,7 @@ class _Ear:
                     self._current.close(end)
                 self._current = None
 
-    async def _understand(self, utterance: _Utterance, before: asyncio.Task[None] | None) -> None:
+    async def _understand(self, utterance: Stretch, before: asyncio.Task[None] | None) -> None:
         async def tell(text: str) -> None:
             if before is None or before.done():
                 await self._events.put(Partial(text, utterance.start))
@@ -246,7 +258,7 @@ class _Ear:
                 await asyncio.wait((before,))
             end = utterance.start if utterance.end is None else utterance.end
             await self._events.put(Final(shifted(transcript, utterance.start), utterance.start, end))
-        except ProviderError as error:
+        except (LimitError, ProviderError) as error:
             await self._events.put(error)
         finally:
             self._room.release()

@@ -69,6 +69,7 @@ class SpeechToText(Protocol):
         """The whole of a recording, at `HEARING_RATE`. Silence gives an empty text.
 
         Raises:
+            LimitError: it has too much to hear; that is no failure of the recogniser.
             ProviderError: one of its kinds.
         """
         ...
@@ -77,6 +78,7 @@ class SpeechToText(Protocol):
         """Hears one utterance while it is spoken. Leaving the context without ``finish`` forgets it.
 
         Raises:
+            LimitError: on entering, as above.
             ProviderError: on entering, one of its kinds.
         """
         ...

@@ -6,7 +6,7 @@ from collections.abc import Collection
 import msgspec
 
 from cozy_domain.audio import Pcm, Upload
-from cozy_domain.errors import ProviderError, ProviderTimeoutError
+from cozy_domain.errors import LimitError, ProviderError, ProviderTimeoutError
 from cozy_domain.routing.switchover import Named, Switchover, is_worth_another
 from cozy_domain.speech.ability import able
 from cozy_domain.speech.ports import AudioCodec, Hearing, SpeechToText
@@ -54,6 +54,7 @@ class Transcribing:
 
         Raises:
             InputError: ``invalid_audio`` or ``audio_too_long``; ``unsupported_value``: nobody here can do what is asked.
+            LimitError: those who could hear it have too much to hear.
             ProviderError: nobody could hear it.
         """
         engines = self._recognisers.engines
@@ -69,6 +70,7 @@ class Transcribing:
 
         Raises:
             InputError: ``unsupported_value``: nobody here can do what is asked.
+            LimitError: those who could hear it have too much to hear.
             ProviderError: nobody could hear it.
         """
         names = able(self._recognisers.engines, hearing)
@@ -78,7 +80,7 @@ class Transcribing:
     async def _first_that_hears(
         self, names: Collection[str], sound: Pcm, hearing: Hearing, wanted: str | None
     ) -> tuple[Transcript, str]:
-        last: ProviderError | None = None
+        last: ProviderError | LimitError | None = None
         for recogniser in self._recognisers.candidates(wanted, names):
             try:
                 with self._recognisers.trying(recogniser):
@@ -86,6 +88,8 @@ class Transcribing:
             except ProviderError as error:
                 if not is_worth_another(error):
                     raise
+                last = error
+            except LimitError as error:
                 last = error
         raise last or self._recognisers.none_left()
 

@@ -27,13 +27,14 @@ class Segment(msgspec.Struct, frozen=True):
 class Transcript(msgspec.Struct, frozen=True):
     """``text`` is empty when nothing was understood. ``words`` and ``segments`` are empty where the recogniser does not
     know times; ``language`` (ISO 639-1) is None where it does not say. ``tokens`` is what a provider counted, input and
-    output."""
+    output. ``caution`` is for people: why not to trust it, where the recogniser knows."""
 
     text: str
     language: str | None = None
     words: tuple[Word, ...] = ()
     segments: tuple[Segment, ...] = ()
     tokens: tuple[int, int] | None = None
+    caution: str = ""
 
 
 def seconds(samples: int) -> float:
@@ -61,6 +62,7 @@ def joined(parts: tuple[Transcript, ...]) -> Transcript:
         language=next((it.language for it in spoken if it.language), None),
         words=tuple(word for it in spoken for word in it.words),
         segments=tuple(segment for it in spoken for segment in it.segments),
+        caution=next((it.caution for it in parts if it.caution), ""),
     )
 
 

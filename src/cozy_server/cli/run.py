@@ -4,7 +4,9 @@ import asyncio
 import ipaddress
 import json
 import logging
+import os
 import sys
+from contextlib import suppress
 from importlib.metadata import version
 from pathlib import Path
 
@@ -25,6 +27,9 @@ from cozy_server.telemetry import configure_logs
 
 PORT = ("server", "port")
 HOST = ("server", "host")
+OFFLINE_SPEECH = {"espeak": "offline", "pocketsphinx": "offline, English, demo quality"}
+"""What is to be expected of those that need no key."""
+STDERR = 2
 _log = logging.getLogger(__name__)
 
 
@@ -84,6 +89,7 @@ async def _refuse_open_doors(loaded: Loaded) -> None:
 
 def _run(container: Container, loaded: Loaded, *, as_json: bool, next_port: bool = False) -> None:
     settings = loaded.settings
+    keep_from_children()
     configure_logs(settings.telemetry.log_level)
     for wrong in unknown(loaded.variables):
         _log.warning("variable_unknown", extra={"told": str(wrong)})
@@ -105,6 +111,17 @@ def _run(container: Container, loaded: Loaded, *, as_json: bool, next_port: bool
     uvloop.run(serve(create_app(container), [listening], settings.server, on_ready=ready, on_drain=drain))
 
 
+def keep_from_children() -> None:
+    """Takes what a shell or a supervisor left open from the processes that we start: uvloop, unlike asyncio, hands each of
+    them every descriptor that can be inherited (``UVProcess`` takes ``close_fds`` and ignores it)."""
+    places = (Path("/proc/self/fd"), Path("/dev/fd"))
+    for entry in next((place.iterdir() for place in places if place.is_dir()), ()):
+        descriptor = int(entry.name)
+        if descriptor > STDERR:
+            with suppress(OSError):  # the one that this listing was read with
+                os.set_inheritable(descriptor, False)
+
+
 def banner(container: Container, url: str, loaded: Loaded) -> str:
     """What somebody who started it wants to know: where it listens, who answers and why, and what is off."""
     default = container.configuration().default
@@ -115,6 +132,7 @@ def banner(container: Container, url: str, loaded: Loaded) -> str:
         ("model", f"{default.model}: {default.reason}"),
         ("personas", ", ".join(container.catalog().current.ids())),
         ("data", _data(settings)),
+        ("speech", _speech(container)),
         (
             "keys",
             "not asked for on this machine" if development else "asked for by every route but the probes",
@@ -138,6 +156,8 @@ def start_line(container: Container, url: str) -> str:
         "personas": list(container.catalog().current.ids()),
         "development": container.development(),
         "data": _data(container.settings()),
+        "voices": [it.name for it in container.voices().engines],
+        "recognisers": [it.name for it in container.recognisers().engines],
         "off": list(_off()),
     }
     return json.dumps(told, ensure_ascii=False)
@@ -146,6 +166,16 @@ def start_line(container: Container, url: str) -> str:
 def _data(settings: Settings) -> str:
     folder = str(Path(settings.data.folder).resolve())
     return f"Postgres; keys in {folder}" if postgres_url(settings) else folder
+
+
+def _speech(container: Container) -> str:
+    voices = [_known(it.name) for it in container.voices().engines]
+    recognisers = [_known(it.name) for it in container.recognisers().engines]
+    return f"speaks: {', '.join(voices) or 'nobody'}; listens: {', '.join(recognisers) or 'nobody'}"
+
+
+def _known(engine: str) -> str:
+    return f"{engine} ({OFFLINE_SPEECH[engine]})" if engine in OFFLINE_SPEECH else engine
 
 
 def _limits(container: Container) -> str:

@@ -244,7 +244,7 @@ class Container(containers.DeclarativeContainer):
     vitals = providers.Singleton(
         Vitals,
         providers.Callable(probe, jobs),
-        providers.Callable(circuits, generation, assembly, embedding, voices, shared_limits),
+        providers.Callable(circuits, generation, assembly, embedding, voices, recognisers, shared_limits),
         clock,
         providers.Callable(short_of, configuration, persona_reload),
         tool_servers.provided.states,

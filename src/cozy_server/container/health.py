@@ -7,7 +7,7 @@ from cozy_domain.context.assembly import ContextAssembly
 from cozy_domain.embedding import Embedding
 from cozy_domain.routing.circuit import Circuit
 from cozy_domain.routing.switchover import Switchover
-from cozy_domain.speech.ports import TextToSpeech
+from cozy_domain.speech.ports import SpeechToText, TextToSpeech
 from cozy_server.model_choice import LiveConfiguration
 from cozy_server.persona_reload import PersonaReload
 from cozy_server.throttle.shared import SharedLimits
@@ -21,6 +21,7 @@ def circuits(
     assembly: ContextAssembly,
     embedding: Embedding,
     voices: Switchover[TextToSpeech],
+    recognisers: Switchover[SpeechToText],
     shared: SharedLimits | None,
 ) -> Callable[[], Mapping[str, Circuit]]:
     return lambda: {
@@ -29,6 +30,7 @@ def circuits(
         **{str(model): circuit for model, circuit in generation.circuits().items()},
         **{str(engine): circuit for engine, circuit in assembly.circuits().items()},
         **{f"voice {name}": circuit for name, circuit in voices.circuits().items()},
+        **{f"recogniser {name}": circuit for name, circuit in recognisers.circuits().items()},
     }
 
 

@@ -32,14 +32,15 @@ def voices(
 def recognisers(
     settings: SpeechSettings, models: Mapping[str, LanguageModel], clock: Clock
 ) -> Switchover[SpeechToText]:
-    """The recognisers of the settings, in their order.
+    """The recognisers of the settings, in their order. The offline one is optional: without its package it is left out.
 
     Raises:
         ConfigError: one of them is no recogniser, or nothing is installed that reads sound files.
     """
-    if settings.stt and not is_installed("av"):
+    if set(settings.stt) - {"pocketsphinx"} and not is_installed("av"):
         raise ConfigError("speech.stt needs PyAV", hint="pip install 'cozy-engine[speech]'")
-    return Switchover("recogniser", [_recogniser(name, models) for name in settings.stt], clock)
+    found = (_recogniser(name, models) for name in settings.stt)
+    return Switchover("recogniser", [it for it in found if it], clock)
 
 
 def audio_codec() -> AudioCodec | None:
@@ -85,6 +86,14 @@ def _offline_voice(name: str) -> Named[TextToSpeech] | None:
     return Named(name, EspeakTextToSpeech())
 
 
+def _offline_recogniser(name: str) -> Named[SpeechToText] | None:
+    if not (is_installed("pocketsphinx") and is_installed("av")):
+        return None
+    from cozy_adapters.pocketsphinx.recogniser import PocketsphinxSpeechToText  # as above
+
+    return Named(name, PocketsphinxSpeechToText())
+
+
 def _voice(name: str, models: Mapping[str, LanguageModel]) -> Named[TextToSpeech] | None:
     if name == "espeak":
         return _offline_voice(name)
@@ -98,13 +107,15 @@ def _voice(name: str, models: Mapping[str, LanguageModel]) -> Named[TextToSpeech
     )
 
 
-def _recogniser(name: str, models: Mapping[str, LanguageModel]) -> Named[SpeechToText]:
+def _recogniser(name: str, models: Mapping[str, LanguageModel]) -> Named[SpeechToText] | None:
+    if name == "pocketsphinx":
+        return _offline_recogniser(name)
     ref = parse_ref(name)
     model = models.get(ref.provider) if ref else None
     if ref and isinstance(model, OpenAILanguageModel):
         return Named(name, model.speech_to_text(ref.id))
     raise ConfigError(
-        f"speech.stt: '{name}' is not provider/model of a provider that listens; "
+        f"speech.stt: '{name}' is neither 'pocketsphinx' nor provider/model of a provider that listens; "
         f"there are: {_with_sound(models)}"
     )
 

@@ -16,6 +16,7 @@ from cozy_domain.speech.transcript import Segment, seconds
 from cozy_server.openai.wire.reply import ENCODER
 from cozy_server.openai.wire.transcription import (
     ChunkingIn,
+    CozyHeardOut,
     DurationUsage,
     Form,
     Granularity,
@@ -83,7 +84,7 @@ def written(heard: Heard, wanted: Wanted) -> tuple[bytes, bytes]:
     """The answer's content type and body."""
     match wanted.form:
         case "json":
-            return JSON, ENCODER.encode(TranscriptionOut(heard.transcript.text, usage(heard)))
+            return JSON, ENCODER.encode(TranscriptionOut(heard.transcript.text, usage(heard), by(heard)))
         case "verbose_json":
             return JSON, ENCODER.encode(verbose(heard, wanted))
         case "text":
@@ -98,7 +99,7 @@ def events(heard: Heard) -> Iterator[bytes]:
     """The same as events, each as JSON."""
     if heard.transcript.text:
         yield ENCODER.encode(TextDelta(heard.transcript.text))
-    yield ENCODER.encode(TextDone(heard.transcript.text, usage(heard)))
+    yield ENCODER.encode(TextDone(heard.transcript.text, usage(heard), by(heard)))
 
 
 def usage(heard: Heard) -> TokenUsage | DurationUsage:
@@ -107,6 +108,10 @@ def usage(heard: Heard) -> TokenUsage | DurationUsage:
         taken, given = heard.transcript.tokens
         return TokenUsage(taken, given, taken + given)
     return DurationUsage(seconds(heard.samples))
+
+
+def by(heard: Heard) -> CozyHeardOut:
+    return CozyHeardOut(heard.by, heard.transcript.caution)
 
 
 def verbose(heard: Heard, wanted: Wanted) -> TranscriptionOut:
@@ -121,6 +126,7 @@ def verbose(heard: Heard, wanted: Wanted) -> TranscriptionOut:
         duration=seconds(heard.samples),
         text=told.text,
         usage=usage(heard),
+        cozy=by(heard),
         words=words if "word" in wanted.granularities else UNSET,
         segments=tuple(_segment(at, it, hearing) for at, it in enumerate(segments))
         if "segment" in wanted.granularities

@@ -82,7 +82,12 @@ class TranscriptAnswer:
 
     async def _whole(self, line: Line, heard: Heard) -> None:
         media_type, body = written(heard, self._wanted)
-        await line.start(200, [(b"content-type", media_type), (b"content-length", str(len(body)).encode())])
+        headers = [
+            (b"content-type", media_type),
+            (b"content-length", str(len(body)).encode()),
+            (b"x-cozy-recogniser", heard.by.encode("ascii", "replace")),
+        ]
+        await line.start(200, headers)
         await line.write(body, last=True)
 
     async def _events(self, line: Line, heard: Heard) -> None:

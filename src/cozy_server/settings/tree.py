@@ -251,8 +251,9 @@ class SpeechSettings(msgspec.Struct, frozen=True):
     """Deadline of a voice to the first sound of a sentence; then the next one is asked."""
     between_s: Seconds = 20.0
     """Longest silence of a voice in the middle of a sentence."""
-    stt: tuple[str, ...] = ()
-    """Recognisers; the first that is well listens: `provider/model`, for example `openai/whisper-1`."""
+    stt: tuple[str, ...] = ("pocketsphinx",)
+    """Recognisers; the first that is well and hears the language listens: `pocketsphinx` (offline, English, demo quality,
+    where its package is installed) or `provider/model`, for example `openai/whisper-1`."""
     transcript_s: Seconds = 30.0
     """Deadline of a recogniser for a file, to which a second is added for each second of sound; then the next one is
     asked."""

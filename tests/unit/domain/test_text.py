@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cozy_domain.text import bm25, stem, terms, whole
+from cozy_domain.text import bm25, bm25_best, bm25_of, stem, terms, whole
 
 
 @pytest.mark.parametrize(
@@ -138,3 +138,38 @@ def test_nearness_is_between_0_and_1(query: list[str], documents: list[list[str]
     for document, score in zip(documents, bm25(" ".join(query), documents), strict=True):
         assert 0 <= score < 1
         assert (score > 0) == bool(set(terms(" ".join(query))) & set(document))
+
+
+WORDS = ("the", "and", "tea", "rain", "maps")
+
+
+@given(
+    st.sets(st.sampled_from(WORDS)),
+    st.lists(st.lists(st.sampled_from(("the", *WORDS)), min_size=1, max_size=6), max_size=40),
+    st.integers(1, 4),
+)
+def test_the_best_are_found_without_scoring_all_the_rest(
+    query: set[str], documents: list[list[str]], limit: int
+) -> None:
+    index = _index(query, documents)
+    everybody, best = bm25_of(*index), bm25_best(*index, limit)
+    least = min(sorted(everybody.values())[-limit:], default=0.0)
+    assert best.items() <= everybody.items()
+    assert best.keys() >= {at for at, score in everybody.items() if score >= least}
+
+
+def test_a_word_that_stands_everywhere_is_looked_up_only_for_those_that_may_be_best() -> None:
+    index = _index({"the", "tea"}, [["the", "tea"], *[["the", "rain"]] * 50])
+    assert bm25_best(*index, 1) == {0: bm25_of(*index)[0]}
+
+
+def _index(
+    query: set[str], documents: list[list[str]]
+) -> tuple[dict[str, dict[int, int]], list[int], int, int]:
+    """As `bm25_of` takes it."""
+    postings = {
+        term: {at: document.count(term) for at, document in enumerate(documents) if term in document}
+        for term in query
+    }
+    lengths = [len(document) for document in documents]
+    return postings, lengths, len(documents), sum(lengths)

@@ -9,7 +9,7 @@ from cozy_domain.speech.choice import ChosenEar
 from cozy_domain.speech.transcribe import Heard
 from cozy_domain.speech.transcript import Segment, Transcript, Word
 from cozy_server.openai.transcript import events, transcription, translation, written
-from cozy_server.openai.wire.transcription import ChunkingIn, TranscriptionIn, TranslationIn
+from cozy_server.openai.wire.transcription import ChunkingIn, Form, TranscriptionIn, TranslationIn
 
 S = HEARING_RATE
 TOLD = Transcript(
@@ -37,6 +37,7 @@ def test_json_has_the_text_and_the_tokens_or_else_the_length() -> None:
     assert body(HEARD, TranscriptionIn()) == {
         "text": TOLD.text,
         "usage": {"type": "duration", "seconds": 2.0},
+        "cozy": {"recogniser": "r"},
     }
     assert body(PLAIN, TranscriptionIn())["usage"] == {
         "type": "tokens",
@@ -44,6 +45,15 @@ def test_json_has_the_text_and_the_tokens_or_else_the_length() -> None:
         "output_tokens": 3,
         "total_tokens": 10,
     }
+
+
+@pytest.mark.parametrize("form", ["json", "verbose_json"])
+def test_a_recogniser_of_which_little_is_to_be_expected_is_told_with_the_reason(form: Form) -> None:
+    doubtful = Heard(Transcript("Hello.", caution="Demo quality."), S, "pocketsphinx")
+    told = {"recogniser": "pocketsphinx", "caution": "Demo quality."}
+    assert body(doubtful, TranscriptionIn(response_format=form))["cozy"] == told
+    *_, done = events(doubtful)
+    assert msgspec.json.decode(done)["cozy"] == told
 
 
 def test_verbose_json_has_segments_as_whisper_has_them() -> None:

@@ -88,11 +88,19 @@ class SegmentOut(msgspec.Struct, frozen=True):
     no_speech_prob: float
 
 
+class CozyHeardOut(msgspec.Struct, frozen=True, omit_defaults=True):
+    """Who heard it, by the name in ``speech.stt``; ``caution`` is why not to trust it, where the recogniser knows."""
+
+    recogniser: str
+    caution: str = ""
+
+
 class TranscriptionOut(msgspec.Struct, frozen=True):
-    """``response_format: json``; what follows ``usage`` only with ``verbose_json``. ``duration`` in seconds."""
+    """``response_format: json``; what follows ``cozy`` only with ``verbose_json``. ``duration`` in seconds."""
 
     text: str
     usage: TokenUsage | DurationUsage
+    cozy: CozyHeardOut
     task: Literal["transcribe", "translate"] | UnsetType = UNSET
     language: str | UnsetType = UNSET
     duration: float | UnsetType = UNSET
@@ -108,4 +116,5 @@ class TextDelta(msgspec.Struct, frozen=True):
 class TextDone(msgspec.Struct, frozen=True):
     text: str
     usage: TokenUsage | DurationUsage
+    cozy: CozyHeardOut
     type: Literal["transcript.text.done"] = "transcript.text.done"

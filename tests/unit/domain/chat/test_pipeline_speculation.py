@@ -386,3 +386,17 @@ async def test_whoever_waits_for_a_turn_that_nobody_decides_waits_no_longer_than
     ):
         async with asyncio.timeout(31):
             assert await rest_of(turn) == []
+
+
+async def test_who_prepares_the_sound_may_read_before_it_is_decided() -> None:
+    chat = ChatUnderTest(clock=LoopClock())
+    async with chat.running(saying("One two three")) as pipeline:
+        async with pipeline.turn(asking("count"), speculative=True) as turn:
+            turn.overhear()
+            assert isinstance(await anext(turn), TurnStarted)
+            assert await anext(turn) == TextDelta("One two three")
+            assert not chat.conversations.turns
+            turn.drop()
+            assert [event async for event in turn] == []
+        await until(lambda: pipeline.turns_running == 0)
+    assert not chat.conversations.turns

@@ -10,7 +10,7 @@ from msgspec.structs import replace
 from cozy_adapters.inmemory.language_model import Script, calling, saying
 from cozy_adapters.inmemory.toolbox import builtin_tools
 from cozy_domain.audit.events import ToolCalled
-from cozy_domain.chat.events import ToolRan, TurnEnded, TurnStarted
+from cozy_domain.chat.events import ToolBegan, ToolRan, TurnEnded, TurnStarted
 from cozy_domain.chat.parts import ChatLimits
 from cozy_domain.chat.pipeline import ChatPipeline
 from cozy_domain.chat.reply import fold
@@ -427,3 +427,15 @@ async def fold_of(pipeline: ChatPipeline, request: ChatRequest) -> str:
         reply = await fold(turn)
     (call,) = reply.choices[0].tool_calls
     return call.id
+
+
+async def test_that_a_tool_begins_is_told_before_it_has_run() -> None:
+    chat = ChatUnderTest()
+    async with chat.running(
+        calling(ToolCall("x", "calculator", '{"expression":"6*7"}')), saying("42")
+    ) as pipeline:
+        events = await events_of(pipeline, asking("6*7?"))
+    began, ran = (it for it in events if isinstance(it, ToolBegan | ToolRan))
+    assert isinstance(began, ToolBegan)
+    assert isinstance(ran, ToolRan)
+    assert (began.name, began.call) == ("calculator", ran.call)

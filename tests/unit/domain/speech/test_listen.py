@@ -9,7 +9,13 @@ import pytest
 from cozy_adapters.inmemory.clock import InMemoryClock
 from cozy_adapters.inmemory.speech import LoudnessVoiceActivity, ScriptedSpeechToText, ScriptedUtterance
 from cozy_domain.audio import Pcm
-from cozy_domain.errors import InputError, ProviderError, ProviderRefusedError, ProviderUnavailableError
+from cozy_domain.errors import (
+    InputError,
+    LimitError,
+    ProviderError,
+    ProviderRefusedError,
+    ProviderUnavailableError,
+)
 from cozy_domain.routing.switchover import Named, Switchover
 from cozy_domain.speech.detection import DetectionPolicy, SpeechEnded, SpeechStarted
 from cozy_domain.speech.listen import WINDOW_BYTES, Final, Listening, ListeningEvent, Partial
@@ -125,6 +131,17 @@ async def test_when_a_recogniser_fails_another_hears_the_whole_utterance() -> No
     events = await heard(listening(ScriptedSpeechToText([FAILURE, FAILURE]), backup), SPOKEN)
     assert [it[0] for it in finals(events)] == ["understood"]
     assert backup.heard[0][0] == Pcm(QUIET * 2 + LOUD * 5 + QUIET * 4)
+
+
+async def test_an_utterance_for_which_there_is_no_room_is_heard_when_it_is_over() -> None:
+    busy = ScriptedSpeechToText([LimitError("busy", retry_after_s=1.0), "understood"])
+    assert [it[0] for it in finals(await heard(listening(busy), SPOKEN))] == ["understood"]
+
+
+async def test_when_there_is_no_room_then_either_the_reader_is_told() -> None:
+    busy = ScriptedSpeechToText([LimitError("busy", retry_after_s=1.0)] * 2)
+    with pytest.raises(LimitError, match="busy"):
+        await heard(listening(busy), SPOKEN)
 
 
 async def test_when_nobody_can_hear_the_reader_is_told() -> None:

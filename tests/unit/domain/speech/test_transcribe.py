@@ -10,6 +10,7 @@ from cozy_adapters.inmemory.speech import ScriptedSpeechToText
 from cozy_domain.audio import HEARING_RATE, Pcm, Upload
 from cozy_domain.errors import (
     InputError,
+    LimitError,
     ProviderRefusedError,
     ProviderTimeoutError,
     ProviderUnavailableError,
@@ -75,6 +76,20 @@ async def test_a_refusal_is_told_and_nobody_else_is_asked() -> None:
             Upload(SOUND), Hearing()
         )
     assert backup.asked == 0
+
+
+async def test_who_has_too_much_to_hear_is_passed_over_without_being_called_unwell() -> None:
+    busy = LimitError("busy", retry_after_s=1.0)
+    asked = transcribing(ScriptedSpeechToText([busy] * 6 + ["Hello."]), ScriptedSpeechToText(["backup"] * 6))
+    for _ in range(6):
+        assert (await asked.file(Upload(SOUND), Hearing())).by == "r1"
+    assert (await asked.file(Upload(SOUND), Hearing())).by == "r0"
+
+
+async def test_when_all_have_too_much_to_hear_the_caller_is_told_when_to_come_back() -> None:
+    busy = LimitError("busy", code="server_overloaded", retry_after_s=1.0)
+    with pytest.raises(LimitError, match="busy"):
+        await transcribing(ScriptedSpeechToText([busy])).file(Upload(SOUND), Hearing())
 
 
 async def test_when_all_fail_the_last_failure_is_told() -> None:

@@ -348,6 +348,13 @@ _ALL = (
         "服务器正在关闭。",
         "请立即重试：其他实例会响应，或本实例很快恢复。",
     ),
+    _code(
+        "too_many_calls",
+        "The caller has as many voice calls under way as one caller may have.",
+        "Hang up another one first; an administrator can raise voice.calls_per_owner.",
+        "该调用方同时进行的语音通话已达上限。",
+        "请先结束其他通话；管理员可调高 voice.calls_per_owner。",
+    ),
     # The model's provider.
     _code(
         "provider_error",

@@ -1,0 +1,386 @@
+"""One call: pumps the session, which decides, against a line, recognisers, a model and a voice, which act.
+
+What lives here: the actor. Events come from the line, from timers and from the call's own tasks, all on the event loop, and
+are dealt with one after the other, each with all that the session orders for it; nothing waits while that happens. What
+never lives here: a decision about the conversation (`cozy_domain.voice.session`).
+
+A call outlives its lines: when one is lost, another may be attached within the time that the profile grants.
+"""
+
+import asyncio
+import logging
+from collections import deque
+from collections.abc import Callable, Coroutine
+from typing import assert_never
+from uuid import UUID
+
+import msgspec
+
+from cozy_domain.audio import SPEAKING_RATE
+from cozy_domain.clock import Clock
+from cozy_domain.errors import CozyError
+from cozy_domain.speech.listen import Hearers
+from cozy_domain.speech.ports import VoiceActivityStream, Voicing
+from cozy_domain.speech.speak import Speaking
+from cozy_domain.voice import events as it
+from cozy_domain.voice.ear import Ear
+from cozy_domain.voice.loudspeaker import Loudspeaker
+from cozy_domain.voice.policy import VoiceProfile
+from cozy_domain.voice.ports import HUNG_UP, NEVER_CONNECTED, AudioPeer
+from cozy_domain.voice.prediction import classified, finished
+from cozy_domain.voice.public import PublicEvent, ResponseDone
+from cozy_domain.voice.replies import Replies
+from cozy_domain.voice.session import begin, step
+from cozy_domain.voice.voicing import SegmentVoice
+
+_log = logging.getLogger("cozy.voice")
+
+PROGRESS = SPEAKING_RATE // 5
+"""Samples between two reports of what was played: 200 ms, well below the 500 that the session wants."""
+STORING_S = 35.0
+"""How long the last turns of a call may take to be stored: the pipeline tries for 30 s."""
+
+Tell = Callable[[PublicEvent], None]
+
+
+class CallParts(msgspec.Struct, frozen=True):
+    """What one call is made of. ``wanted_voice`` names the engine to ask first."""
+
+    id: UUID
+    clock: Clock
+    profile: VoiceProfile
+    microphone: VoiceActivityStream
+    hearers: Hearers
+    speaking: Speaking
+    voicing: Voicing
+    replies: Callable[[Callable[[it.Event], None], "Spawn"], Replies]
+    tell: Tell
+    told: Callable[[str], None]
+    wanted_voice: str | None = None
+
+
+Spawn = Callable[[Coroutine[None, None, None]], asyncio.Task[None]]
+
+
+class VoiceCall:
+    """Made by ``VoiceCalls.open``; what its surface does with it is called from the event loop, and never waits."""
+
+    def __init__(self, parts: CallParts) -> None:
+        self.id = parts.id
+        self._parts = parts
+        self._clock = parts.clock
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._timers: dict[tuple[it.Timer, int], asyncio.TimerHandle] = {}
+        self._inbox: deque[it.Event] = deque()
+        self._busy = False
+        self._line: _Line | None = None
+        self._reported = 0
+        self._over = asyncio.Event()
+        self._ended: asyncio.Future[str] = asyncio.get_running_loop().create_future()
+        self.reason = ""
+        """Why it ended; empty until then."""
+        self._loudspeaker = Loudspeaker(parts.profile.speaking.ahead_samples)
+        self._ear = Ear(parts.microphone, parts.hearers, parts.clock, self._post, self._spawn)
+        self._ear.follow(parts.profile.endpointing)
+        self._voice = SegmentVoice(parts.speaking, self._loudspeaker, parts.clock, self._post, self._spawn)
+        self._voice.voicing, self._voice.wanted = parts.voicing, parts.wanted_voice
+        self._replies = parts.replies(self._post, self._spawn)
+        self._state, actions = begin(self._now(), parts.profile)
+        self._act_all(actions)
+
+    # The surface's side.
+
+    def attach(self, line: AudioPeer) -> None:
+        """The caller is on this line from now on; one before it is closed. On a call that is over the line is closed."""
+        if self.reason:
+            self._close_line(line)
+            return
+        if self._line:
+            self._line.leave()
+            self._close_line(self._line.peer)
+            self._post(it.MediaLost(self._now()))
+        first = self._line is None
+        self._line = _Line(self, line, first=first)
+        self._loudspeaker.connect(line)
+        self._ear.forget()
+        line.listen(self._line)
+
+    def typed(self, text: str) -> None:
+        """A message in writing."""
+        self._post(it.TextTyped(self._now(), text))
+
+    def commit(self) -> None:
+        """The user's turn ends here."""
+        self._post(it.InputCommitted(self._now(), self._ear.position))
+
+    def forget(self) -> None:
+        """What was said since the last commit does not count."""
+        self._post(it.InputCleared(self._now(), self._ear.position))
+
+    def respond(self) -> None:
+        """A reply is wanted now."""
+        self._post(it.ResponseRequested(self._now()))
+
+    def cancel(self, response: int | None = None) -> None:
+        """Ends a reply; None: whichever is under way."""
+        self._post(it.CancelRequested(self._now(), response))
+
+    def truncate(self, response: int, samples: int) -> None:
+        """The user heard only so much of it."""
+        self._post(it.TruncationRequested(self._now(), response, samples))
+
+    def pressed(self, digit: str) -> None:
+        """A key of a telephone."""
+        self._post(it.DtmfPressed(self._now(), digit))
+
+    def update(self, profile: VoiceProfile) -> None:
+        """Decides by this profile from now on."""
+        self._ear.follow(profile.endpointing)
+        self._loudspeaker.ahead = profile.speaking.ahead_samples
+        self._post(it.SessionUpdated(self._now(), profile))
+
+    def busy(self, percent: int) -> None:
+        """How busy the machine is."""
+        self._post(it.LoadReported(self._now(), percent))
+
+    def drain(self, within_s: float) -> None:
+        """Ends soon: with what is being said, and a goodbye."""
+        self._post(it.DrainRequested(self._now(), round(within_s * 1e9)))
+
+    def close(self, reason: str) -> None:
+        """Ends now. Closing what is over does nothing."""
+        self._post(it.CloseRequested(self._now(), reason))
+
+    async def ended(self) -> str:
+        """Waits until it is over and all of it is stored; why it ended."""
+        return await asyncio.shield(self._ended)
+
+    # The side of ``VoiceCalls``.
+
+    async def run(self) -> None:
+        """Drives the call until it is over, and leaves nothing behind."""
+        listening = self._spawn(self._listen())
+        try:
+            await self._over.wait()
+        finally:
+            self.close("cancelled")
+            await self._clear_away(listening)
+            if not self._ended.done():
+                self._ended.set_result(self.reason)
+
+    async def _clear_away(self, listening: asyncio.Task[None]) -> None:
+        listening.cancel()
+        for handle in self._timers.values():
+            handle.cancel()
+        self._timers.clear()
+        self._replies.settle()
+        try:
+            async with asyncio.timeout(STORING_S):
+                await self._replies.over()
+        except TimeoutError:
+            _log.warning("the last turns of a call were not stored in time")
+        for task in tuple(self._tasks):
+            task.cancel()
+        if self._line:
+            await self._line.peer.close()
+        if self._tasks:
+            await asyncio.wait(self._tasks)
+
+    async def _listen(self) -> None:
+        try:
+            await self._ear.listen()
+        except CozyError as error:
+            _log.warning("a call cannot hear: %s", error.code)
+            self.close(error.code)
+
+    # The actor.
+
+    def _post(self, event: it.Event) -> None:
+        """Deals with it, after those before it."""
+        if self.reason:
+            return
+        self._inbox.append(event)
+        if self._busy:
+            return
+        self._busy = True
+        try:
+            while self._inbox:
+                self._state, actions = step(self._state, self._inbox.popleft())
+                self._act_all(actions)
+            self._replies.settle()
+        except Exception:  # noqa: BLE001  the top loop of a call: it ends, the others go on
+            _log.exception("call %s failed", self.id)
+            self._end("server_error")
+        finally:
+            self._busy = False
+
+    def _act_all(self, actions: tuple[it.Action, ...]) -> None:
+        for action in actions:
+            self._act(action)
+
+    def _act(self, action: it.Action) -> None:
+        match action:
+            case it.EnqueuePlayout():
+                self._loudspeaker.enqueue(action.segment_id, action.samples)
+            case it.ArmTimer():
+                self._arm(action)
+            case it.CancelTimer():
+                if handle := self._timers.pop((action.timer, action.key), None):
+                    handle.cancel()
+            case it.Emit():
+                self._tell(action.event)
+            case it.OpenTranscription():
+                self._ear.open(action)
+            case it.FinalizeTranscription():
+                self._ear.finalize(action)
+            case it.CloseTranscription():
+                self._ear.close(action)
+            case it.PredictEndOfTurn():
+                probability = finished(action.text)
+                self._post(it.EndOfTurnPredicted(self._now(), action.turn_id, action.rev, probability))
+            case it.ClassifyOverlap():
+                if verdict := classified(action.text):
+                    self._post(it.OverlapClassified(self._now(), action.turn_id, verdict))
+            case it.StartResponse():
+                self._replies.start(action)
+            case it.ConfirmResponse():
+                self._replies.confirm(action.response_id)
+            case it.CancelResponse():
+                self._replies.cancel(action)
+            case it.SynthesizeSegment():
+                self._voice.synthesize(action)
+            case it.CancelSegment():
+                self._voice.cancel(action)
+            case it.PausePlayout():
+                self._loudspeaker.pause()
+            case it.ResumePlayout():
+                self._loudspeaker.resume()
+            case it.FadePlayout():
+                self._loudspeaker.fade(action.percent)
+            case it.ClearPlayout():
+                played = self._reported = self._loudspeaker.clear()
+                self._post(it.PlayoutCleared(self._now(), played, action.epoch))
+            case it.CommitAssistant():
+                self._replies.commit(action)
+            case it.CancelTool():
+                self._replies.stop_tool(action.response_id, action.call_id)
+            case it.CommitUser() | it.TruncateAssistant() | it.RecordToolResult() | it.StartTool():
+                pass  # the pipeline stores turns and runs tools by itself
+            case it.RecordLatency():
+                pass  # told to the caller's program as `TurnLatency`
+            case it.CloseSession():
+                self._end(action.reason)
+            case _:
+                assert_never(action)
+
+    def _tell(self, event: PublicEvent) -> None:
+        if isinstance(event, ResponseDone):
+            self._replies.done(event.response_id)
+        try:
+            self._parts.tell(event)
+        except Exception:  # noqa: BLE001  a surface that cannot write ends no call
+            _log.exception("a call's program could not be told")
+
+    def _end(self, reason: str) -> None:
+        self.reason = self.reason or reason
+        self._inbox.clear()
+        self._over.set()
+
+    def _arm(self, order: it.ArmTimer) -> None:
+        loop = asyncio.get_running_loop()
+        delay_s = max(0, order.due - self._now()) / 1e9
+        self._timers[order.timer, order.key] = loop.call_later(delay_s, self._fire, order)
+
+    def _fire(self, order: it.ArmTimer) -> None:
+        self._timers.pop((order.timer, order.key), None)
+        self._post(it.TimerFired(self._now(), order.timer, order.key, order.epoch))
+
+    def _spawn(self, work: Coroutine[None, None, None]) -> asyncio.Task[None]:
+        task = asyncio.get_running_loop().create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._finished)
+        return task
+
+    def _finished(self, task: asyncio.Task[None]) -> None:
+        self._tasks.discard(task)
+        if not task.cancelled() and (error := task.exception()):
+            _log.error("call %s failed", self.id, exc_info=error)
+            self._end("server_error")
+
+    def _close_line(self, line: AudioPeer) -> None:
+        self._spawn(line.close())
+
+    def _now(self) -> int:
+        return self._clock.monotonic_ns()
+
+    # What the line tells.
+
+    def _connected(self, *, first: bool) -> None:
+        now = self._now()
+        self._post(it.MediaConnected(now) if first else it.MediaResumed(now, kept=False))
+
+    def _heard(self, samples: bytes) -> None:
+        self._ear.heard(samples)
+
+    def _played(self, samples: int) -> None:
+        loudspeaker = self._loudspeaker
+        loudspeaker.left(samples)
+        played = loudspeaker.played
+        news = played - self._reported
+        if news and (self._reported_all or news >= PROGRESS or loudspeaker.idle):
+            self._reported = played
+            self._reported_all = loudspeaker.idle
+            self._post(it.PlayoutProgressed(self._now(), played, loudspeaker.sent))
+
+    _reported_all = True
+    """Whether the next sound is the first one after a silence, which the session waits for."""
+
+    def _gone(self, reason: str) -> None:
+        if reason == HUNG_UP:
+            self.close("hangup")
+        elif reason == NEVER_CONNECTED:
+            self.close("connect_timeout")
+        else:
+            self._post(it.MediaLost(self._now()))
+
+
+class _Line:
+    """What one line of a call tells, for as long as it is the call's."""
+
+    def __init__(self, call: VoiceCall, peer: AudioPeer, *, first: bool) -> None:
+        self.peer = peer
+        self._call: VoiceCall | None = call
+        self._first = first
+
+    def leave(self) -> None:
+        """Another one has taken its place."""
+        self._call = None
+
+    def connected(self) -> None:
+        if self._call:
+            self._call._connected(first=self._first)
+
+    def heard(self, samples: bytes) -> None:
+        if self._call:
+            self._call._heard(samples)
+
+    def told(self, message: str) -> None:
+        if self._call:
+            self._call._parts.told(message)
+
+    def played(self, samples: int) -> None:
+        if self._call:
+            self._call._played(samples)
+
+    def lost(self) -> None:
+        if self._call:
+            self._call._ear.forget()
+            self._call._post(it.MediaLost(self._call._now()))
+
+    def resumed(self) -> None:
+        if self._call:
+            self._call._post(it.MediaResumed(self._call._now()))
+
+    def ended(self, reason: str) -> None:
+        if self._call:
+            self._call._gone(reason)

@@ -1,0 +1,185 @@
+"""What a call's model says, to the events of the session: each reply is a turn of the chat pipeline.
+
+The pipeline stores its turns and runs its tools by itself; the session decides which of them are wanted, and how much of
+each was heard.
+"""
+
+import asyncio
+from collections.abc import Callable, Coroutine
+
+from cozy_domain.chat.events import AnswerWritten, ToolBegan, ToolRan
+from cozy_domain.chat.pipeline import ChatPipeline
+from cozy_domain.chat.request import ChatRequest
+from cozy_domain.chat.turn import ChatTurn
+from cozy_domain.clock import Clock
+from cozy_domain.errors import CozyError
+from cozy_domain.models.deltas import RefusalDelta, TextDelta
+from cozy_domain.voice.events import (
+    CancelResponse,
+    CommitAssistant,
+    Event,
+    ResponseFailed,
+    ResponseTextAdded,
+    ResponseTextFinished,
+    StartResponse,
+    ToolCompleted,
+    ToolFailed,
+    ToolRequested,
+)
+
+SLOWEST_MS = 300
+"""Milliseconds that a character takes at most: a Chinese one, slowly spoken."""
+PATIENCE_MS = 60_000
+"""And what may come between: pauses, a line that is lost and comes back."""
+
+Spawn = Callable[[Coroutine[None, None, None]], asyncio.Task[None]]
+
+
+class Reply:
+    """One turn of the pipeline. ``heard`` is None until the session has said what was."""
+
+    def __init__(self, order: StartResponse) -> None:
+        self.order = order
+        self.turn: ChatTurn | None = None
+        self.undecided = order.speculative
+        self.written = 0
+        self.cancelled = False
+        self.heard: CommitAssistant | None = None
+        self.settled = False
+        self.done = False
+        """The session expects nothing of it any more."""
+        self.tools: dict[str, str] = {}
+        """Calls under way, and their names."""
+        self.over = asyncio.Event()
+
+
+class Replies:
+    """Those of one call."""
+
+    def __init__(
+        self,
+        pipeline: ChatPipeline,
+        request: Callable[[str], ChatRequest],
+        clock: Clock,
+        tell: Callable[[Event], None],
+        spawn: Spawn,
+    ) -> None:
+        self._pipeline = pipeline
+        self._request = request
+        self._clock = clock
+        self._tell = tell
+        self._spawn = spawn
+        self._replies: dict[int, Reply] = {}
+
+    @property
+    def under_way(self) -> int:
+        return len(self._replies)
+
+    def start(self, order: StartResponse) -> None:
+        reply = self._replies[order.response_id] = Reply(order)
+        self._spawn(self._run(reply))
+
+    def confirm(self, response: int) -> None:
+        if reply := self._replies.get(response):
+            self._spawn(self._confirm(reply))
+
+    def cancel(self, order: CancelResponse) -> None:
+        """Nothing of it is wanted any more, but for calls in the background; how much of it was heard follows, if anything
+        was, before `settle`."""
+        if reply := self._replies.get(order.response_id):
+            reply.cancelled = True
+            reply.tools = {call: name for call, name in reply.tools.items() if call in order.background}
+            if reply.undecided and reply.turn:
+                reply.undecided = False
+                reply.turn.leave()
+
+    def commit(self, order: CommitAssistant) -> None:
+        """So much of it was heard."""
+        if reply := self._replies.get(order.response_id):
+            reply.heard = order
+            if reply.turn:
+                reply.turn.heard(order.text)
+
+    def done(self, response: int) -> None:
+        """Nothing more is wanted of it, nor will be said about it."""
+        if reply := self._replies.get(response):
+            reply.done = True
+
+    def heard(self, response: int, text: str) -> None:
+        """So much of it was heard so far."""
+        reply = self._replies.get(response)
+        if reply and reply.turn and not reply.undecided:
+            reply.turn.heard(text)
+
+    def settle(self) -> None:
+        """Ends the turns of which all is known; called when the session has nothing more to say at the moment."""
+        for reply in self._replies.values():
+            if reply.turn is None or reply.settled or reply.undecided or (reply.tools and reply.cancelled):
+                continue
+            if reply.heard:
+                reply.settled = True
+                reply.turn.delivered(reply.heard.text, interrupted=reply.heard.interrupted)
+            elif reply.cancelled or reply.done:
+                reply.settled = True
+                reply.turn.delivered("", interrupted=reply.cancelled)
+
+    def stop_tool(self, response: int, call: str) -> None:
+        """The pipeline has no calls that end alone: when the last one is not wanted, neither is the turn."""
+        if reply := self._replies.get(response):
+            reply.tools.pop(call, None)
+
+    async def over(self) -> None:
+        """Waits until all of them are stored."""
+        for reply in tuple(self._replies.values()):
+            await reply.over.wait()
+
+    async def _run(self, reply: Reply) -> None:
+        order = reply.order
+        try:
+            turning = self._pipeline.turn(
+                self._request(order.text), speculative=order.speculative, delivery="spoken"
+            )
+            async with turning as turn:
+                reply.turn = turn
+                if reply.undecided:
+                    turn.overhear()
+                if reply.cancelled:
+                    turn.leave()
+                async for event in turn:
+                    self._note(reply, event)
+        except CozyError as error:
+            if not reply.cancelled:
+                self._tell(ResponseFailed(self._clock.monotonic_ns(), order.response_id, error.code))
+        finally:
+            for call in reply.tools:
+                self._tell(ToolFailed(self._clock.monotonic_ns(), call, "cancelled"))
+            self._replies.pop(order.response_id, None)
+            reply.over.set()
+
+    def _note(self, reply: Reply, event: object) -> None:
+        now, response = self._clock.monotonic_ns(), reply.order.response_id
+        match event:
+            case TextDelta(text=text) | RefusalDelta(text=text) if text and not reply.cancelled:
+                reply.written += len(text)
+                self._tell(ResponseTextAdded(now, response, text))
+            case AnswerWritten():
+                if reply.turn:
+                    reply.turn.expect_audio(reply.written * SLOWEST_MS + PATIENCE_MS)
+                if not reply.cancelled:
+                    self._tell(ResponseTextFinished(now, response))
+            case ToolBegan(call=call, name=name) if not reply.cancelled:
+                reply.tools[call] = name
+                self._tell(ToolRequested(now, response, call, name))
+            case ToolRan(call=call, outcome=outcome) if call in reply.tools:
+                del reply.tools[call]
+                self._tell(ToolCompleted(now, call) if outcome == "ok" else ToolFailed(now, call, outcome))
+                self.settle()
+
+    async def _confirm(self, reply: Reply) -> None:
+        """The user's words are stored while the first sound is made; a store that fails ends the reply."""
+        try:
+            if reply.turn and reply.undecided:
+                reply.undecided = False
+                await reply.turn.confirm()
+        except CozyError as error:
+            self._tell(ResponseFailed(self._clock.monotonic_ns(), reply.order.response_id, error.code))

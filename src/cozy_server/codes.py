@@ -337,9 +337,10 @@ _ALL = (
     _code(
         "server_overloaded",
         "The server has as many answers under way as it can do at once.",
-        "Wait as long as the Retry-After header says, then try again; an administrator can raise limits.turns_at_once.",
+        "Wait as long as the Retry-After header says, then try again; an administrator can raise limits.turns_at_once, or "
+        "speech.texts_at_once for speech.",
         "服务器同时处理的回答已达上限。",
-        "请按 Retry-After 响应头等待后重试；管理员可调高 limits.turns_at_once。",
+        "请按 Retry-After 响应头等待后重试；管理员可调高 limits.turns_at_once；语音合成则为 speech.texts_at_once。",
     ),
     _code(
         "server_shutdown",

@@ -247,14 +247,17 @@ class LiveConfiguration:
         model = self._providers.get(provider.name)
         if provider.problem or model is None:
             return Listing(provider.name, provider.found, problem=provider.problem or "it cannot be used")
-        await _make_ready(model)
         try:
+            await _make_ready(model)
             async with asyncio.timeout(LISTING_S):
                 return Listing(provider.name, provider.found, await model.list_models())
         except TimeoutError:
             problem = f"it did not list its models within {LISTING_S:g} s"
         except ProviderError as error:
             problem = error.message
+        except Exception as error:  # noqa: BLE001  one that is broken must not keep the others from being found
+            _log.error("provider_crashed", extra={"provider": provider.name}, exc_info=error)
+            problem = f"it broke unexpectedly ({type(error).__name__})"
         return Listing(provider.name, provider.found, problem=problem)
 
 

@@ -1,6 +1,7 @@
 """`cozy doctor` on machines that are well, and that are not."""
 
 import json
+import os
 import sys
 from pathlib import Path
 
@@ -10,7 +11,13 @@ from cozy_server.cli.doctor.command import examine
 from cozy_server.cli.doctor.finding import Finding
 from tests.fixtures.fake_openai import FakeOpenAI
 from tests.fixtures.mcp import SERVERS
+from tests.fixtures.redis import RedisServer
 from tests.fixtures.server import command, container_for, environment, running, settings_for, without
+
+NO_LIMITS = {
+    f"COZY_LIMITS__{name}": "0"
+    for name in ("OWNER_PER_MINUTE", "ADDRESS_PER_MINUTE", "SERVING_ACCOUNT_PER_MINUTE")
+}
 
 
 async def found_in(folder: Path, monkeypatch: pytest.MonkeyPatch, **variables: str) -> dict[str, Finding]:
@@ -67,6 +74,31 @@ async def test_a_provider_whose_package_is_missing_is_one_fault_and_the_other_ch
     assert "models.providers.gw" in rows["provider_unbuilt"]["cause"]
     assert rows["personas_ok"]["level"] == "ok"
     assert "egress" in rows
+
+
+async def test_a_provider_whose_package_breaks_is_a_line_and_the_other_checks_go_on(tmp_path: Path) -> None:
+    (tmp_path / "cozy.yaml").write_text("server: {port: 0}\nmodels: {providers: {gw: {kind: openai}}}\n")
+    broken = tmp_path / "broken" / "openai"
+    broken.mkdir(parents=True)
+    (broken / "__init__.py").write_text("raise RuntimeError('half installed')")
+    paths = os.pathsep.join((str(broken.parent), os.environ.get("PYTHONPATH", "")))
+    code, out, errors = await command("doctor", "--json", folder=tmp_path, PYTHONPATH=paths, COZY_MODEL="")
+    rows = {row["code"]: row for row in json.loads(out)["checks"]}
+    assert (code, errors) == (1, "")
+    assert "it broke unexpectedly (RuntimeError)" in rows["provider_failed"]["cause"]
+    assert "egress" in rows
+
+
+async def test_several_processes_that_nobody_counted_are_a_warning(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, redis: RedisServer
+) -> None:
+    found = await found_in(tmp_path, monkeypatch, COZY_REDIS__URL=redis.url)
+    assert found["redis_ok"].level == "ok"
+    assert found["redis_shared_by_one"].level == "warn"
+    for told in ({"COZY_LIMITS__PROCESSES": "2"}, NO_LIMITS):
+        found = await found_in(tmp_path, monkeypatch, COZY_REDIS__URL=redis.url, **told)
+        assert "redis_ok" in found
+        assert "redis_shared_by_one" not in found
 
 
 async def test_a_key_in_the_environment_whose_package_is_missing_is_a_warning_as_the_server_starts(

@@ -1,7 +1,7 @@
 """Limits as clients meet them: what is told, what is refused, and what a spoofed address gains."""
 
 import asyncio
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from itertools import islice
 from pathlib import Path
@@ -285,14 +285,6 @@ async def test_answers_of_all_kinds_share_the_seats(tmp_path: Path, fake_openai:
     assert {it.json()["error"]["code"] for it in refused} == {"server_overloaded"}
     assert max(it.elapsed.total_seconds() for it in refused) < AT_ONCE_S
     assert [it.status_code for it in served] == [200, 200, 200]
-
-
-@pytest.fixture
-def redis() -> Iterator[RedisServer]:
-    server = RedisServer()
-    server.start()
-    yield server
-    server.close()
 
 
 async def test_processes_count_together_through_redis_and_apart_without_it(

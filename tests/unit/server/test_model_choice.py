@@ -99,6 +99,40 @@ async def test_a_named_model_of_no_provider_is_refused() -> None:
         await configured(ModelSettings(default="nobody/x")).settle()
 
 
+class FaultyModel(ScriptedLanguageModel):
+    """With a fault of its adapter's own, which no port allows."""
+
+    def __init__(self, *, opens: bool) -> None:
+        super().__init__()
+        self.opens = opens
+
+    async def aopen(self) -> None:
+        if not self.opens:
+            raise RuntimeError("secret of the SDK")
+
+    async def list_models(self) -> tuple[str, ...]:
+        raise KeyError("secret of the SDK")
+
+
+async def test_a_provider_with_a_fault_of_its_own_is_told_and_the_next_answers(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    names = ("deaf", "dumb", "well")
+    providers = dict(
+        zip(names, (FaultyModel(opens=False), FaultyModel(opens=True), with_models("one")), strict=True)
+    )
+    settings = ModelSettings(providers={name: ProviderSettings() for name in names})
+    configuration = configured(settings, providers)
+    problems = [it.problem for it in await configuration.listings()]
+    assert problems == ["it broke unexpectedly (RuntimeError)", "it broke unexpectedly (KeyError)", None]
+    assert [vars(record)["provider"] for record in caplog.records if record.msg == "provider_crashed"] == [
+        "deaf",
+        "dumb",
+    ]
+    await configuration.settle()
+    assert configuration.default.model == ModelRef("well", "one")
+
+
 @pytest.mark.virtual_time
 async def test_a_provider_that_does_not_list_its_models_in_time_is_named_in_the_reason() -> None:
     settings = ModelSettings(providers={"silent": ProviderSettings()})

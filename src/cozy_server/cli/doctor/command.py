@@ -15,6 +15,7 @@ from cozy_server.codes import Language
 from cozy_server.container.container import Container
 from cozy_server.settings.load import Loaded, SettingsError
 from cozy_server.settings.sources import unknown
+from cozy_server.telemetry import configure_logs
 
 _COLOURS: dict[Level, str] = {"ok": "green", "warn": "yellow", "fail": "red"}
 _WIDTH = 9
@@ -24,6 +25,7 @@ def run(
     data: str | None, config: str | None, *, development: bool, as_json: bool, language: Language
 ) -> None:
     """Exits 1 when something must be mended; warnings pass."""
+    configure_logs("critical")  # what is wrong is told as a finding
     findings = asyncio.run(_told(data, config, development, as_json=as_json, language=language))
     if as_json:
         rows = [as_row(finding, language) for finding in findings]

@@ -128,3 +128,5 @@ async def redis(loaded: Loaded, container: Container) -> AsyncIterator[Finding]:
         yield fail("redis", "redis_unusable", origin, told=told)
     else:
         yield ok("redis", "redis_ok", place=place)
+    if loaded.settings.limits.processes == 1 and container.rates().any:
+        yield warn("redis", "redis_shared_by_one", origin)

@@ -171,6 +171,17 @@ WORDS: Mapping[str, Said] = {
         ("未配置：各进程各自计算限额", ""),
     ),
     "redis_ok": Said(("{place} answers", ""), ("{place} 有应答", "")),
+    "redis_shared_by_one": Said(
+        (
+            "redis.url lets several processes count together, and limits.processes is 1: while Redis is away, each of "
+            "them would admit all that is allowed to all",
+            "Set limits.processes (COZY_LIMITS__PROCESSES) to how many there are; with one, leave redis.url out.",
+        ),
+        (
+            "redis.url 让多个进程共同计数，但 limits.processes 为 1：Redis 不可用时，每个进程都会放行全部限额",
+            "请把 limits.processes（COZY_LIMITS__PROCESSES）设为进程数；只有一个进程时请去掉 redis.url。",
+        ),
+    ),
     "redis_unusable": Said(
         ("{told}", "Start it, or correct redis.url (COZY_REDIS__URL)."),
         ("{told}", "请启动 Redis，或更正 redis.url（COZY_REDIS__URL）。"),

@@ -6,7 +6,10 @@ from collections.abc import AsyncIterator
 
 import pytest
 
+from cozy_adapters.clock import SystemClock
 from cozy_adapters.inmemory.peer import InMemoryCall
+from cozy_adapters.webrtc.connections import WebRtcConnections
+from cozy_adapters.webrtc.peer import Patience
 from cozy_domain.audio import HEARING_RATE, SAMPLE_BYTES, SPEAKING_RATE
 from cozy_domain.voice.ports import CLOSED, HUNG_UP, VANISHED
 from tests.fixtures.calls import (
@@ -20,6 +23,7 @@ from tests.fixtures.calls import (
     strength,
     until,
 )
+from tests.fixtures.webrtc import PlainCaller
 
 MANY = 2_000
 """Messages, more than any line keeps."""
@@ -225,3 +229,21 @@ class TestInMemoryAudioPeer(AudioPeerContract):
         made.peer.listen(listener)
         yield Call(made.peer, InMemoryFarEnd(made), listener)
         await made.peer.close()
+
+
+class TestWebRtcAudioPeer(AudioPeerContract):
+    """On loopback, called by plain aiortc; its jitter buffer keeps up to 100 ms."""
+
+    silent_within_s = 0.25
+
+    @pytest.fixture
+    async def call(self) -> AsyncIterator[Call]:
+        connections = WebRtcConnections(SystemClock(), patience=Patience(5.0, 0.5, 2.0))
+        caller, listener = PlainCaller(), Listener()
+        answered = await connections.answer("test", await caller.offer())
+        answered.peer.listen(listener)
+        await caller.accept(answered.sdp)
+        yield Call(answered.peer, caller, listener)
+        await connections.aclose()
+        assert connections.open == 0
+        await caller.hang_up()

@@ -1,10 +1,12 @@
 """Sound that is decoded already, at another rate; and packets of live streams."""
 
+from fractions import Fraction
+
 import av
 from av.audio.codeccontext import AudioCodecContext
 from av.error import FFmpegError
 
-from cozy_domain.audio import HEARING_RATE, SAMPLE_BYTES
+from cozy_domain.audio import HEARING_RATE, SAMPLE_BYTES, SPEAKING_RATE
 from cozy_domain.errors import InputError
 
 LOWEST_RATE = 8_000
@@ -51,6 +53,30 @@ class OpusDecoder:
         except FFmpegError:
             raise _not_opus() from None
         return b"".join(_pcm(self._resampler, frame) for frame in frames)
+
+
+class OpusEncoder:
+    """Opus packets of 20 ms, from as much PCM16 mono at `SPEAKING_RATE` each.
+
+    The cheapest way that speech still sounds good (measured on 2 cores, CPU of one frame): complexity 0 without look-ahead
+    (CELT) costs 46 us at 32 kbit/s, complexity 5 93 us, the mode for telephony 164 us at 28 kbit/s. The codec takes 24 kHz
+    as it is, so that nothing is resampled.
+    """
+
+    BIT_RATE = 32_000
+
+    def __init__(self) -> None:
+        self._codec = AudioCodecContext.create("libopus", "w")
+        self._codec.sample_rate = SPEAKING_RATE
+        self._codec.layout = "mono"
+        self._codec.format = "s16"
+        self._codec.bit_rate = self.BIT_RATE
+        self._codec.time_base = Fraction(1, SPEAKING_RATE)
+        self._codec.options = {"application": "lowdelay", "compression_level": "0", "frame_duration": "20"}
+
+    def encode(self, samples: bytes) -> bytes:
+        (packet,) = self._codec.encode(_frame(samples, SPEAKING_RATE))
+        return bytes(packet)
 
 
 def resampled(samples: bytes, rate: int, wanted: int) -> bytes:

@@ -1,0 +1,142 @@
+"""All that we use of aiortc and aioice beyond what they document, for the versions that `KNOWN` names.
+
+Three things: a receiver of our own stands in for aiortc's, so that packets come to us undecoded and unbuffered; the ICE
+transport of a connection is told candidates directly; and everything that arrives from the caller is noticed. A test fails
+when an installed version is another one, so that whoever renews it looks here.
+"""
+
+import asyncio
+import random
+import time
+from collections.abc import Callable
+from typing import Any
+
+from aiortc import RTCPeerConnection, RTCRtpTransceiver
+from aiortc.rtcdtlstransport import RTCDtlsTransport
+from aiortc.rtcicetransport import RTCIceTransport
+from aiortc.rtcrtpparameters import RTCRtpReceiveParameters
+from aiortc.rtcrtpreceiver import RemoteStreamTrack, StreamStatistics
+from aiortc.rtp import AnyRtcpPacket, RtcpReceiverInfo, RtcpRrPacket, RtcpSrPacket, RtpPacket
+from aiortc.stats import RTCStatsReport
+
+KNOWN = {"aiortc": "1.16", "aioice": "0.13"}
+
+Arrived = Callable[[int, int, int, bytes], None]
+"""SSRC, sequence number, timestamp and payload of an RTP packet."""
+REPORT_S = 1.0
+"""Between two reports to the sender, varied by half (RFC 3550, section 6.2, with the interval of aiortc)."""
+
+
+def receive_packets(transceiver: RTCRtpTransceiver, arrived: Arrived) -> None:
+    """Puts `PacketReceiver` in the place of the transceiver's receiver, before it has received anything."""
+    transceiver._RTCRtpTransceiver__receiver = PacketReceiver(transceiver.receiver.transport, arrived)  # type: ignore[attr-defined]
+    transceiver.receiver._set_rtcp_ssrc(transceiver.sender._ssrc)
+
+
+def ice_of(connection: RTCPeerConnection) -> RTCIceTransport:
+    """The way of the sound, once the remote description is set: sections that are bundled share it."""
+    (transceiver,) = connection.getTransceivers()
+    return transceiver.receiver.transport.transport
+
+
+def notice_arrivals(ice: RTCIceTransport, noticed: Callable[[], None]) -> None:
+    """Calls ``noticed`` for every datagram of the caller: media, data, and its checks that we are there (RFC 7675)."""
+    connection: Any = ice._connection
+    data_received, request_received = connection.data_received, connection.request_received
+
+    def data(*arguments: Any) -> None:
+        noticed()
+        data_received(*arguments)
+
+    def request(*arguments: Any) -> None:
+        noticed()
+        request_received(*arguments)
+
+    connection.data_received, connection.request_received = data, request
+
+
+class PacketReceiver:
+    """What a transceiver, a connection and a DTLS transport ask of an ``RTCRtpReceiver``, without buffer and decoder."""
+
+    def __init__(self, transport: RTCDtlsTransport, arrived: Arrived) -> None:
+        self._enabled = True
+        self._arrived = arrived
+        self._transport = transport
+        self._track: RemoteStreamTrack | None = None
+        self._payload_types: frozenset[int | None] = frozenset()
+        self._own_ssrc: int | None = None
+        self._streams: dict[int, StreamStatistics] = {}
+        self._heard_of: dict[int, tuple[int, float]] = {}
+        self._reporting: asyncio.Task[None] | None = None
+
+    @property
+    def track(self) -> RemoteStreamTrack | None:
+        return self._track
+
+    @property
+    def transport(self) -> RTCDtlsTransport:
+        return self._transport
+
+    def setTransport(self, transport: RTCDtlsTransport) -> None:  # noqa: N802 - aiortc's name
+        self._transport = transport
+
+    def _set_rtcp_ssrc(self, ssrc: int) -> None:
+        self._own_ssrc = ssrc
+
+    async def receive(self, parameters: RTCRtpReceiveParameters) -> None:
+        if self._reporting is None:
+            self._payload_types = frozenset(codec.payloadType for codec in parameters.codecs)
+            self._transport._register_rtp_receiver(self, parameters)
+            self._reporting = asyncio.create_task(self._report(), name="receiver reports")
+
+    async def stop(self) -> None:
+        if self._reporting is not None:
+            self._transport._unregister_rtp_receiver(self)
+            self._reporting.cancel()
+            await asyncio.wait([self._reporting])
+
+    def _handle_disconnect(self) -> None:
+        """Nothing to stop: there is no thread."""
+
+    async def _handle_rtcp_packet(self, packet: AnyRtcpPacket) -> None:
+        if isinstance(packet, RtcpSrPacket):
+            self._heard_of.clear()
+            self._heard_of[packet.ssrc] = (packet.sender_info.ntp_timestamp >> 16 & 0xFFFFFFFF, time.time())
+
+    async def _handle_rtp_packet(self, packet: RtpPacket, arrival_time_ms: int) -> None:  # noqa: ARG002 - aiortc's
+        if not self._enabled or packet.payload_type not in self._payload_types:
+            return
+        stream = self._streams.get(packet.ssrc)
+        if stream is None:
+            self._streams.clear()  # of one microphone only the newest stream counts
+            stream = self._streams[packet.ssrc] = StreamStatistics(48_000)
+        stream.add(packet)
+        self._arrived(packet.ssrc, packet.sequence_number, packet.timestamp, packet.payload)
+
+    async def getStats(self) -> RTCStatsReport:  # noqa: N802 - aiortc's name
+        return RTCStatsReport()
+
+    async def _report(self) -> None:
+        """What was received and lost, for the caller's program: it adapts to it."""
+        while True:
+            await asyncio.sleep(REPORT_S * (0.5 + random.random()))  # noqa: S311 - no secret
+            reports = [self._reported(ssrc, stream) for ssrc, stream in self._streams.items()]
+            if reports and self._own_ssrc is not None:
+                packet = RtcpRrPacket(ssrc=self._own_ssrc, reports=reports)
+                try:
+                    await self._transport._send_rtp(bytes(packet))
+                except ConnectionError:
+                    return
+
+    def _reported(self, ssrc: int, stream: StreamStatistics) -> RtcpReceiverInfo:
+        ntp, at = self._heard_of.get(ssrc, (0, 0.0))
+        since = time.time() - at
+        return RtcpReceiverInfo(
+            ssrc=ssrc,
+            fraction_lost=stream.fraction_lost,
+            packets_lost=stream.packets_lost,
+            highest_sequence=stream.max_seq or 0,
+            jitter=stream.jitter,
+            lsr=ntp,
+            dlsr=int(since * 65_536) if ntp and 0 < since < 65_536 else 0,
+        )

@@ -266,6 +266,8 @@ class VoiceCall:
                 self._replies.stop_tool(action.response_id, action.call_id)
             case it.CommitUser() | it.TruncateAssistant() | it.RecordToolResult() | it.StartTool():
                 pass  # the pipeline stores turns and runs tools by itself
+            case it.EndResponse():
+                pass  # known from `ResponseDone` and `CancelResponse`
             case it.RecordLatency():
                 pass  # told to the caller's program as `TurnLatency`
             case it.CloseSession():

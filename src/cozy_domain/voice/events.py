@@ -22,7 +22,7 @@ from cozy_domain.speech.ports import Mark
 from cozy_domain.voice.policy import VoiceProfile
 from cozy_domain.voice.public import LatencyStage, PublicEvent
 
-Cause = Literal["turn", "client", "tool_result", "greeting", "filler", "idle", "goodbye"]
+Cause = Literal["turn", "client", "tool_result", "greeting", "idle", "retry", "goodbye"]
 """Why something is said. The first three are written by the model; the others are phrases of the profile."""
 
 CancelReason = Literal["turn_detected", "client_cancelled", "superseded", "failed", "closed"]
@@ -42,7 +42,6 @@ class Timer(StrEnum):
     RECONNECT = "reconnect"
     SESSION_LIMIT = "session_limit"
     DRAIN = "drain"
-    CLOSE = "close"
     IDLE = "idle"
     AUDIO_IDLE = "audio_idle"
     SPEECH_START = "speech_start"
@@ -477,6 +476,13 @@ class CancelResponse(msgspec.Struct, frozen=True, tag="response.cancel"):
     background: tuple[str, ...] = ()
 
 
+class EndResponse(msgspec.Struct, frozen=True, tag="response.end"):
+    """The last word about a response that was started, cancelled or not: free what it holds. What of it was heard was
+    committed before, if anything was."""
+
+    response_id: int
+
+
 class SynthesizeSegment(msgspec.Struct, frozen=True, tag="tts.synthesize"):
     """Make this into sound. ``text`` is what the model wrote from ``start`` up to ``end`` of the reply, with all its markup;
     marks refer to it as it stands here. A phrase of the profile stands at ``start == end``."""
@@ -623,6 +629,7 @@ Action = (
     | StartResponse
     | ConfirmResponse
     | CancelResponse
+    | EndResponse
     | SynthesizeSegment
     | CancelSegment
     | EnqueuePlayout

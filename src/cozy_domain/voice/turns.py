@@ -1,0 +1,306 @@
+"""The region of the user's turn: when it opens, when the user has finished, and what was said (pure).
+
+A turn is made of stretches of speech (``rev``), each with a transcription of its own. Quiet ends it provisionally; it is
+committed when the quiet has lasted as long as the prediction asks for and every stretch is understood. Speech before that
+opens the next stretch of the same turn.
+"""
+
+from msgspec.structs import replace
+
+from cozy_domain.audio import HEARING_RATE
+from cozy_domain.voice import response, speculation
+from cozy_domain.voice.events import (
+    CloseTranscription,
+    CommitUser,
+    FinalizeTranscription,
+    OpenTranscription,
+    PredictEndOfTurn,
+    Timer,
+)
+from cozy_domain.voice.moment import Moment
+from cozy_domain.voice.policy import Endpointing, S
+from cozy_domain.voice.public import (
+    InputSpeechStarted,
+    InputSpeechStopped,
+    InputTranscribed,
+    InputTranscriptGrown,
+    TurnCommitted,
+    TurnDiscarded,
+    TurnExceeded,
+)
+from cozy_domain.voice.state import Phase, Stretch, Turn, Turning, Voicing
+
+LATE = 2_000
+"""Characters of what is understood late that are kept for the next turn."""
+STRETCHES = 64
+"""Stretches of one turn; what is said then is taken as it is. A minute of speech has fewer."""
+
+
+def begun(m: Moment, sample: int, onset: int) -> Turn:
+    """A turn that listens from ``sample`` on, under the next number; it is not open yet."""
+    number = m.state.turns + 1
+    m.put(turns=number)
+    m.do(OpenTranscription(number, 1, sample))
+    return Turn(number, onset, onset, sample, stretches=(Stretch(1),))
+
+
+def open_turn(m: Moment, turn: Turn, *, cut: bool) -> Turn:
+    """The user has the floor. ``cut``: a reply was interrupted for it."""
+    turn = m.put_turn(turn, kind=Turning.OPEN, cut=cut)
+    _note_life(m)
+    m.tell(InputSpeechStarted(turn.turn_id, turn.rev, turn.sample))
+    m.arm(Timer.TURN_LONGEST, turn.began + m.state.profile.endpointing.longest_ns)
+    return turn
+
+
+def reopen(m: Moment, turn: Turn, sample: int) -> None:
+    """The user goes on before the turn was committed: whatever was begun on it is dropped."""
+    if len(turn.stretches) >= STRETCHES:
+        force(m, turn, "stretches")
+        return
+    if m.state.response and m.state.response.speculative:
+        response.drop(m, "turn_detected")
+    turn = further(m, turn, sample)
+    m.put(turn=replace(turn, kind=Turning.OPEN))
+    m.cancel(Timer.ENDPOINT)
+    m.cancel(Timer.TRANSCRIPT)
+    m.tell(InputSpeechStarted(turn.turn_id, turn.rev, sample))
+
+
+def further(m: Moment, turn: Turn, sample: int) -> Turn:
+    """The same turn with another stretch."""
+    rev = turn.rev + 1
+    m.do(OpenTranscription(turn.turn_id, rev, sample))
+    return replace(
+        turn,
+        sample=sample,
+        stretches=(*turn.stretches, Stretch(rev)),
+        verdict=None,
+        decided=False,
+        again=False,
+        enough=False,
+    )
+
+
+def finalized(m: Moment, turn: Turn, sample: int, *, again: bool = False) -> Turn:
+    """The same turn, with the final text of every stretch asked for."""
+    stretches = []
+    for it in turn.stretches:
+        if not it.final and (again or not it.asked):
+            until = it.until if it.asked else sample
+            m.do(FinalizeTranscription(turn.turn_id, it.rev, until))
+            it = replace(it, asked=True, until=until)
+        stretches.append(it)
+    return replace(turn, stretches=tuple(stretches))
+
+
+def pause(m: Moment, turn: Turn, sample: int) -> None:
+    """The user has gone quiet, perhaps for good."""
+    turn = finalized(m, turn, sample)
+    m.put(turn=replace(turn, kind=Turning.ENDPOINTING, ended=m.state.voice.ended))
+    m.do(PredictEndOfTurn(turn.turn_id, turn.rev, turn.text))
+    m.cancel(Timer.TURN_HARD)
+    _await_transcripts(m)
+    _await_endpoint(m)
+    speculation.review(m)
+
+
+def transcribed(m: Moment, turn: Turn, rev: int, text: str, *, final: bool) -> None:
+    """What is understood of one stretch of the open turn."""
+    before = turn.text
+    turn = m.put_turn(turn, stretches=with_text(turn, rev, text, final=final))
+    if turn.text != before:
+        m.tell(InputTranscriptGrown(turn.turn_id, turn.text))
+        if not final and turn.kind is Turning.OPEN:
+            m.arm(Timer.TURN_HARD, m.at + m.state.profile.endpointing.hard_ns)
+    if turn.understood:
+        m.cancel(Timer.TRANSCRIPT)
+    if turn.kind is not Turning.OPEN:
+        speculation.review(m)
+
+
+def with_text(turn: Turn, rev: int, text: str, *, final: bool) -> tuple[Stretch, ...]:
+    return tuple(
+        replace(it, text=text, final=final) if it.rev == rev and not it.final else it for it in turn.stretches
+    )
+
+
+def awaits(turn: Turn, rev: int) -> bool:
+    """Whether the text of that stretch may still change."""
+    return any(it.rev == rev and not it.final for it in turn.stretches)
+
+
+def predicted(m: Moment, turn: Turn, probability: float) -> None:
+    turn = m.put_turn(turn, verdict=probability)
+    if turn.kind is Turning.ENDPOINTING:
+        _await_endpoint(m)
+        speculation.review(m)
+
+
+def endpoint_passed(m: Moment) -> None:
+    """It has been quiet for long enough."""
+    if m.state.turn and m.state.turn.kind is Turning.ENDPOINTING:
+        m.cancel(Timer.ENDPOINT)
+        if m.state.voice.kind is Voicing.STOPPING:
+            fall_quiet(m)
+        m.put_turn(m.state.turn, kind=Turning.AWAITING)
+
+
+def transcript_late(m: Moment, turn: Turn) -> None:
+    """The final text is missing: ask once more, then go on without it."""
+    if turn.again:
+        m.put_turn(turn, enough=True)
+        return
+    m.put(turn=finalized(m, replace(turn, again=True), heard_until(m), again=True))
+    m.arm(Timer.TRANSCRIPT, m.at + m.state.profile.endpointing.transcript_ns)
+
+
+def force(m: Moment, turn: Turn, reason: str, sample: int | None = None) -> None:
+    """The turn ends here though the user may still speak; further speech begins another one."""
+    if reason in {"longest", "stretches"}:
+        m.tell(TurnExceeded(turn.turn_id, m.at - turn.began))
+    decide(m, turn, heard_until(m) if sample is None else sample)
+
+
+def decide(m: Moment, turn: Turn, sample: int) -> None:
+    """Only transcripts are waited for."""
+    speaking = m.state.voice.kind in {Voicing.SPEAKING, Voicing.STOPPING}
+    ended = m.at if m.state.voice.kind is Voicing.SPEAKING else turn.ended
+    turn = finalized(m, turn, sample)
+    m.put(turn=replace(turn, kind=Turning.AWAITING, decided=True, ended=max(ended, turn.ended)))
+    if speaking:
+        fall_quiet(m)
+    for timer in (Timer.ENDPOINT, Timer.TURN_HARD):
+        m.cancel(timer)
+    _await_transcripts(m)
+
+
+def fall_quiet(m: Moment) -> None:
+    """The user's voice is over for good, or no longer listened to."""
+    turn = m.state.turn
+    if turn and m.state.voice.kind in {Voicing.SPEAKING, Voicing.STOPPING}:
+        tell_quiet(m, turn)
+    m.put_voice(kind=Voicing.QUIET)
+    for timer in (Timer.SPEECH_START, Timer.SPEECH_STOP, Timer.AUDIO_IDLE):
+        m.cancel(timer)
+
+
+def tell_quiet(m: Moment, turn: Turn) -> None:
+    m.tell(InputSpeechStopped(turn.turn_id, turn.rev, turn.stretches[-1].until or turn.sample))
+
+
+def type_text(m: Moment, text: str) -> None:
+    """A message in writing: a turn of its own, or the end of the one that is open."""
+    turn = m.state.turn
+    if turn is None:
+        number = m.state.turns + 1
+        m.put(turns=number)
+        turn = Turn(number, m.at, m.at, 0, typed=True)
+        m.put(turn=turn)
+        m.arm(Timer.TURN_LONGEST, m.at + m.state.profile.endpointing.longest_ns)
+    written = Stretch(turn.rev + 1, text, final=True, asked=True, heard=False)
+    turn = m.put_turn(turn, stretches=(*turn.stretches, written))
+    decide(m, turn, heard_until(m))
+
+
+def commit_if_due(m: Moment) -> None:
+    turn = m.state.turn
+    if turn is None or turn.kind is not Turning.AWAITING or not turn.understood:
+        return
+    under_way = m.state.response
+    if under_way and not under_way.speculative:
+        return
+    if m.state.late_text:
+        late = Stretch(0, m.state.late_text, final=True, heard=False)
+        turn = m.put_turn(turn, stretches=(late, *turn.stretches))
+        m.put(late_text="")
+    if speculation.normalised(turn.text):
+        _commit(m, turn)
+    else:
+        discard(m, turn, "no_transcript")
+
+
+def discard(m: Moment, turn: Turn, reason: str) -> None:
+    """Nothing of it is kept."""
+    _close(m, turn)
+    if m.state.response and m.state.response.speculative:
+        response.drop(m, "superseded")
+    m.tell(TurnDiscarded(turn.turn_id, reason))
+    phrase = m.state.profile.phrases.not_understood
+    if turn.cut and phrase and reason == "no_transcript" and m.state.phase is Phase.ACTIVE:
+        response.say(m, "retry", phrase)
+
+
+def late(m: Moment, turn: Turn, rev: int, text: str) -> None:
+    """Understood only after the turn was committed without it."""
+    known = next(it.text for it in turn.stretches if it.rev == rev)
+    more = text.removeprefix(known).strip()
+    m.put(last_turn=replace(turn, stretches=with_text(turn, rev, text, final=True)))
+    if more and m.state.profile.endpointing.late_transcript == "append":
+        m.put(late_text=f"{m.state.late_text} {more}".strip()[:LATE])
+
+
+def heard_until(m: Moment) -> int:
+    """About the next sample: what was heard last, and as many as fit into the time since."""
+    voice = m.state.voice
+    at, sample = (
+        (voice.heard_at, voice.heard_sample) if voice.heard_at >= voice.onset else (voice.onset, voice.sample)
+    )
+    return sample + max(m.at - at, 0) * HEARING_RATE // S
+
+
+def delay(verdict: float | None, policy: Endpointing) -> int:
+    """How long the user must have been quiet, in nanoseconds."""
+    if verdict is None or policy.incomplete_below <= verdict < policy.complete_from:
+        wanted = policy.unsure_ns
+    else:
+        wanted = policy.complete_ns if verdict >= policy.complete_from else policy.incomplete_ns
+    return max(policy.stop_ns, wanted)
+
+
+def _commit(m: Moment, turn: Turn) -> None:
+    _close(m, turn)
+    m.do(CommitUser(turn.turn_id, turn.rev, turn.text, turn.typed))
+    m.tell(TurnCommitted(turn.turn_id, turn.text, turn.typed))
+    if not turn.typed:
+        m.tell(InputTranscribed(turn.turn_id, turn.text))
+    if m.state.phase is not Phase.ACTIVE and m.state.phase is not Phase.SUSPENDED:
+        if m.state.response:
+            response.drop(m, "closed")
+        return
+    if speculation.holds(m.state, turn):
+        response.confirm(m, turn)
+        return
+    if m.state.response:
+        response.drop(m, "superseded")
+    response.start(m, "turn", turn)
+
+
+def _close(m: Moment, turn: Turn) -> None:
+    for it in turn.stretches:
+        if it.heard:
+            m.do(CloseTranscription(turn.turn_id, it.rev))
+    for timer in (Timer.ENDPOINT, Timer.TURN_HARD, Timer.TURN_LONGEST, Timer.TRANSCRIPT):
+        m.cancel(timer)
+    m.put(turn=None, last_turn=turn)
+
+
+def _await_endpoint(m: Moment) -> None:
+    turn = m.state.turn
+    if turn is None:
+        return
+    due = turn.ended + delay(turn.verdict, m.state.profile.endpointing)
+    if due <= m.at:
+        endpoint_passed(m)
+    else:
+        m.arm(Timer.ENDPOINT, due)
+
+
+def _await_transcripts(m: Moment) -> None:
+    turn = m.state.turn
+    if turn and not turn.understood:
+        m.arm(Timer.TRANSCRIPT, turn.ended + m.state.profile.endpointing.transcript_ns)
+
+
+def _note_life(m: Moment) -> None:
+    m.put(prompts=0, away=False, calm_since=None)

@@ -25,6 +25,8 @@ from cozy_server.openai import chat, embeddings, models, speech, transcription
 from cozy_server.problems import EXCEPTION_HANDLERS, Stamp, errors_page
 from cozy_server.upkeep import upkeep
 
+DRAIN_S = 10.0
+"""So long a call may go on when the server stops: what is being said, and a goodbye."""
 ROUTES: tuple[HTTPRouteHandler, ...] = (
     *chat.routes,
     *embeddings.routes,
@@ -138,6 +140,9 @@ async def opened(container: Container) -> AsyncIterator[None]:
         )
         # Answers under way had their time before: the server waits for its clients.
         await stack.enter_async_context(container.pipeline().running(drain_s=0.0))
+        if calling := container.calling():
+            stack.push_async_callback(_close_detector, container)
+            await stack.enter_async_context(calling.running(DRAIN_S))
         yield
 
 
@@ -177,10 +182,17 @@ async def _close_models(container: Container) -> None:
 async def warm_speech(container: Container) -> None:
     """Loads and starts what speaks and encodes, so that the first request does not wait for it."""
     await asyncio.to_thread(preload_speech)
-    for voice in container.voices().engines:
-        if hasattr(voice.engine, "aopen"):
+    voices = [it.engine for it in container.voices().engines]
+    for engine in (*voices, container.detector()):
+        if hasattr(engine, "aopen"):
             with suppress(CozyError):  # whoever asks for it is told
-                await voice.engine.aopen()
+                await engine.aopen()
+
+
+async def _close_detector(container: Container) -> None:
+    detector = container.detector()
+    if hasattr(detector, "aclose"):
+        await detector.aclose()
 
 
 async def _close_speech(container: Container) -> None:

@@ -83,6 +83,14 @@ def dev(
         int | None,
         typer.Option("--port", min=0, max=65_535, help="Default 8000, or the next free one; 0 takes any."),
     ] = None,
+    simulate: Annotated[
+        str | None,
+        typer.Option(
+            "--simulate",
+            metavar="STT/LLM/TTS",
+            help="For load tests: engines that only take so many milliseconds (150/250/150, or 0/0/0).",
+        ),
+    ] = None,
     data: Data = None,
     config_file: Config = None,
     as_json: AsJson = False,
@@ -91,7 +99,7 @@ def dev(
     from cozy_server.cli import run
 
     with told_errors(as_json=as_json):
-        run.dev(port, data, config_file, as_json=as_json)
+        run.dev(port, data, config_file, simulate=simulate, as_json=as_json)
 
 
 @app.command(epilog=EXIT_CODES)

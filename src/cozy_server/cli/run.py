@@ -15,9 +15,10 @@ import uvloop
 
 from cozy_domain.errors import ConfigError
 from cozy_server.app import create_app, warm_speech
-from cozy_server.cli.composition import container_of
+from cozy_server.cli.composition import MODEL, container_of
 from cozy_server.cli.given import settings_from
 from cozy_server.container.container import Container
+from cozy_server.container.voice import Simulation
 from cozy_server.data_folder import postgres_url, prepare
 from cozy_server.serving import Stop, listen, serve, tune_interpreter
 from cozy_server.settings.load import Loaded
@@ -30,16 +31,25 @@ HOST = ("server", "host")
 OFFLINE_SPEECH = {"espeak": "offline", "pocketsphinx": "offline, English, demo quality"}
 """What is to be expected of those that need no key."""
 STDERR = 2
+SIMULATED = "simulated/simulated"
+ENGINES = 3
+SLOWEST_MS = 60_000
 _log = logging.getLogger(__name__)
 
 
-def dev(port: int | None, data: str | None, config: str | None, *, as_json: bool) -> None:
-    """Serves on loopback, whoever asks, on what is found.
+def dev(
+    port: int | None, data: str | None, config: str | None, *, simulate: str | None = None, as_json: bool
+) -> None:
+    """Serves on loopback, whoever asks, on what is found; or, to measure a load, on engines that only take the time that
+    ``simulate`` says.
 
     Raises:
         CozyError: it cannot start.
     """
-    loaded = settings_from(data=data, config=config, more={"--port": (PORT, port)}, development=True)
+    simulation = simulated(simulate) if simulate is not None else None
+    model = SIMULATED if simulation else None
+    more = {"--port": (PORT, port), "--simulate": (MODEL, model)}
+    loaded = settings_from(data=data, config=config, more=more, development=True)
     server = loaded.settings.server
     if not is_loopback(server.host):
         raise ConfigError(
@@ -49,7 +59,27 @@ def dev(port: int | None, data: str | None, config: str | None, *, as_json: bool
         )
     prepare(Path(loaded.settings.data.folder))
     container = container_of(loaded, development=True)
+    container.simulation.override(simulation)
     _run(container, loaded, as_json=as_json, next_port=loaded.origin(PORT) == "default")
+
+
+def simulated(times: str) -> Simulation:
+    """``STT/LLM/TTS`` in milliseconds.
+
+    Raises:
+        ConfigError: it is something else.
+    """
+    parts = times.split("/")
+    if len(parts) != ENGINES or not all(
+        it.isascii() and it.isdigit() and int(it) <= SLOWEST_MS for it in parts
+    ):
+        raise ConfigError(
+            f"--simulate takes three numbers of milliseconds up to {SLOWEST_MS}, to the transcript, the first word and the "
+            f"first sound, and not '{times[:40]}'",
+            hint="For example --simulate 150/250/150, or 0/0/0.",
+        )
+    transcript, word, sound = (int(it) / 1000 for it in parts)
+    return Simulation(transcript, word, sound)
 
 
 def serve_all(

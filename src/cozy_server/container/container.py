@@ -43,6 +43,7 @@ from cozy_server.container.models import discovery, embedders, embedding_routes_
 from cozy_server.container.speech import audio_codec, audio_encoder, recognisers, transcribing, voices
 from cozy_server.container.store import maintenance, probe, store
 from cozy_server.container.tools import mcp_servers, tool_names
+from cozy_server.container.voice import Simulation, activity, calling
 from cozy_server.data_folder import anchor_file
 from cozy_server.health import Vitals
 from cozy_server.model_choice import LiveConfiguration
@@ -88,6 +89,8 @@ class Container(containers.DeclarativeContainer):
     development: providers.Provider[bool] = providers.Object(False)
     environment: providers.Provider[Mapping[str, str]] = providers.Object({})
     default_origin: providers.Provider[str] = providers.Object("the settings")
+
+    simulation: providers.Provider[Simulation | None] = providers.Object(None)
 
     clock = providers.Singleton(SystemClock)
     ids = providers.Singleton(TimeOrderedIds)
@@ -135,7 +138,7 @@ class Container(containers.DeclarativeContainer):
     )
     cards = providers.Singleton(FileCards)
     catalog = providers.Singleton(LiveCatalog, persona_files, revisions, clock)
-    models = providers.Singleton(language_models, settings.provided.models)
+    models = providers.Singleton(language_models, settings.provided.models, simulation)
     configuration = providers.Singleton(
         LiveConfiguration,
         catalog,
@@ -161,7 +164,7 @@ class Container(containers.DeclarativeContainer):
     embedding = providers.Singleton(
         Embedding, embedders, clock, deadline_s=settings.provided.models.embedding_s
     )
-    voices = providers.Singleton(voices, settings.provided.speech, models, clock)
+    voices = providers.Singleton(voices, settings.provided.speech, models, clock, simulation)
     speaking = providers.Singleton(
         Speaking,
         voices,
@@ -176,7 +179,7 @@ class Container(containers.DeclarativeContainer):
         SpeechParts, speaking, providers.Object(audio_encoder), tokens, configuration.provided.snapshot
     )
     codec = providers.Singleton(audio_codec)
-    recognisers = providers.Singleton(recognisers, settings.provided.speech, models, clock)
+    recognisers = providers.Singleton(recognisers, settings.provided.speech, models, clock, simulation)
     transcribing = providers.Singleton(transcribing, codec, recognisers, settings.provided.speech)
     transcription_parts = providers.Singleton(
         TranscriptionParts, transcribing, configuration.provided.snapshot
@@ -228,6 +231,22 @@ class Container(containers.DeclarativeContainer):
             ),
         ),
         seats,
+    )
+
+    detector = providers.Singleton(activity)
+    calling = providers.Singleton(
+        calling,
+        settings.provided.voice,
+        pipeline,
+        history,
+        detector,
+        recognisers,
+        transcribing,
+        voices,
+        configuration.provided.snapshot,
+        clock,
+        ids,
+        development=development,
     )
 
     sealing = providers.Singleton(Sealing, audit, audit_anchor, audit_key, settings.provided.audit.seal_s)

@@ -6,6 +6,8 @@ from msgspec.structs import replace
 
 from cozy_adapters.anthropic import discovery as anthropic
 from cozy_adapters.anthropic.chat import AnthropicLanguageModel
+from cozy_adapters.inmemory.simulated import NAME as SIMULATED
+from cozy_adapters.inmemory.simulated import SimulatedLanguageModel, Simulation
 from cozy_adapters.offline.embedder import OfflineEmbedder
 from cozy_adapters.offline.language_model import OfflineLanguageModel
 from cozy_adapters.openai.chat import OpenAILanguageModel
@@ -27,7 +29,7 @@ SDKS = ("openai", "anthropic")
 """Kinds of providers that need a package of the same name."""
 
 
-def language_models(settings: ModelSettings) -> dict[str, LanguageModel]:
+def language_models(settings: ModelSettings, simulation: Simulation | None) -> dict[str, LanguageModel]:
     """One adapter for each provider of the settings by name; ``offline`` is always there. A key that happens to be in the
     environment is no reason not to start: without its package such a provider is left out, and `discovery` says why.
 
@@ -35,6 +37,8 @@ def language_models(settings: ModelSettings) -> dict[str, LanguageModel]:
         ConfigError: the package of a provider's kind is not installed.
     """
     models: dict[str, LanguageModel] = {OFFLINE.provider: OfflineLanguageModel()}
+    if simulation:
+        models[SIMULATED] = SimulatedLanguageModel(simulation.first_word_s)
     for name, provider in settings.providers.items():
         kind = kind_of(name, provider)
         problem = missing(kind) if kind in SDKS else None

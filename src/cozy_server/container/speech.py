@@ -2,6 +2,8 @@
 
 from collections.abc import Mapping
 
+from cozy_adapters.inmemory.simulated import NAME as SIMULATED
+from cozy_adapters.inmemory.simulated import SimulatedSpeechToText, SimulatedTextToSpeech, Simulation
 from cozy_adapters.openai.chat import OpenAILanguageModel
 from cozy_domain.audio import AudioFormat
 from cozy_domain.clock import Clock
@@ -18,25 +20,39 @@ from cozy_server.settings.tree import (
 
 
 def voices(
-    settings: SpeechSettings, models: Mapping[str, LanguageModel], clock: Clock
+    settings: SpeechSettings,
+    models: Mapping[str, LanguageModel],
+    clock: Clock,
+    simulation: Simulation | None,
 ) -> Switchover[TextToSpeech]:
-    """The voices of the settings, in their order. The offline one is optional: without its package it is left out.
+    """The voices of the settings, in their order; in a simulation only its own. The offline one is optional: without its
+    package it is left out.
 
     Raises:
         ConfigError: one of them is no voice.
     """
+    if simulation:
+        simulated = Named[TextToSpeech](SIMULATED, SimulatedTextToSpeech(simulation.first_sound_s))
+        return Switchover("voice", [simulated], clock)
     found = (_voice(name, models) for name in settings.tts)
     return Switchover("voice", [it for it in found if it], clock)
 
 
 def recognisers(
-    settings: SpeechSettings, models: Mapping[str, LanguageModel], clock: Clock
+    settings: SpeechSettings,
+    models: Mapping[str, LanguageModel],
+    clock: Clock,
+    simulation: Simulation | None,
 ) -> Switchover[SpeechToText]:
-    """The recognisers of the settings, in their order. The offline one is optional: without its package it is left out.
+    """The recognisers of the settings, in their order; in a simulation only its own. The offline one is optional: without
+    its package it is left out.
 
     Raises:
         ConfigError: one of them is no recogniser, or nothing is installed that reads sound files.
     """
+    if simulation:
+        simulated = Named[SpeechToText](SIMULATED, SimulatedSpeechToText(simulation.transcript_s))
+        return Switchover("recogniser", [simulated], clock)
     if set(settings.stt) - {"pocketsphinx"} and not is_installed("av"):
         raise ConfigError("speech.stt needs PyAV", hint="pip install 'cozy-engine[speech]'")
     found = (_recogniser(name, models) for name in settings.stt)

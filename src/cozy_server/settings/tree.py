@@ -259,6 +259,29 @@ class SpeechSettings(msgspec.Struct, frozen=True):
     asked."""
 
 
+class VoiceSettings(msgspec.Struct, frozen=True):
+    """Calls: how many, and how long. A persona may say less, and what is said (``voice.realtime``)."""
+
+    calls_at_once: Annotated[int, Meta(ge=1, le=10_000)] = 100
+    """In one process; one more is refused."""
+    calls_per_owner: Annotated[int, Meta(ge=1, le=10_000)] | None = None
+    """Of one owner at once. With `cozy serve` 3 unless set, with `cozy dev` as many as in all."""
+    busy_percent: Annotated[int, Meta(ge=1, le=100)] = 90
+    """Of its time: a process that is busy for more takes no further call."""
+    longest_s: Annotated[float, Meta(gt=0, le=86_400)] = 1_800.0
+    """A call ends after so long, with a goodbye."""
+    idle_s: Annotated[float, Meta(gt=0, le=3_600)] = 15.0
+    """So long nobody says anything before the persona asks whether somebody is there."""
+    idle_prompts: Annotated[int, Meta(ge=0, le=100)] = 2
+    """How often it asks."""
+    idle_close_s: Annotated[float, Meta(gt=0, le=86_400)] = 120.0
+    """A call in which so long nobody said anything ends."""
+    reconnect_s: Annotated[float, Meta(ge=0, le=600)] = 20.0
+    """So long a call whose line is lost waits for another one."""
+    speculate: bool = True
+    """Whether an answer is begun before it is certain that the user has finished; what is wasted is billed all the same."""
+
+
 class UnusedSettings(msgspec.Struct, frozen=True):
     """Nothing can be set here yet."""
 
@@ -275,7 +298,7 @@ class Settings(msgspec.Struct, frozen=True):
     tools: ToolSettings = ToolSettings()
     limits: LimitSettings = LimitSettings()
     speech: SpeechSettings = SpeechSettings()
-    voice: UnusedSettings = UnusedSettings()
+    voice: VoiceSettings = VoiceSettings()
     memory: DeadlineSettings = DeadlineSettings(deadline_s=0.4)
     knowledge: DeadlineSettings = DeadlineSettings(deadline_s=0.5)
     profile: DeadlineSettings = DeadlineSettings(deadline_s=0.3)

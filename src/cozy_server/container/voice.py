@@ -1,0 +1,103 @@
+"""Where a call is put together."""
+
+import time
+from collections.abc import Callable
+
+from msgspec.structs import replace
+
+from cozy_adapters.inmemory.simulated import Simulation as Simulation  # for the command line
+from cozy_adapters.inmemory.speech import LoudnessVoiceActivity
+from cozy_adapters.silero import SileroVoiceActivity, installed
+from cozy_domain.chat.pipeline import ChatPipeline
+from cozy_domain.clock import Clock
+from cozy_domain.ids import Ids
+from cozy_domain.routing.choice import Snapshot
+from cozy_domain.routing.switchover import Switchover
+from cozy_domain.sessions.ports import TurnHistory
+from cozy_domain.speech.listen import Listening
+from cozy_domain.speech.ports import SpeechToText, TextToSpeech, VoiceActivity
+from cozy_domain.speech.speak import Speaking, SpeakingDeadlines
+from cozy_domain.speech.transcribe import Transcribing
+from cozy_domain.voice.calling import Calling, CallingParts
+from cozy_domain.voice.policy import DEFAULT, S, VoiceProfile
+from cozy_domain.voice.seats import SeatLimits
+from cozy_server.settings.tree import VoiceSettings
+
+EACH = 3
+"""Calls of one owner at once with ``cozy serve`` (settled question 2)."""
+SEGMENTS_EACH = 4
+"""Pieces of speech that one call may have made at once: two of a reply, and what is being cancelled."""
+
+
+def activity() -> VoiceActivity:
+    """The trained detector, or loudness where it is not installed."""
+    return SileroVoiceActivity() if installed() else LoudnessVoiceActivity()
+
+
+def calling(
+    settings: VoiceSettings,
+    pipeline: ChatPipeline,
+    history: TurnHistory,
+    detector: VoiceActivity,
+    recognisers: Switchover[SpeechToText],
+    transcribing: Transcribing | None,
+    voices: Switchover[TextToSpeech],
+    snapshot: Callable[[], Snapshot],
+    clock: Clock,
+    ids: Ids,
+    *,
+    development: bool,
+) -> Calling | None:
+    """None where nothing is installed that reads sound."""
+    if transcribing is None:
+        return None
+    at_once = settings.calls_at_once
+    each = settings.calls_per_owner or (at_once if development else EACH)
+    watchdogs = DEFAULT.watchdogs
+    return Calling(
+        CallingParts(
+            pipeline=pipeline,
+            history=history,
+            listening=Listening(detector, recognisers, transcribing),
+            speaking=Speaking(
+                voices,
+                SpeakingDeadlines(watchdogs.synthesis_ns / S, watchdogs.synthesis_ns / S),
+                at_once * SEGMENTS_EACH,
+            ),
+            snapshot=snapshot,
+            clock=clock,
+            ids=ids,
+            load=Load(),
+            profile=profile(settings),
+            seats=SeatLimits(at_once, each, settings.busy_percent),
+        )
+    )
+
+
+def profile(settings: VoiceSettings) -> VoiceProfile:
+    """As the server's settings have it; personas change it further."""
+    limits = replace(
+        DEFAULT.limits,
+        idle_ns=round(settings.idle_s * S),
+        idle_prompts=settings.idle_prompts,
+        idle_close_ns=round(settings.idle_close_s * S),
+        reconnect_ns=round(settings.reconnect_s * S),
+        longest_ns=round(settings.longest_s * S),
+    )
+    speculation = replace(DEFAULT.speculation, enabled=settings.speculate)
+    return replace(DEFAULT, limits=limits, speculation=speculation)
+
+
+class Load:
+    """How much of its time this process was busy since the last call of this, in percent of one core."""
+
+    def __init__(self) -> None:
+        self._used = time.process_time()
+        self._at = time.monotonic()
+
+    def __call__(self) -> int:
+        used, at = time.process_time(), time.monotonic()
+        passed = at - self._at
+        percent = round(100 * (used - self._used) / passed) if passed > 0 else 0
+        self._used, self._at = used, at
+        return min(100, percent)

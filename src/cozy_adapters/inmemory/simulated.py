@@ -13,7 +13,8 @@ import msgspec
 
 from cozy_adapters.inmemory.speech import tone
 from cozy_domain.audio import HEARING_RATE, SAMPLE_BYTES, SPEAKING_RATE, Pcm
-from cozy_domain.messages import Usage, UserMessage
+from cozy_domain.context.recall import OPEN
+from cozy_domain.messages import Message, Usage, UserMessage, text_of
 from cozy_domain.models.deltas import ChoiceFinished, ModelDelta, TextDelta, UsageReported
 from cozy_domain.models.request import Feature, ModelRequest
 from cozy_domain.speech.ports import Hearing, HearingFeature, Language, Mark, Sound, Voicing
@@ -98,7 +99,7 @@ class SimulatedLanguageModel:
         return (NAME,)
 
     async def _deltas(self, request: ModelRequest) -> AsyncGenerator[ModelDelta]:
-        number = sum(isinstance(it, UserMessage) for it in request.messages)
+        number = sum(_is_the_users(it) for it in request.messages)
         await _passed(self._delay_s)
         for sentence in ANSWER:
             yield TextDelta(sentence.format(number=number))
@@ -137,6 +138,11 @@ def _note(character: str) -> bytes:
 @lru_cache(64)
 def _tone(pitch: int) -> bytes:
     return tone(pitch, CHARACTER)
+
+
+def _is_the_users(message: Message) -> bool:
+    """And not what the engine shows the model as data."""
+    return isinstance(message, UserMessage) and not text_of(message.content).startswith(OPEN)
 
 
 def _understood(samples: int, hearing: Hearing) -> Transcript:

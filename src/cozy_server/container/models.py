@@ -29,7 +29,9 @@ SDKS = ("openai", "anthropic")
 """Kinds of providers that need a package of the same name."""
 
 
-def language_models(settings: ModelSettings, simulation: Simulation | None) -> dict[str, LanguageModel]:
+def language_models(
+    settings: ModelSettings, simulation: Simulation | None = None
+) -> dict[str, LanguageModel]:
     """One adapter for each provider of the settings by name; ``offline`` is always there. A key that happens to be in the
     environment is no reason not to start: without its package such a provider is left out, and `discovery` says why.
 

@@ -23,7 +23,7 @@ def voices(
     settings: SpeechSettings,
     models: Mapping[str, LanguageModel],
     clock: Clock,
-    simulation: Simulation | None,
+    simulation: Simulation | None = None,
 ) -> Switchover[TextToSpeech]:
     """The voices of the settings, in their order; in a simulation only its own. The offline one is optional: without its
     package it is left out.
@@ -42,7 +42,7 @@ def recognisers(
     settings: SpeechSettings,
     models: Mapping[str, LanguageModel],
     clock: Clock,
-    simulation: Simulation | None,
+    simulation: Simulation | None = None,
 ) -> Switchover[SpeechToText]:
     """The recognisers of the settings, in their order; in a simulation only its own. The offline one is optional: without
     its package it is left out.

@@ -4,6 +4,7 @@ import asyncio
 import os
 import sys
 from collections.abc import AsyncIterator, Iterator
+from contextlib import aclosing
 
 import pytest
 from hypothesis import given, settings
@@ -17,6 +18,7 @@ from cozy_domain.access.limits import Claim, Limit
 from cozy_domain.errors import ConfigError, StorageUnavailableError
 from tests.fixtures.clocks import LoopClock
 from tests.fixtures.redis import RedisServer, keys_under, redis_prefix, server_url
+from tests.fixtures.slow_line import SlowLine
 
 HOUR_US = 3_600_000_000
 CLAIM = Claim("account/anna", Limit(100, HOUR_US))
@@ -145,11 +147,40 @@ async def test_a_redis_that_forgot_everything_starts_anew(redis: RedisServer) ->
 async def test_a_redis_that_was_started_anew_is_noticed_by_nobody(redis: RedisServer) -> None:
     store = RedisLimitStore(RedisConnections(redis.url))
     await asyncio.gather(*(store.take((CLAIM,)) for _ in range(5)))
-    redis.stop()
-    redis.start()
+    await asyncio.to_thread(
+        redis.stop
+    )  # in a thread: meanwhile the loop hears that its connections are closed
+    await asyncio.to_thread(redis.start)
     found = await asyncio.gather(*(store.take((CLAIM,)) for _ in range(5)))
     assert all(it.admitted for it in found)
     await store.aclose()
+
+
+async def test_a_request_whose_answer_was_lost_is_not_counted_twice(redis: RedisServer) -> None:
+    async with (
+        SlowLine(redis.port) as line,
+        Redis.from_url(redis.url) as direct,
+        aclosing(RedisLimitStore(RedisConnections(f"redis://127.0.0.1:{line.port}/0"))) as store,
+    ):
+        await store.take((CLAIM,))
+        line.delay_s = 60.0
+        asked = asyncio.create_task(store.take((CLAIM,)))
+        async with asyncio.timeout(30):
+            while await counted(direct) < 2:
+                pass
+        line.delay_s = 0.0
+        await line.cut()
+        with pytest.raises(StorageUnavailableError):
+            await asked
+        assert await counted(direct) == 2
+        assert (await store.take((CLAIM,))).standings[0].remaining == 97
+
+
+async def counted(client: Redis) -> int:
+    """How many requests are in the only bucket there is."""
+    (key,) = await keys_under(client, "limits")
+    full_in_ms: int = await client.pttl(key)
+    return round(full_in_ms * 1_000 / CLAIM.limit.interval_us)
 
 
 async def test_a_redis_that_is_away_is_said_to_be_away(redis: RedisServer) -> None:

@@ -12,7 +12,6 @@ from typing import Any
 from redis.asyncio.connection import AbstractConnection, ConnectionPool
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
-from redis.exceptions import ConnectionError as LostError
 from redis.exceptions import NoScriptError, RedisError
 
 from cozy_domain.errors import ConfigError, StorageUnavailableError
@@ -85,13 +84,17 @@ class RedisConnections:
         async with self._free:
             if self._closed:
                 raise StorageUnavailableError("the connections to Redis are closed")
-            if self._idle:
-                try:
-                    return await self._asked(self._idle.pop(), command)
-                except LostError:
-                    # Redis was started anew, or closed what was idle: then none of the others is any better.
-                    await self._drop_idle()
-            return await self._asked(await self._connected(), command)
+            return await self._asked(await self._living_idle() or await self._connected(), command)
+
+    async def _living_idle(self) -> AbstractConnection | None:
+        """Not one that Redis has closed meanwhile. Nothing is sent twice: of what was sent over a connection that was then
+        lost nobody knows whether it was done, and a request is not to be counted twice."""
+        while self._idle:
+            connection = self._idle.pop()
+            if not _is_lost(connection):
+                return connection
+            await connection.disconnect(nowait=True)
+        return None
 
     async def _asked(self, connection: AbstractConnection, command: tuple[str | int, ...]) -> Any:
         """The connection closes itself when it is left in the middle of an answer."""
@@ -115,3 +118,9 @@ class RedisConnections:
         idle, self._idle = self._idle, []
         for connection in idle:
             await connection.disconnect(nowait=True)
+
+
+def _is_lost(connection: AbstractConnection) -> bool:
+    """As far as it has been heard. The client tells only with a read, which costs a timer for each request."""
+    reader = connection._reader
+    return reader is None or reader.at_eof() or reader.exception() is not None

@@ -69,6 +69,9 @@ PURE_DECISIONS = (
     "voice/outgoing",
 )
 
+SERVER_DECISIONS = ("openai/dictation",)
+"""Likewise in the server."""
+
 SIDE_BY_SIDE = ("-n", "2")
 """These tests spend more time waiting for servers and processes than computing."""
 
@@ -212,8 +215,13 @@ def run_tests(session: nox.Session, category: str, *options: str) -> None:
 
 def pure_decisions() -> list[str]:
     """Paths, relative to the root, of the pure decision modules that exist."""
-    domain = ROOT / "src" / "cozy_domain"
-    found = (path for module in PURE_DECISIONS for path in domain.glob(f"{module}.py"))
+    places = (("cozy_domain", PURE_DECISIONS), ("cozy_server", SERVER_DECISIONS))
+    found = (
+        path
+        for package, modules in places
+        for it in modules
+        for path in (ROOT / "src" / package).glob(f"{it}.py")
+    )
     return sorted(path.relative_to(ROOT).as_posix() for path in found)
 
 

@@ -9,7 +9,7 @@ from litestar import HttpMethod, Litestar, Response, Router
 from litestar.config.cors import CORSConfig
 from litestar.di import Provide
 from litestar.events import BaseEventEmitterBackend
-from litestar.handlers import HTTPRouteHandler
+from litestar.handlers import HTTPRouteHandler, WebsocketRouteHandler
 from litestar.middleware import DefineMiddleware
 
 from cozy_domain.errors import ConfigError, CozyError
@@ -21,7 +21,7 @@ from cozy_server.container.container import Container
 from cozy_server.container.speech import preload_speech
 from cozy_server.cozy import blobs, sessions
 from cozy_server.handshake import Handshakes, remember
-from cozy_server.openai import chat, embeddings, models, speech, transcription
+from cozy_server.openai import chat, embeddings, listening, models, speech, transcription
 from cozy_server.problems import EXCEPTION_HANDLERS, Stamp, errors_page
 from cozy_server.upkeep import upkeep
 
@@ -38,12 +38,14 @@ ROUTES: tuple[HTTPRouteHandler, ...] = (
     *health.routes,
 )
 
+SOCKETS: tuple[WebsocketRouteHandler, ...] = (*listening.routes,)
+
 
 def create_app(container: Container) -> Litestar:
     """The whole server as an ASGI application. It works between the start and the end of its lifespan."""
     routes = (*ROUTES, *docs.routes, *(docs.development_routes if container.development() else ()))
     app = Litestar(
-        [*_methods_told(routes), *routes, Router("/", route_handlers=[errors_page], opt=PUBLIC)],
+        [*_methods_told(routes), *routes, *SOCKETS, Router("/", route_handlers=[errors_page], opt=PUBLIC)],
         dependencies={
             "caller": Provide(caller_of_request, sync_to_thread=False),
             "clock": _from(container.clock),
@@ -51,6 +53,7 @@ def create_app(container: Container) -> Litestar:
             "embedding": _from(container.embedding),
             "embedding_routes": _from(container.embedding_routes),
             "history": _from(container.history),
+            "listening_parts": _from(container.listening_parts),
             "pipeline": _from(container.pipeline),
             "sessions": _from(container.sessions),
             "snapshot": _from(container.snapshot),
@@ -60,7 +63,11 @@ def create_app(container: Container) -> Litestar:
         },
         middleware=[
             DefineMiddleware(
-                Gate, door=container.door(), refusals=container.refusals(), brake=container.throttle()
+                Gate,
+                door=container.door(),
+                refusals=container.refusals(),
+                brake=container.throttle(),
+                origins=container.settings().server.cors_origins,
             )
         ],
         exception_handlers=dict(EXCEPTION_HANDLERS),
@@ -73,7 +80,7 @@ def create_app(container: Container) -> Litestar:
         debug=False,
     )
     # Around everything, the answers of Litestar's router and of CORS included.
-    handshakes = Handshakes(app.asgi_handler, container.settings().server.cors_origins)
+    handshakes = Handshakes(app.asgi_handler)
     app.asgi_handler = Stamp(handshakes, container.ids(), container.clock(), container.access_log())
     return app
 

@@ -236,9 +236,12 @@ class Gate:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         opt = scope["route_handler"].opt
         if scope["type"] == ScopeType.WEBSOCKET and not is_own_page(Headers.from_scope(scope), self._origins):
-            await self._note(AccessError("The page is of another origin."), scope)
-            await send({"type": "websocket.close", "code": 1008, "reason": "origin not allowed"})
-            return
+            stranger = AccessError(
+                "A page of this origin may not open a socket here.",
+                hint="An administrator can list its origin in server.cors_origins.",
+            )
+            await self._note(stranger, scope)
+            raise stranger
         if opt.get("access") == "public":
             await self._app(scope, receive, send)
             return

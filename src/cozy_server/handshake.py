@@ -1,20 +1,17 @@
-"""The beginning of a WebSocket: who may open one, and how a refusal is told.
+"""The beginning of a WebSocket: where its key may be, and how a refusal is told.
 
-A browser cannot send headers along with it. So its key may also come as a subprotocol, as OpenAI's clients send it, or as
-``token`` in the query. And it lets any page open one to any server, without asking as it does for other requests; so a page
-of another origin is turned away unless the operator listed it: else every page in a developer's browser could talk to the
-server on his machine. What is refused, for whatever reason, gets a status and the usual error object, not an open socket.
+A browser cannot send headers along with it, so the key may also come as a subprotocol, as OpenAI's clients send it, or as
+``token`` in the query. What is refused, for whatever reason, gets a status and the usual error object, not an open socket.
+(Who may open one: `auth.Gate`.)
 """
 
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from typing import Any
 from urllib.parse import parse_qs
 
-from litestar.datastructures import Headers
 from litestar.enums import ScopeType
 from litestar.types import ASGIApp, Message, Receive, Scope, Send
 
-from cozy_domain.errors import AccessError
 from cozy_server.problems import note_failure, problem_in
 
 KEY_PROTOCOL = "openai-insecure-api-key."
@@ -25,20 +22,16 @@ _POLICY = 1008
 
 
 class Handshakes:
-    """Wraps the whole application, inside `Stamp`. ``origins`` are those of `server.cors_origins`."""
+    """Wraps the whole application, inside `Stamp`."""
 
-    def __init__(self, app: ASGIApp, origins: Collection[str] = ()) -> None:
+    def __init__(self, app: ASGIApp) -> None:
         self._app = app
-        self._origins = frozenset(origins)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != ScopeType.WEBSOCKET:
             await self._app(scope, receive, send)
             return
         scope["headers"] = with_credential(scope)
-        if not is_welcome(Headers.from_scope(scope), self._origins):
-            await _deny(scope, send, _stranger())
-            return
         accepted = False
 
         async def answered(message: Message) -> None:
@@ -74,15 +67,6 @@ def chosen_protocol(offered: Sequence[str]) -> str | None:
     return next((it for it in offered if not it.startswith(_VENDORS)), None)
 
 
-def is_welcome(headers: Headers, origins: Collection[str]) -> bool:
-    """Whether a page of that origin may open a socket: one of this server's own, or of a listed one. Programs send none."""
-    origin = headers.get("origin")
-    if origin is None or origin in origins:
-        return True
-    _, separator, place = origin.partition("://")
-    return bool(separator) and place.lower() == headers.get("host", "").lower()
-
-
 async def _deny(scope: Scope, send: Send, error: Exception) -> None:
     problem = problem_in(error, scope)
     note_failure(error, problem)
@@ -100,13 +84,6 @@ async def _deny(scope: Scope, send: Send, error: Exception) -> None:
         messages = ({"type": "websocket.close", "code": _POLICY, "reason": problem.error.code or ""},)
     for message in messages:
         await send(message)
-
-
-def _stranger() -> AccessError:
-    return AccessError(
-        "A page of this origin may not open a socket here.",
-        hint="An administrator can list its origin in server.cors_origins.",
-    )
 
 
 def _unforeseen() -> Exception:

@@ -16,8 +16,8 @@ from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIO
 from uvicorn.server import ServerState
 from websockets.frames import CloseCode, Frame
 
-LEAVING = "leaving"
-"""A key of ``websocket.disconnect``: it is the server that leaves, and what is sent now still arrives."""
+from cozy_server.sockets import LEAVING
+
 _FRAGMENTS = 1_024
 """Of one message; browsers and libraries send one or a few."""
 
@@ -125,6 +125,8 @@ class _BoundedSocket(WebSocketsSansIOProtocol):
                 await served(*arguments)
             finally:
                 self._part()
+                if self.close_sent:  # a refusal is an answer too, and nothing to be logged as a fault
+                    self.handshake_complete = True
 
         self.app = parting
         await super().run_asgi()

@@ -10,8 +10,10 @@ from uuid import UUID, uuid4
 import httpx2
 import pytest
 from litestar import Litestar
-from litestar.routes import HTTPRoute
+from litestar.routes import HTTPRoute, WebSocketRoute
 from msgspec.structs import replace
+from websockets.asyncio.client import connect
+from websockets.exceptions import InvalidStatus
 
 from cozy_domain.access.caller import Role
 from cozy_domain.access.keys import ApiKey, hash_of, prefix_of, render
@@ -48,6 +50,8 @@ ROWS = {
     "POST /v1/audio/stt": Row("key", file=True),
     "POST /v1/audio/stt/stream": Row("key", file=True),
     "POST /v1/audio/translations": Row("key", file=True),
+    "WEBSOCKET /v1/audio/transcriptions/stream": Row("key"),
+    "WEBSOCKET /v1/audio/stt/stream": Row("key"),
     "GET /v1/models": Row("key"),
     "GET /v1/models/{model}": Row("key"),
     "GET /v1/cozy/sessions": Row("key"),
@@ -118,6 +122,9 @@ async def served(tmp_path: Path) -> AsyncIterator[Served]:
 def listed(app: Litestar) -> Iterator[str]:
     """Every operation as ``METHOD /path``; OPTIONS is Litestar's own and tells only the methods."""
     for route in app.routes:
+        if isinstance(route, WebSocketRoute):
+            yield f"WEBSOCKET {route.path_format}"
+            continue
         assert isinstance(route, HTTPRoute), f"{route.path}: say here how it is tested"
         yield from (f"{method} {route.path_format}" for method in route.methods if method != "OPTIONS")
 
@@ -134,10 +141,26 @@ def test_development_adds_the_documentation_alone(tmp_path: Path) -> None:
 
 async def call(client: httpx2.AsyncClient, operation: str, session: str) -> httpx2.Response:
     method, _, path = operation.partition(" ")
+    if method == "WEBSOCKET":
+        return await handshake(client, path)
     filled = path.replace("{model}", "default").replace("{session_id}", session)
     filled = filled.replace("{sha256}", picture_in(session).sha256)
     files = {"file": ("speech.mp3", recorded("mp3", 0.5))} if ROWS[operation].file else None
     return await client.request(method, filled, json=ROWS[operation].body, files=files)
+
+
+async def handshake(client: httpx2.AsyncClient, path: str) -> httpx2.Response:
+    """Its answer; an open socket is closed at once, and counts as 200."""
+    address = f"ws{str(client.base_url).removeprefix('http').rstrip('/')}{path}"
+    key = client.headers.get("authorization")
+    try:
+        async with connect(address, proxy=None, additional_headers={"Authorization": key} if key else {}):
+            return httpx2.Response(200)
+    except InvalidStatus as refused:
+        answer = refused.response
+        return httpx2.Response(
+            answer.status_code, headers=dict(answer.headers), content=bytes(answer.body or b"")
+        )
 
 
 def picture_in(session: str) -> Blob:

@@ -52,7 +52,7 @@ async def test_where_there_is_no_socket_the_answer_is_404_and_our_error(server: 
 
 
 async def test_a_page_of_another_origin_is_turned_away_before_anything_else(server: Running) -> None:
-    status, error = await refused(address(server, "/v1/chat/completions"), Origin="https://evil.example")
+    status, error = await refused(address(server, "/v1/audio/stt/stream"), Origin="https://evil.example")
     assert (status, error["code"]) == (403, "permission_denied")
     assert "cors_origins" in str(error["hint"])
 

@@ -40,10 +40,14 @@ class Named(msgspec.Struct, Generic[T], frozen=True):
 
 
 class Switchover(Generic[T]):
-    """One for each kind of engine and process: it remembers which of them are failing. ``kind`` is for people."""
+    """One for each kind of engine and process: it remembers which of them are failing. ``kind`` is for people, as
+    is the ``setting`` that names them."""
 
-    def __init__(self, kind: str, engines: Sequence[Named[T]], clock: Clock) -> None:
+    def __init__(
+        self, kind: str, engines: Sequence[Named[T]], clock: Clock, setting: str | None = None
+    ) -> None:
         self._kind = kind
+        self._setting = setting
         self._engines = tuple(engines)
         self._clock = clock
         self._circuits: dict[str, Circuit] = {}
@@ -95,7 +99,14 @@ class Switchover(Generic[T]):
                 code="provider_circuit_open",
                 retry_after_s=30.0,
             )
-        return ProviderUnavailableError(f"There is no {self._kind}.", provider="none", code="not_configured")
+        return ProviderUnavailableError(
+            f"There is no {self._kind}.",
+            provider="none",
+            code="not_configured",
+            hint=f"Name one in {self._setting} of cozy.yaml; `cozy doctor` shows what is there."
+            if self._setting
+            else None,
+        )
 
     def _after(self, name: str, error: ProviderError) -> Circuit:
         unwell = isinstance(error, ProviderTimeoutError | ProviderUnavailableError | ProviderMalformedError)

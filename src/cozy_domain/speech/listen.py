@@ -71,7 +71,10 @@ class Listening:
 
         Raises:
             InputError: ``unsupported_value``: nobody here can do what is asked, or hears the language.
+            ProviderUnavailableError: ``not_configured``: there is no recogniser.
         """
+        if not self._recognisers.engines:
+            raise self._recognisers.none_left()
         names = able(self._recognisers.engines, hearing)  # before anybody speaks for nobody
         return Hearers(self._recognisers, self._transcribing, hearing, names, wanted)
 
@@ -89,6 +92,7 @@ class Listening:
 
         Raises:
             InputError: ``unsupported_value``: nobody here can do what is asked, or hears the language; on entering.
+            ProviderUnavailableError: ``not_configured``: there is no recogniser; on entering.
             LimitError: those who could hear it have too much to hear; from the iterator.
             ProviderError: nobody could hear it; from the iterator.
             Exception: whatever ``sound`` raises; from the iterator.

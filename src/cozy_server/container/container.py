@@ -40,13 +40,22 @@ from cozy_server.auth import DevelopmentDoor, Door, KeyDoor, Keys, RefusalLog
 from cozy_server.container.health import circuits, short_of
 from cozy_server.container.limits import limits, rates, redis_ping, shared_limits
 from cozy_server.container.models import discovery, embedders, embedding_routes_of, language_models
-from cozy_server.container.speech import audio_codec, audio_encoder, recognisers, transcribing, voices
+from cozy_server.container.speech import (
+    audio_codec,
+    audio_encoder,
+    engine_names,
+    listening,
+    recognisers,
+    transcribing,
+    voices,
+)
 from cozy_server.container.store import maintenance, probe, store
 from cozy_server.container.tools import mcp_servers, tool_names
 from cozy_server.container.voice import Simulation, activity, calling
 from cozy_server.data_folder import anchor_file
 from cozy_server.health import Vitals
 from cozy_server.model_choice import LiveConfiguration
+from cozy_server.openai.listening import ListeningParts
 from cozy_server.openai.speech import SpeechParts
 from cozy_server.openai.transcription import TranscriptionParts
 from cozy_server.persona_reload import PersonaReload
@@ -184,6 +193,16 @@ class Container(containers.DeclarativeContainer):
     transcription_parts = providers.Singleton(
         TranscriptionParts, transcribing, configuration.provided.snapshot
     )
+    detector = providers.Singleton(activity)
+    listening = providers.Singleton(listening, detector, recognisers, transcribing)
+    listening_parts = providers.Singleton(
+        ListeningParts,
+        listening,
+        codec,
+        providers.Callable(engine_names, recognisers),
+        configuration.provided.snapshot,
+        clock,
+    )
     embedding_routes = providers.Callable(embedding_routes_of, settings.provided.models)
     assembly = providers.Singleton(
         ContextAssembly,
@@ -233,7 +252,6 @@ class Container(containers.DeclarativeContainer):
         seats,
     )
 
-    detector = providers.Singleton(activity)
     calling = providers.Singleton(
         calling,
         settings.provided.voice,

@@ -11,7 +11,8 @@ from cozy_domain.errors import ConfigError
 from cozy_domain.models.ports import LanguageModel
 from cozy_domain.routing.choice import parse_ref
 from cozy_domain.routing.switchover import Named, Switchover
-from cozy_domain.speech.ports import AudioCodec, AudioEncoder, SpeechToText, TextToSpeech
+from cozy_domain.speech.listen import Listening
+from cozy_domain.speech.ports import AudioCodec, AudioEncoder, SpeechToText, TextToSpeech, VoiceActivity
 from cozy_domain.speech.transcribe import Transcribing, TranscribingDeadlines
 from cozy_server.container.installed import is_installed
 from cozy_server.settings.tree import (
@@ -35,7 +36,7 @@ def voices(
         simulated = Named[TextToSpeech](SIMULATED, SimulatedTextToSpeech(simulation.first_sound_s))
         return Switchover("voice", [simulated], clock)
     found = (_voice(name, models) for name in settings.tts)
-    return Switchover("voice", [it for it in found if it], clock)
+    return Switchover("voice", [it for it in found if it], clock, "speech.tts")
 
 
 def recognisers(
@@ -56,7 +57,7 @@ def recognisers(
     if set(settings.stt) - {"pocketsphinx"} and not is_installed("av"):
         raise ConfigError("speech.stt needs PyAV", hint="pip install 'cozy-engine[speech]'")
     found = (_recogniser(name, models) for name in settings.stt)
-    return Switchover("recogniser", [it for it in found if it], clock)
+    return Switchover("recogniser", [it for it in found if it], clock, "speech.stt")
 
 
 def audio_codec() -> AudioCodec | None:
@@ -84,6 +85,16 @@ def audio_encoder(kind: AudioFormat) -> AudioEncoder:
     from cozy_adapters.codec.encoding import encoder_of  # on first use: FFmpeg takes 0.1 s to load
 
     return encoder_of(kind)
+
+
+def listening(
+    activity: VoiceActivity, recognisers: Switchover[SpeechToText], transcribing: Transcribing | None
+) -> Listening | None:
+    return Listening(activity, recognisers, transcribing) if transcribing else None
+
+
+def engine_names(recognisers: Switchover[SpeechToText]) -> tuple[str, ...]:
+    return tuple(it.name for it in recognisers.engines)
 
 
 def transcribing(

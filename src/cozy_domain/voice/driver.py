@@ -75,6 +75,8 @@ class VoiceCall:
         self._busy = False
         self._line: _Line | None = None
         self._reported = 0
+        self._fresh = True
+        """Whether the next sound that leaves is the first one after a silence, which the session waits for."""
         self._over = asyncio.Event()
         self._ended: asyncio.Future[str] = asyncio.get_running_loop().create_future()
         self.reason = ""
@@ -259,6 +261,7 @@ class VoiceCall:
                 self._loudspeaker.fade(action.percent)
             case it.ClearPlayout():
                 played = self._reported = self._loudspeaker.clear()
+                self._fresh = True
                 self._post(it.PlayoutCleared(self._now(), played, action.epoch))
             case it.CommitAssistant():
                 self._replies.commit(action)
@@ -329,13 +332,10 @@ class VoiceCall:
         loudspeaker.left(samples)
         played = loudspeaker.played
         news = played - self._reported
-        if news and (self._reported_all or news >= PROGRESS or loudspeaker.idle):
+        if news and (self._fresh or news >= PROGRESS or loudspeaker.idle):
             self._reported = played
-            self._reported_all = loudspeaker.idle
+            self._fresh = loudspeaker.idle
             self._post(it.PlayoutProgressed(self._now(), played, loudspeaker.sent))
-
-    _reported_all = True
-    """Whether the next sound is the first one after a silence, which the session waits for."""
 
     def _gone(self, reason: str) -> None:
         if reason == HUNG_UP:

@@ -16,15 +16,19 @@ GOES_ON = 0.05
 _ENDS = re.compile(r"[.!?。！？][\"'”’」』)）]*$")
 _ASKS = re.compile(r"[!?！？][\"'”’」』)）]*$")
 _PAUSES = re.compile(r"(?:[,;:，、；：…—-]|\.\.\.)$")
-_DANGLING = frozenset(
+_NEVER_LAST = frozenset(
     """
-    a an the my your his her its our their this these those some any every no
-    and or but nor because so if when while although though unless until since than that which who whose where
-    i we they he she im ive id ill youre were theyre lets
-    is are was were am be been being do does did have has had can could will would shall should may might must
-    of to for with from at by into about between without like as
-    very really just also maybe um uh er erm hmm well actually basically
+    a an the my your our their every and or but nor because if whose im ive id ill youre were theyre lets
+    um uh er erm of into than
     """.split()  # noqa: SIM905  a list of words reads best as one
+)
+"""Also before a full stop, which some recognisers set after anything."""
+_SELDOM_LAST = frozenset(
+    """
+    his her its this these those some any no so when while although though unless until since that which who where
+    i we they he she is are was am be been being do does did have has had can could will would shall should may might
+    must to for with from at by about between without like as very really just also maybe hmm well actually basically
+    """.split()  # noqa: SIM905  as above
 )
 _DANGLING_ZH = re.compile(
     r"(?:和|跟|与|或|或者|但|但是|不过|因为|所以|如果|要是|虽然|然后|而且|还有|比如|就是|那个|这个|的话|把|被|给|对|向|从|在|是|"
@@ -47,9 +51,11 @@ def finished(text: str) -> float:
         return UNSURE
     if _ASKS.search(said):
         return ENDED
-    if _PAUSES.search(said) or _dangles(said):
+    if _PAUSES.search(said) or _ends_in(said, _NEVER_LAST):
         return GOES_ON
-    return ENDED if _ENDS.search(said) else UNSURE
+    if _ENDS.search(said):
+        return ENDED
+    return GOES_ON if _ends_in(said, _SELDOM_LAST) else UNSURE
 
 
 def classified(text: str) -> OverlapVerdict | None:
@@ -58,13 +64,11 @@ def classified(text: str) -> OverlapVerdict | None:
     return "backchannel" if words and all(it in _LISTENS for it in words) else None
 
 
-def _dangles(said: str) -> bool:
-    words = _WORD.findall(said)
-    if not words:
-        return False
-    if _CHINESE.search(words[-1]):
-        return _DANGLING_ZH.search(words[-1]) is not None
-    return _plain(words[-1]) in _DANGLING
+def _ends_in(said: str, words: frozenset[str]) -> bool:
+    last = next(reversed(_WORD.findall(said)), "")
+    if _CHINESE.search(last):
+        return _DANGLING_ZH.search(last) is not None
+    return _plain(last) in words
 
 
 def _plain(word: str) -> str:

@@ -78,8 +78,8 @@ def pinned_revision(choice: PersonaId, session: Session | None, current: int, no
     return session.pin.revision
 
 
-def sort_messages(messages: tuple[Message, ...], *, in_session: bool) -> Conversation:
-    """Splits the request's messages.
+def sort_messages(messages: tuple[Message, ...], *, in_session: bool, unasked: bool = False) -> Conversation:
+    """Splits the request's messages. ``unasked``: nothing need be new.
 
     Raises:
         InputError: nothing is new: the last message is the assistant's own, or there are only instructions.
@@ -88,6 +88,8 @@ def sort_messages(messages: tuple[Message, ...], *, in_session: bool) -> Convers
     said = tuple(message for message in messages if not isinstance(message, SystemMessage))
     last = max((i for i, message in enumerate(said) if isinstance(message, AssistantMessage)), default=-1)
     new = said[last + 1 :]
+    if not new and unasked:
+        return Conversation(instructions, () if in_session else said, ())
     if not new:
         raise InputError(
             "The last message must be from the user, or the result of a tool.",

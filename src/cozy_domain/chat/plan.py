@@ -114,7 +114,9 @@ async def plan_turn(parts: ChatParts, request: ChatRequest) -> TurnPlan:
         StorageUnavailableError: the session could not be read.
     """
     now, within_s = parts.clock.now(), parts.limits.storage_s
-    conversation = sort_messages(request.messages, in_session=request.session is not None)
+    conversation = sort_messages(
+        request.messages, in_session=request.session is not None, unasked=request.unasked
+    )
     session = None
     if request.session is not None and request.personal:
         work = parts.history.session(request.owner, request.session)

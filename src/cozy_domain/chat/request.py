@@ -35,3 +35,5 @@ class ChatRequest(msgspec.Struct, frozen=True):
     parallel_tool_calls: bool | None = None
     sampling: Sampling = Sampling()
     idempotency: IdempotencyKey | None = None
+    unasked: bool = False
+    """The user has said nothing new: the instructions among the messages say what the answer is about."""

@@ -36,12 +36,14 @@ class Listener:
         room: Callable[[], Awaitable[None]],
         has_room: Callable[[], bool],
         confirmed: Callable[[], Awaitable[None]],
+        winding_up: Callable[[], bool],
     ) -> None:
         self.began = began
         self.emit = emit
         self.room = room
         self.has_room = has_room
         self.confirmed = confirmed
+        self.winding_up = winding_up
 
 
 class Rounds:
@@ -76,6 +78,8 @@ class Rounds:
                 case RunTools(message=message, calls=calls):
                     results = await self._run_tools(calls)
                     messages += self._progress.end_round(message, results)
+                    if self._listener.winding_up():
+                        return ()
                     state = after(state, results)
                 case HandOver(client=client, server=server, stored=stored, sent=sent):
                     results = await self._run_tools(server)

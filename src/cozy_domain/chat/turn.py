@@ -67,6 +67,7 @@ class ChatTurn:
         self._progress = Progress()
         self._left = False
         self._stopped = False
+        self._winding_up = False
         self._ended_by: CozyError | None = None
         self._scope: asyncio.Timeout | None = None
         self._began_ns = parts.clock.monotonic_ns()
@@ -121,6 +122,10 @@ class ChatTurn:
         """Lets the caller read the events of a speculative turn before it is decided, who keeps them from the user until
         then: to prepare what will be heard if it comes true."""
         self._events.release()
+
+    def wind_up(self) -> None:
+        """Tools that run may end, and the model is not asked again: for an answer that nobody wants to hear any more."""
+        self._winding_up = True
 
     async def confirm(self) -> None:
         """Stores a speculative turn as opened and releases its events.
@@ -281,6 +286,7 @@ class ChatTurn:
             room=self._events.room,
             has_room=self._events.has_room,
             confirmed=self._wait_until_confirmed,
+            winding_up=lambda: self._winding_up,
         )
         rounds = Rounds(self._parts, plan, self._progress, listener)
         tainted = holds_words_of_strangers(plan, self._gathered, bundle)

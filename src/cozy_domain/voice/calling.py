@@ -24,7 +24,7 @@ from cozy_domain.chat.request import ChatRequest
 from cozy_domain.clock import Clock
 from cozy_domain.errors import InputError, LimitError, LocalProtocolError, MissingError
 from cozy_domain.ids import Ids, Owner, PersonaId, SessionId
-from cozy_domain.messages import AssistantMessage, Message, UserMessage
+from cozy_domain.messages import AssistantMessage, Message, SystemMessage, UserMessage
 from cozy_domain.persona.persona import Persona
 from cozy_domain.routing.choice import Snapshot, choose
 from cozy_domain.sessions.ports import TurnHistory
@@ -42,6 +42,11 @@ _log = logging.getLogger("cozy.voice")
 
 STORAGE_S = 5.0
 """As the chat pipeline waits for the store."""
+RESULTS = (
+    "A tool that you called earlier has ended in the meantime; its result stands in the conversation. Tell the user in a "
+    "sentence or two what came of it."
+)
+GO_ON = "Go on with the conversation: it is your turn to speak."
 LOAD_S = 1.0
 LOAD_STEP = 5
 """Percent: smaller changes of the machine's load are nobody's concern."""
@@ -241,20 +246,22 @@ class _Requests:
         self._session = session
         self._said: list[Message] = []
 
-    def __call__(self, text: str) -> ChatRequest:
+    def __call__(self, text: str, *, after_tools: bool = False) -> ChatRequest:
         order = self._order
         said = tuple(self._said) if self._session is None else ()
+        new = UserMessage(content=text) if text else SystemMessage(content=RESULTS if after_tools else GO_ON)
         return ChatRequest(
             caller=order.caller,
             owner=order.owner,
             model=order.model,
-            messages=(*said, UserMessage(content=text)),
+            messages=(*said, new),
             request=order.request,
             personal=order.personal,
             persona=self._persona,
             session=self._session,
             timezone=order.timezone,
             locale=order.locale,
+            unasked=not text,
         )
 
     def heard(self, question: str, answer: str) -> None:

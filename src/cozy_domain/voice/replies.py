@@ -6,6 +6,7 @@ each was heard.
 
 import asyncio
 from collections.abc import Callable, Coroutine
+from typing import Protocol
 
 from cozy_domain.chat.events import AnswerWritten, ToolBegan, ToolRan
 from cozy_domain.chat.pipeline import ChatPipeline
@@ -35,6 +36,12 @@ PATIENCE_MS = 60_000
 Spawn = Callable[[Coroutine[None, None, None]], asyncio.Task[None]]
 
 
+class Request(Protocol):
+    """What to ask the pipeline. ``text`` is the user's, possibly none; ``after_tools``: then about results that came."""
+
+    def __call__(self, text: str, *, after_tools: bool = False) -> ChatRequest: ...
+
+
 class Reply:
     """One turn of the pipeline. ``heard`` is None until the session has said what was."""
 
@@ -59,7 +66,7 @@ class Replies:
     def __init__(
         self,
         pipeline: ChatPipeline,
-        request: Callable[[str], ChatRequest],
+        request: Request,
         clock: Clock,
         tell: Callable[[Event], None],
         spawn: Spawn,
@@ -92,6 +99,8 @@ class Replies:
             if reply.undecided and reply.turn:
                 reply.undecided = False
                 reply.turn.leave()
+            elif reply.tools and reply.turn:
+                reply.turn.wind_up()
 
     def commit(self, order: CommitAssistant) -> None:
         """So much of it was heard."""
@@ -135,10 +144,11 @@ class Replies:
 
     async def _run(self, reply: Reply) -> None:
         order = reply.order
+        if order.calls:
+            await self._stored_before(reply)
+        request = self._request(order.text, after_tools=bool(order.calls))
         try:
-            turning = self._pipeline.turn(
-                self._request(order.text), speculative=order.speculative, delivery="spoken"
-            )
+            turning = self._pipeline.turn(request, speculative=order.speculative, delivery="spoken")
             async with turning as turn:
                 reply.turn = turn
                 if reply.undecided:
@@ -155,6 +165,12 @@ class Replies:
                 self._tell(ToolFailed(self._clock.monotonic_ns(), call, "cancelled"))
             self._replies.pop(order.response_id, None)
             reply.over.set()
+
+    async def _stored_before(self, reply: Reply) -> None:
+        """Results of tools are in the history when the turns that called them have ended."""
+        for earlier in tuple(self._replies.values()):
+            if earlier is not reply and earlier.settled:
+                await earlier.over.wait()
 
     def _note(self, reply: Reply, event: object) -> None:
         now, response = self._clock.monotonic_ns(), reply.order.response_id

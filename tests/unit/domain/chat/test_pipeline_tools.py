@@ -10,7 +10,7 @@ from msgspec.structs import replace
 from cozy_adapters.inmemory.language_model import Script, calling, saying
 from cozy_adapters.inmemory.toolbox import builtin_tools
 from cozy_domain.audit.events import ToolCalled
-from cozy_domain.chat.events import ToolBegan, ToolRan, TurnEnded, TurnStarted
+from cozy_domain.chat.events import AnswerWritten, ToolBegan, ToolRan, TurnEnded, TurnStarted
 from cozy_domain.chat.parts import ChatLimits
 from cozy_domain.chat.pipeline import ChatPipeline
 from cozy_domain.chat.reply import fold
@@ -25,7 +25,7 @@ from cozy_domain.errors import (
 from cozy_domain.ids import Owner
 from cozy_domain.knowledge import Passage
 from cozy_domain.memory import Fact
-from cozy_domain.messages import AssistantMessage, ToolCall, ToolMessage, Usage, UserMessage
+from cozy_domain.messages import AssistantMessage, SystemMessage, ToolCall, ToolMessage, Usage, UserMessage
 from cozy_domain.models.deltas import ChoiceFinished, TextDelta, ToolCallDelta, UsageReported
 from cozy_domain.models.request import ModelRef, ModelRequest, Sampling, ToolChoice, ToolDefinition
 from cozy_domain.persona.persona import KnowledgePolicy, ToolPermissions
@@ -439,3 +439,30 @@ async def test_that_a_tool_begins_is_told_before_it_has_run() -> None:
     assert isinstance(began, ToolBegan)
     assert isinstance(ran, ToolRan)
     assert (began.name, began.call) == ("calculator", ran.call)
+
+
+async def test_a_turn_that_winds_up_lets_its_tools_end_and_asks_no_model_again() -> None:
+    chat = ChatUnderTest(clock=LoopClock())
+    script = calling(ToolCall("x", "calculator", '{"expression":"6*7"}'), before="Let me see.")
+    async with chat.running(script) as pipeline:
+        async with pipeline.turn(asking("6*7?"), delivery="spoken") as turn:
+            async for event in turn:
+                if isinstance(event, ToolBegan):
+                    turn.wind_up()
+                if isinstance(event, AnswerWritten):
+                    turn.delivered("Let me", interrupted=True)
+        stored = [it.message for it in await chat.stored()]
+    assert len(chat.model.requests) == 1
+    assert [type(it) for it in stored] == [UserMessage, AssistantMessage, ToolMessage, AssistantMessage]
+
+
+async def test_an_answer_that_nobody_asked_for_follows_its_instructions() -> None:
+    chat = ChatUnderTest(clock=LoopClock())
+    async with chat.running(saying("Hello."), saying("By the way.")) as pipeline:
+        await events_of(pipeline, asking("hi"))
+        told = SystemMessage("Tell them.")
+        await events_of(pipeline, saying_all(told, unasked=True))
+        stored = [it.message for it in await chat.stored()]
+    assert told in chat.model.requests[1].messages
+    assert UserMessage("hi") in chat.model.requests[1].messages
+    assert stored == [UserMessage("hi"), AssistantMessage("Hello."), AssistantMessage("By the way.")]

@@ -2,13 +2,64 @@
 
 import asyncio
 
+import msgspec
 import pytest
+from msgspec.structs import replace
 
-from cozy_adapters.inmemory.language_model import saying
-from cozy_domain.voice.public import OutputStarted, ResponseDone, SessionActive, TurnCommitted
-from tests.fixtures.voice import VoiceUnderTest
+from cozy_adapters.inmemory.language_model import calling, saying
+from cozy_adapters.inmemory.speech import ToneTextToSpeech
+from cozy_adapters.inmemory.toolbox import InMemoryToolBox, builtin_tools
+from cozy_domain.audio import SPEAKING_RATE
+from cozy_domain.messages import ToolCall, ToolMessage
+from cozy_domain.models.deltas import TextDelta
+from cozy_domain.models.request import ToolDefinition
+from cozy_domain.persona.persona import Prompt, ToolPermissions, Voice
+from cozy_domain.speech.ports import Voicing
+from cozy_domain.tools.tool import Effect, ToolContext, ToolSpec
+from cozy_domain.voice.public import (
+    FalseInterruption,
+    IdlePrompted,
+    OutputCleared,
+    OutputStarted,
+    ResponseCreated,
+    ResponseDone,
+    ResponseTextGrown,
+    SessionClosed,
+    TurnCommitted,
+    TurnLatency,
+)
+from tests.fixtures.chat import DEFAULT, ChatUnderTest
+from tests.fixtures.clocks import LoopClock
+from tests.fixtures.driven_calls import VoiceUnderTest, settled
 
 pytestmark = pytest.mark.virtual_time
+
+LOOKUP = ToolCall("x", "lookup", "{}")
+LONG = "One two three four five six seven eight nine ten. Eleven twelve thirteen fourteen. Fifteen sixteen."
+
+
+class Spoken(ToneTextToSpeech):
+    """Keeps what it was asked to say."""
+
+    def __init__(self) -> None:
+        self.texts: list[str] = []
+
+    def speak(self, text: str, voicing: Voicing):  # type: ignore[no-untyped-def]
+        self.texts.append(text)
+        return super().speak(text, voicing)
+
+
+def with_persona(**changes: object) -> ChatUnderTest:
+    return ChatUnderTest(clock=LoopClock(), personas=(replace(DEFAULT, **changes),))
+
+
+def with_lookup(seconds: float) -> ChatUnderTest:
+    persona = replace(DEFAULT, tools=ToolPermissions(allow=("lookup",)))
+    return ChatUnderTest(clock=LoopClock(), personas=(persona,), toolbox=slow_tools(seconds))
+
+
+def now() -> float:
+    return asyncio.get_running_loop().time()
 
 
 async def test_a_question_is_answered_aloud_and_remembered() -> None:
@@ -19,5 +70,241 @@ async def test_a_question_is_answered_aloud_and_remembered() -> None:
         done = await call.until(ResponseDone)
     assert done.status == "completed"
     assert call.told(TurnCommitted)[0].text == "What time is it?"
-    assert call.sounding()
+    ((start, end),) = call.sounding()
+    assert end - start == pytest.approx(len("It is noon.") * 0.06, abs=0.1)
     assert await voice.history() == [("user", "What time is it?"), ("agent", "It is noon.")]
+
+
+async def test_a_finished_sentence_is_answered_within_three_tenths_of_a_second() -> None:
+    voice = VoiceUnderTest(heard=["What time is it?"])
+    async with voice.call(saying("It is noon.")) as call:
+        await call.quiet(0.5)
+        await call.say(1.0)
+        ended = now()
+        await call.until(ResponseDone)
+    assert call.sounding()[0][0] - ended <= 0.3
+    (latency,) = call.told(TurnLatency)
+    assert sum(it.ns for it in latency.stages) == latency.total_ns
+    assert sum(it.ns for it in latency.stages[1:]) <= 40_000_000
+
+
+async def test_several_turns_are_one_conversation() -> None:
+    voice = VoiceUnderTest(heard=["First question?", "Second question?"])
+    async with voice.call(saying("First answer."), saying("Second answer.")) as call:
+        for number in (1, 2):
+            await call.quiet(0.5)
+            await call.say(1.0)
+            await call.until(ResponseDone, number)
+    assert [text for _, text in await voice.history()] == [
+        "First question?",
+        "First answer.",
+        "Second question?",
+        "Second answer.",
+    ]
+
+
+async def test_who_talks_over_the_agent_silences_it_and_only_what_was_heard_was_said() -> None:
+    voice = VoiceUnderTest(heard=["Count, please.", "That is enough."])
+    chat = voice.chat
+    gate = asyncio.Event()
+    async with voice.call((TextDelta(LONG), gate, *saying(" More.")), saying("Well.")) as call:
+        await call.quiet(3.5)
+        await call.say(1.0)
+        await call.until(OutputStarted)
+        await call.quiet(2.0)
+        assert chat.model.streaming == 1
+        began = now()
+        await call.say(1.0)
+        await call.until(ResponseDone, 2)
+    silent = next(end for start, end in call.sounding() if start < began < end + 0.2)
+    assert silent - began <= 0.2
+    assert call.told(OutputCleared)
+    assert chat.model.streaming == 0
+    first, second = call.told(ResponseDone)
+    assert (first.status, second.status) == ("cancelled", "completed")
+    (_, said), (_, question), (_, answer) = (await voice.history())[1:]
+    assert LONG.startswith(said)
+    assert 10 < len(said) < 60
+    assert said == first.text
+    assert (question, answer) == ("That is enough.", "Well.")
+    heard_s = call.told(OutputCleared)[0].samples / SPEAKING_RATE
+    assert len(said) <= heard_s / 0.06 + 1
+
+
+async def test_a_cough_does_not_end_the_answer() -> None:
+    voice = VoiceUnderTest(heard=["Count, please.", ""])
+    async with voice.call(saying(LONG)) as call:
+        await call.quiet(3.5)
+        await call.say(1.0)
+        await call.until(OutputStarted)
+        await call.quiet(2.0)
+        began = now()
+        await call.say(0.2)
+        done = await call.until(ResponseDone)
+    assert done.status == "completed"
+    assert call.told(FalseInterruption)
+    assert (await voice.history())[1:] == [("agent", LONG)]
+    pauses = [
+        after[0] - before[1] for before, after in zip(call.sounding(), call.sounding()[1:], strict=False)
+    ]
+    assert pauses, began
+
+
+async def test_the_model_is_asked_while_it_is_not_certain_that_the_user_has_finished() -> None:
+    voice = VoiceUnderTest(heard=["It is about"])
+    chat = voice.chat
+    async with voice.call(saying("I see.")) as call:
+        await call.quiet(0.5)
+        await call.say(1.0)
+        await call.quiet(1.0)
+        asked = len(chat.model.requests)
+        assert not chat.conversations.turns
+        assert not call.told(ResponseCreated)
+        assert not call.sounding()
+        await call.until(ResponseDone)
+    assert (asked, len(chat.model.requests)) in {(0, 1), (1, 1)}
+
+
+async def test_who_goes_on_after_a_pause_is_heard_to_the_end() -> None:
+    voice = VoiceUnderTest(heard=["Tell me about", "the weather."])
+    async with voice.call(saying("It rains."), saying("It rains.")) as call:
+        await call.quiet(0.5)
+        await call.say(1.0)
+        await call.quiet(0.7)
+        await call.say(1.0)
+        await call.until(ResponseDone)
+    assert [it.text for it in call.told(TurnCommitted)] == ["Tell me about the weather."]
+    assert [it.text for it in call.told(ResponseDone)] == ["It rains."]
+    assert (await voice.history())[0] == ("user", "Tell me about the weather.")
+    assert len(voice.chat.conversations.turns) == 1
+
+
+async def test_markup_is_shown_and_words_are_spoken() -> None:
+    spoken = Spoken()
+    voice = VoiceUnderTest(heard=["What time is it?"], voices=[spoken])
+    written = "*smiles* It is **noon** 😀. See [the clock](https://example.org/clock)."
+    async with voice.call(saying(written)) as call:
+        await call.quiet(0.5)
+        await call.say(1.0)
+        done = await call.until(ResponseDone)
+    assert " ".join(spoken.texts) == "It is noon. See the clock."
+    assert done.text == written
+    assert (await voice.history())[1] == ("agent", written)
+
+
+async def test_a_persona_greets_with_its_opening() -> None:
+    chat = with_persona(prompt=Prompt(openings=("Hello, I am {{char}}.",)))
+    voice = VoiceUnderTest(chat=chat)
+    async with voice.call() as call:
+        done = await call.until(ResponseDone)
+    assert (done.text, done.status) == ("Hello, I am Cozy.", "completed")
+    assert call.sounding()
+
+
+async def test_a_persona_may_greet_nobody() -> None:
+    chat = with_persona(prompt=Prompt(openings=("Hello.",)), voice=Voice(realtime={"greeting": False}))
+    async with VoiceUnderTest(chat=chat).call() as call:
+        await call.quiet(5.0)
+    assert not call.told(ResponseDone)
+
+
+async def test_who_says_nothing_is_asked_and_at_last_hung_up_on() -> None:
+    voice = VoiceUnderTest()
+    async with voice.call() as call:
+        reason = await call.call.ended()
+    assert reason == "idle"
+    assert [it.count for it in call.told(IdlePrompted)] == [1, 2]
+    assert {it.text for it in call.told(ResponseTextGrown)} == {"Are you still there?", "Goodbye!"}
+    assert now() == pytest.approx(120, abs=15)
+
+
+async def test_a_call_ends_when_its_time_is_up_with_a_word() -> None:
+    chat = with_persona(voice=Voice(realtime={"longest_s": 8, "time_limit": "So long!"}))
+    async with VoiceUnderTest(chat=chat).call() as call:
+        assert await call.call.ended() == "time_limit"
+    assert [it.text for it in call.told(ResponseDone)] == ["So long!"]
+    assert now() == pytest.approx(8.5, abs=1.0)
+
+
+async def test_a_tool_that_takes_long_is_bridged_by_a_word() -> None:
+    voice = VoiceUnderTest(chat=with_lookup(4.0), heard=["What is six times seven?"])
+    async with voice.call(calling(LOOKUP), saying("It is 42.")) as call:
+        await call.quiet(0.5)
+        await call.say(1.0)
+        await settled(lambda: any(it.text == "It is 42." for it in call.told(ResponseDone)))
+    texts = [it.text for it in call.told(ResponseTextGrown)]
+    assert "It is 42." in texts
+    assert len(call.sounding()) == 2, "a filler, then the answer"
+    assert (await voice.history())[-1] == ("agent", "It is 42.")
+
+
+async def test_a_tool_goes_on_when_the_user_speaks_and_its_result_is_told_later() -> None:
+    voice = VoiceUnderTest(chat=with_lookup(8.0), heard=["Look it up, please.", "And how are you?"])
+    scripts = (
+        calling(LOOKUP, before="Let me see what I can find."),
+        saying("Fine."),
+        saying("By the way, 42."),
+    )
+    async with voice.call(*scripts) as call:
+        await call.quiet(3.5)
+        await call.say(1.0)
+        await call.until(OutputStarted)
+        await call.quiet(0.5)
+        await call.say(1.0)
+        await settled(lambda: any(it.text == "Fine." for it in call.told(ResponseDone)))
+        assert not any(it.text == "By the way, 42." for it in call.told(ResponseDone))
+        await settled(lambda: any(it.text == "By the way, 42." for it in call.told(ResponseDone)))
+    said = await voice.history()
+    assert said[-1] == ("agent", "By the way, 42.")
+    assert ("agent", "Fine.") in said
+    stored = [it.message for it in await voice.chat.stored()]
+    assert sum(isinstance(it, ToolMessage) for it in stored) == 1
+    assert [text for role, text in said if role == "user"] == ["Look it up, please.", "And how are you?"]
+
+
+async def test_typed_words_are_answered_aloud_in_the_same_conversation() -> None:
+    voice = VoiceUnderTest(heard=["What time is it?"])
+    async with voice.call(saying("Noon."), saying("Noon, I said.")) as call:
+        await call.quiet(0.5)
+        await call.say(1.0)
+        await call.until(ResponseDone)
+        call.call.typed("When?")
+        await call.until(ResponseDone, 2)
+    assert [text for _, text in await voice.history()] == [
+        "What time is it?",
+        "Noon.",
+        "When?",
+        "Noon, I said.",
+    ]
+
+
+async def test_hanging_up_in_mid_sentence_stops_the_model_and_keeps_what_was_heard() -> None:
+    voice = VoiceUnderTest(heard=["Count, please."])
+    async with voice.call((TextDelta(LONG), asyncio.Event())) as call:
+        await call.quiet(0.5)
+        await call.say(1.0)
+        await call.until(OutputStarted)
+        await call.quiet(1.5)
+        await call.hang_up()
+        assert voice.chat.model.streaming == 0
+        (_, said) = (await voice.history())[1]
+    assert LONG.startswith(said)
+    assert 10 < len(said) < 40
+    assert call.told(SessionClosed)[0].reason == "hangup"
+
+
+async def test_messages_of_the_program_reach_the_surface() -> None:
+    async with VoiceUnderTest().call() as call:
+        call.line.caller.tell("handshake")
+        await call.quiet(0.1)
+    assert call.messages == ["handshake"]
+
+
+def slow_tools(seconds: float) -> InMemoryToolBox:
+    """With a tool ``lookup`` that takes so long."""
+
+    async def lookup(arguments: msgspec.Raw, context: ToolContext) -> str:
+        await asyncio.sleep(seconds)
+        return "It is 42."
+
+    return builtin_tools([(ToolSpec(ToolDefinition("lookup", "Looks it up."), Effect.READ), lookup)])

@@ -47,6 +47,8 @@ RESULTS = (
     "sentence or two what came of it."
 )
 GO_ON = "Go on with the conversation: it is your turn to speak."
+MESSAGES = 100
+"""Of a call that has no session, as many are remembered while it lasts."""
 LOAD_S = 1.0
 LOAD_STEP = 5
 """Percent: smaller changes of the machine's load are nobody's concern."""
@@ -267,9 +269,9 @@ class _Requests:
     def heard(self, question: str, answer: str) -> None:
         """What became of a turn."""
         if self._session is None:
-            self._said.append(UserMessage(content=question))
-            if answer:
-                self._said.append(AssistantMessage(content=answer))
+            self._said += [UserMessage(content=question)] if question else []
+            self._said += [AssistantMessage(content=answer)] if answer else []
+            del self._said[:-MESSAGES]
 
 
 def _not_now(draining: bool) -> LimitError | LocalProtocolError:

@@ -16,6 +16,7 @@ from cozy_domain.clock import Clock
 from cozy_domain.errors import CozyError
 from cozy_domain.models.deltas import RefusalDelta, TextDelta
 from cozy_domain.voice.events import (
+    CancelRequested,
     CancelResponse,
     CommitAssistant,
     Event,
@@ -40,6 +41,10 @@ class Request(Protocol):
     """What to ask the pipeline. ``text`` is the user's, possibly none; ``after_tools``: then about results that came."""
 
     def __call__(self, text: str, *, after_tools: bool = False) -> ChatRequest: ...
+
+    def heard(self, question: str, answer: str) -> None:
+        """What became of a turn; the question may be empty."""
+        ...
 
 
 class Reply:
@@ -164,6 +169,8 @@ class Replies:
             for call in reply.tools:
                 self._tell(ToolFailed(self._clock.monotonic_ns(), call, "cancelled"))
             self._replies.pop(order.response_id, None)
+            if reply.settled:
+                self._request.heard(order.text, reply.heard.text if reply.heard else "")
             reply.over.set()
 
     async def _stored_before(self, reply: Reply) -> None:
@@ -198,4 +205,7 @@ class Replies:
                 reply.undecided = False
                 await reply.turn.confirm()
         except CozyError as error:
-            self._tell(ResponseFailed(self._clock.monotonic_ns(), reply.order.response_id, error.code))
+            response = reply.order.response_id
+            self._tell(ResponseFailed(self._clock.monotonic_ns(), response, error.code))
+            # Also when all of it is written: what is not stored is not said.
+            self._tell(CancelRequested(self._clock.monotonic_ns(), response))

@@ -1,0 +1,349 @@
+"""What fails in a call: the call goes on as well as it can, and nothing is left of it in the end."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import pytest
+
+from cozy_adapters.inmemory.language_model import saying
+from cozy_adapters.inmemory.peer import InMemoryCall
+from cozy_adapters.inmemory.sessions import InMemoryTurnStore
+from cozy_adapters.inmemory.speech import ScriptedSpeechToText, ToneTextToSpeech
+from cozy_domain.access.caller import Caller
+from cozy_domain.audio import Pcm
+from cozy_domain.errors import (
+    LimitError,
+    MissingError,
+    ProviderUnavailableError,
+    StorageUnavailableError,
+)
+from cozy_domain.ids import PersonaId
+from cozy_domain.models.deltas import TextDelta
+from cozy_domain.sessions.turn import Opening, TurnOpened
+from cozy_domain.speech.ports import Hearing, Sound, Voicing
+from cozy_domain.voice.calling import CallOrder
+from cozy_domain.voice.public import (
+    OutputStarted,
+    PublicEvent,
+    ResponseDone,
+    SessionActive,
+    SessionClosed,
+    SessionSuspended,
+    SpeechUnavailable,
+    TurnCommitted,
+    TurnDiscarded,
+)
+from cozy_domain.voice.seats import SeatLimits
+from tests.fixtures.calls import said
+from tests.fixtures.chat import CALLER, OWNER, SESSION
+from tests.fixtures.driven_calls import CallUnderTest, VoiceUnderTest, begun, settled
+
+pytestmark = pytest.mark.virtual_time
+
+LONG = "One two three four five six seven eight nine ten. Eleven twelve thirteen fourteen. Fifteen sixteen."
+DEAD = ProviderUnavailableError("dead", provider="test")
+
+
+class DyingSpeechToText(ScriptedSpeechToText):
+    """Dies in the middle of each utterance, and cannot hear a whole one either."""
+
+    def __init__(self) -> None:
+        super().__init__([])
+        self.asked = 0
+
+    async def transcribe(self, sound: Pcm, hearing: Hearing):  # type: ignore[no-untyped-def]
+        raise DEAD
+
+    @asynccontextmanager
+    async def listen(self, hearing: Hearing):  # type: ignore[no-untyped-def]
+        self.asked += 1
+
+        class Dying:
+            fed = 0
+
+            async def feed(self, samples: bytes) -> str:
+                self.fed += 1
+                if self.fed > 5:
+                    raise DEAD
+                return ""
+
+        yield Dying()
+
+
+class DyingTextToSpeech(ToneTextToSpeech):
+    """Dies after ``pieces`` of each text."""
+
+    def __init__(self, pieces: int) -> None:
+        self._pieces = pieces
+
+    @asynccontextmanager
+    async def speak(self, text: str, voicing: Voicing) -> AsyncIterator[AsyncIterator[Sound]]:
+        async with super().speak(text, voicing) as sounds:
+            yield self._until_death(sounds)
+
+    async def _until_death(self, sounds: AsyncIterator[Sound]) -> AsyncIterator[Sound]:
+        left = self._pieces
+        async for sound in sounds:
+            if not left:
+                raise DEAD
+            left -= 1
+            yield sound
+
+
+async def asked(call: CallUnderTest) -> None:
+    await call.quiet(0.5)
+    await call.say(1.0)
+
+
+async def test_a_recogniser_that_dies_in_mid_sentence_is_replaced_and_nothing_is_lost() -> None:
+    backup = ScriptedSpeechToText(["What time is it?"])
+    voice = VoiceUnderTest(recognisers=[DyingSpeechToText(), backup])
+    async with voice.call(saying("Noon.")) as call:
+        await asked(call)
+        done = await call.until(ResponseDone)
+    assert done.text == "Noon."
+    assert call.told(TurnCommitted)[0].text == "What time is it?"
+    ((sound, _),) = backup.heard
+    assert sound.seconds > 0.9
+
+
+async def test_when_nobody_can_hear_the_call_goes_on() -> None:
+    voice = VoiceUnderTest(heard=[DEAD, DEAD, "And now?"])
+    async with voice.call(saying("Now I hear you.")) as call:
+        await asked(call)
+        await call.until(TurnDiscarded)
+        await asked(call)
+        done = await call.until(ResponseDone)
+    assert done.text == "Now I hear you."
+
+
+async def test_a_voice_that_dies_before_it_speaks_is_replaced() -> None:
+    voice = VoiceUnderTest(heard=["Hm?"], voices=[DyingTextToSpeech(0), ToneTextToSpeech()])
+    async with voice.call(saying("Noon.")) as call:
+        await asked(call)
+        done = await call.until(ResponseDone)
+    assert (done.status, done.text) == ("completed", "Noon.")
+
+
+async def test_an_answer_that_nobody_can_speak_is_shown() -> None:
+    voice = VoiceUnderTest(heard=["Hm?", "And?"], voices=[DyingTextToSpeech(0)])
+    async with voice.call(*[saying("Noon.")] * 4) as call:
+        await asked(call)
+        shown = await call.until(SpeechUnavailable)
+        await asked(call)
+        await call.until(ResponseDone, 2)
+    assert shown.text == "Noon."
+    assert [text for role, text in await voice.history() if role == "user"] == ["Hm?", "And?"]
+
+
+async def test_of_an_answer_whose_voice_dies_what_was_heard_is_kept() -> None:
+    voice = VoiceUnderTest(heard=["Hm?"], voices=[DyingTextToSpeech(20)])
+    async with voice.call(*[saying(LONG)] * 3) as call:
+        await asked(call)
+        done = await call.until(ResponseDone)
+        await call.quiet(5.0)
+    assert (done.status, done.reason) == ("failed", "provider_unavailable")
+    assert LONG.startswith(done.text)
+    assert done.text
+    assert (await voice.history())[1] == ("agent", done.text)
+
+
+async def test_a_model_that_fails_fails_its_answer_alone() -> None:
+    voice = VoiceUnderTest(heard=["Hm?", "And?"])
+    async with voice.call((DEAD,), (DEAD,), saying("Here I am.")) as call:
+        await asked(call)
+        failed = await call.until(ResponseDone)
+        await asked(call)
+        done = await call.until(ResponseDone, 2)
+    assert failed.status == "failed"
+    assert done.text == "Here I am."
+
+
+async def test_a_model_that_breaks_off_has_said_what_was_heard() -> None:
+    voice = VoiceUnderTest(heard=["Hm?"])
+    async with voice.call((TextDelta("One two three four five. Six"), DEAD)) as call:
+        await asked(call)
+        done = await call.until(ResponseDone)
+    assert done.status in {"failed", "incomplete"}
+    assert [text for _, text in await voice.history()][1:] in ([], [done.text])
+
+
+async def test_without_its_store_nothing_is_answered(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def away(self: InMemoryTurnStore, turn: TurnOpened) -> Opening:
+        raise StorageUnavailableError("away")
+
+    monkeypatch.setattr(InMemoryTurnStore, "open", away)
+    voice = VoiceUnderTest(heard=["Hm?"])
+    async with voice.call(*[saying(LONG)] * 3) as call:
+        await asked(call)
+        done = await call.until(ResponseDone)
+    assert done.status in {"failed", "cancelled"}
+    assert sum(end - start for start, end in call.sounding()) < 0.1
+    assert not voice.chat.conversations.turns
+
+
+async def test_a_line_that_comes_back_goes_on() -> None:
+    voice = VoiceUnderTest(heard=["Hm?", "And?"])
+    async with voice.call(saying(LONG), saying("Good.")) as call:
+        await asked(call)
+        await call.until(OutputStarted)
+        call.line.caller.go_away()
+        await call.until(SessionSuspended)
+        await asyncio.sleep(3.0)
+        call.line.caller.come_back()
+        done = await call.until(ResponseDone)
+        await asked(call)
+        await call.until(ResponseDone, 2)
+    assert (done.status, done.text) == ("completed", LONG)
+    assert [it.resumed for it in call.told(SessionActive)] == [False, True]
+
+
+async def test_a_caller_may_come_back_on_another_line() -> None:
+    voice = VoiceUnderTest(heard=["Hm?", "And?"])
+    async with voice.call(saying(LONG), saying("Good.")) as call:
+        await asked(call)
+        await call.until(OutputStarted)
+        first = call.line
+        first.caller.go_away()
+        await call.until(SessionSuspended)
+        call.line = InMemoryCall()
+        call.call.attach(call.line.peer)
+        done = await call.until(ResponseDone)
+        assert first.caller.ended
+        await asked(call)
+        await call.until(ResponseDone, 2)
+    assert done.text == LONG
+    assert call.sounding(), "on the second line"
+    assert [text for _, text in await voice.history()] == ["Hm?", LONG, "And?", "Good."]
+
+
+async def test_a_caller_who_vanishes_is_waited_for_and_then_given_up() -> None:
+    voice = VoiceUnderTest(heard=["Hm?"])
+    async with voice.running(saying(LONG)) as calling:
+        call = await begun(calling)
+        await asked(call)
+        await call.until(OutputStarted)
+        await call.quiet(1.0)
+        call.line.caller.go_away()
+        reason = await call.call.ended()
+        assert calling.calls_open == 0
+        assert voice.chat.model.streaming == 0
+    assert reason == "media_lost"
+    (_, heard) = (await voice.history())[1]
+    assert LONG.startswith(heard)
+    assert 0 < len(heard) < len(LONG)
+
+
+async def test_a_call_whose_line_never_comes_gives_its_seat_back() -> None:
+    voice = VoiceUnderTest()
+    async with voice.running() as calling:
+        call = CallUnderTest()
+        call.opened = await calling.open(CallOrder(CALLER, OWNER, "req"), tell=call.tell)
+        assert calling.calls_open == 1
+        assert await call.call.ended() == "connect_timeout"
+        assert calling.calls_open == 0
+
+
+async def test_no_more_calls_than_seats() -> None:
+    voice = VoiceUnderTest(seats=SeatLimits(at_once=3, each=2, busy_percent=90))
+    async with voice.running() as calling:
+        first, _second = await begun(calling), await begun(calling)
+        with pytest.raises(LimitError) as refused:
+            await begun(calling)
+        assert refused.value.code == "too_many_calls"
+        other = await begun(
+            calling, caller=type(CALLER)("other"), owner=type(CALLER)("other").owner(None), session=None
+        )
+        with pytest.raises(LimitError) as full:
+            await begun(calling, caller=Caller("third"))
+        assert full.value.code == "server_overloaded"
+        await first.hang_up()
+        await begun(calling)
+        await other.hang_up()
+        voice.percent = 95
+        await asyncio.sleep(1.1)
+        with pytest.raises(LimitError) as busy:
+            await begun(calling)
+        assert busy.value.code == "server_overloaded"
+
+
+async def test_who_asks_for_a_persona_that_is_not_there_takes_no_seat() -> None:
+    async with VoiceUnderTest().running() as calling:
+        with pytest.raises(MissingError):
+            await begun(calling, persona=PersonaId("nobody"))
+        assert calling.calls_open == 0
+
+
+async def test_calls_end_with_a_goodbye_when_the_server_stops() -> None:
+    voice = VoiceUnderTest(heard=["Hm?"] * 10, seats=SeatLimits(each=10))
+    async with voice.running(*[saying(LONG)] * 10, drain_s=10.0) as calling:
+        calls = [await begun(calling, session=None) for _ in range(10)]
+        speaking = calls[0]
+        await asked(speaking)
+        await speaking.until(OutputStarted)
+    for call in calls:
+        assert call.told(SessionClosed)[0].reason == "drained"
+        assert call.line.caller.ended
+        assert "Goodbye!" in [it.text for it in call.told(ResponseDone)]
+    assert voice.chat.model.streaming == 0
+    with pytest.raises(LimitError) as refused:
+        await begun(calling)
+    assert refused.value.code == "server_shutdown"
+
+
+async def test_a_detector_that_does_not_work_ends_the_call() -> None:
+    class Broken:
+        def open(self) -> "Broken":
+            return self
+
+        async def probability(self, window: bytes) -> float:
+            raise ProviderUnavailableError("no", provider="test", code="not_configured")
+
+    async with VoiceUnderTest(detector=Broken()).running() as calling:
+        call = await begun(calling)
+        assert await call.call.ended() == "not_configured"
+
+
+async def test_a_surface_that_cannot_tell_its_program_spoils_nothing() -> None:
+    def broken(_: PublicEvent) -> None:
+        raise OSError
+
+    voice = VoiceUnderTest(heard=["Hm?"])
+    async with voice.running(saying("Noon.")) as calling:
+        call = CallUnderTest()
+        opened = await calling.open(CallOrder(CALLER, OWNER, "req", session=SESSION), tell=broken)
+        opened.call.attach(call.line.peer)
+        await asked(call)
+        await settled(lambda: bool(call.sounding()))
+        call.line.caller.hang_up()
+        assert await opened.call.ended() == "hangup"
+
+
+async def test_whoever_cannot_be_known_is_remembered_for_the_call_alone() -> None:
+    voice = VoiceUnderTest(heard=["My name is Mei.", "What is my name?"])
+    async with voice.call(saying("Hello, Mei."), saying("Mei."), session=None, personal=False) as call:
+        await asked(call)
+        await call.until(ResponseDone)
+        await asked(call)
+        await call.until(ResponseDone, 2)
+    assert call.opened.session is None
+    said = [it.content for it in voice.chat.model.requests[1].messages]
+    assert "My name is Mei." in said
+    assert "Hello, Mei." in said
+
+
+@pytest.mark.parametrize("after_ms", [0, 30, 300, 700, 1_200, 1_550, 1_650, 1_720, 1_800, 2_500, 4_000])
+async def test_whenever_the_caller_hangs_up_nothing_is_left(after_ms: int) -> None:
+    voice = VoiceUnderTest(heard=["What time is it?"])
+    async with voice.running(saying(LONG), saying(LONG)) as calling:
+        call = await begun(calling)
+        call.line.caller.say(bytes(16_000))
+        call.line.caller.say(said(1.0))
+        await asyncio.sleep(after_ms / 1000)
+        await call.hang_up()
+        assert calling.calls_open == 0
+        assert voice.chat.model.streaming == 0
+        assert not call.opened.call._tasks
+    assert call.told(SessionClosed)[-1].reason == "hangup"
+    assert all(cell.state != "started" for cell in voice.chat.conversations.turns.values())

@@ -17,10 +17,11 @@ import ipaddress
 import logging
 import re
 from collections import OrderedDict
-from collections.abc import Awaitable, Callable, Collection, Mapping
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from datetime import UTC, datetime
 from functools import partial
 from typing import Any, Protocol
+from urllib.parse import parse_qs
 from uuid import UUID
 
 from litestar import Request
@@ -47,6 +48,8 @@ LATE: Mapping[str, Any] = {"access": "late"}
 FOR_OWNER: Mapping[str, Any] = {"counts": "owner"}
 """Options of a route that calls `throttle.count_owner`: what a key that serves many costs is taken there, at once."""
 
+KEY_PROTOCOL = "openai-insecure-api-key."
+"""What stands before the key in a subprotocol (openai-node, realtime)."""
 DEVELOPER = Caller(account="dev", role="admin")
 REMEMBERED_NS = 5_000_000_000
 """So long a good key is not looked up again, and so long a revoked one may live on (reliability Z3)."""
@@ -264,10 +267,7 @@ class Gate:
             await self._brake.settle(scope)  # a client that left before it had an answer counts as well
 
     async def _admitted_late(self, scope: Scope, token: str | None, *, counted: bool) -> Caller:
-        headers = Headers.from_scope(scope)
-        if token and not _token(headers):
-            plain = {name: value for name, value in headers.items() if name != "authorization"}
-            headers = Headers({**plain, "authorization": f"Bearer {token}"})
+        headers = _with(token, Headers.from_scope(scope))
         caller, address = await self._known(scope, headers)
         if counted:
             await self._brake.count_caller(scope, address, caller)
@@ -284,7 +284,10 @@ class Gate:
             raise
 
     async def _admitted(self, scope: Scope, opt: Mapping[str, Any]) -> Caller:
-        caller, address = await self._known(scope, Headers.from_scope(scope))
+        headers = Headers.from_scope(scope)
+        if scope["type"] == ScopeType.WEBSOCKET:
+            headers = _with(token_of_socket(scope), headers)
+        caller, address = await self._known(scope, headers)
         await self._brake.count_caller(scope, address, caller, owner_follows=_owner_follows(opt))
         if opt.get("access") == "admin" and caller.role != "admin":
             refusal = AccessError("This needs the key of an administrator.")
@@ -344,6 +347,23 @@ def is_loopback(host: str) -> bool:
         return name == "localhost" or ipaddress.ip_address(name).is_loopback
     except ValueError:
         return False
+
+
+def token_of_socket(scope: Scope) -> str | None:
+    """The key of a browser, which cannot send a header along with a socket: as a subprotocol, as OpenAI's clients send it,
+    or as ``token`` in the query."""
+    offered: Sequence[str] = scope.get("subprotocols", ())  # type: ignore[assignment]  # only sockets have them
+    keys = [it.removeprefix(KEY_PROTOCOL) for it in offered if it.startswith(KEY_PROTOCOL)]
+    keys += parse_qs(scope["query_string"].decode("latin-1")).get("token", [])
+    return next(iter(keys), None)
+
+
+def _with(token: str | None, headers: Headers) -> Headers:
+    """The same with ``token``, unless they hold one."""
+    if not token or _token(headers):
+        return headers
+    plain = {name: value for name, value in headers.items() if name != "authorization"}
+    return Headers({**plain, "authorization": f"Bearer {token}"})
 
 
 def _owner_follows(opt: Mapping[str, Any]) -> bool:

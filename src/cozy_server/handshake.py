@@ -1,21 +1,17 @@
-"""The beginning of a WebSocket: where its key may be, and how a refusal is told.
+"""The beginning of a WebSocket: how a refusal is told, and which subprotocol is confirmed.
 
-A browser cannot send headers along with it, so the key may also come as a subprotocol, as OpenAI's clients send it, or as
-``token`` in the query. What is refused, for whatever reason, gets a status and the usual error object, not an open socket.
-(Who may open one: `auth.Gate`.)
+What is refused, for whatever reason, gets a status and the usual error object, not an open socket. Who may open one is
+decided by `auth.Gate`.
 """
 
 from collections.abc import Sequence
 from typing import Any
-from urllib.parse import parse_qs
 
 from litestar.enums import ScopeType
 from litestar.types import ASGIApp, Message, Receive, Scope, Send
 
 from cozy_server.problems import note_failure, problem_in
 
-KEY_PROTOCOL = "openai-insecure-api-key."
-"""What stands before the key in a subprotocol (openai-node, realtime)."""
 _VENDORS = "openai-"
 _REFUSED_WITH = "refused_with"
 _POLICY = 1008
@@ -31,7 +27,6 @@ class Handshakes:
         if scope["type"] != ScopeType.WEBSOCKET:
             await self._app(scope, receive, send)
             return
-        scope["headers"] = with_credential(scope)
         accepted = False
 
         async def answered(message: Message) -> None:
@@ -49,17 +44,6 @@ async def remember(error: Exception, scope: Scope) -> None:
     """Litestar's hook for what was raised: it would make a close code of it, and what it was would be lost."""
     if scope["type"] == ScopeType.WEBSOCKET:
         scope.setdefault("state", {})[_REFUSED_WITH] = error
-
-
-def with_credential(scope: Scope) -> list[tuple[bytes, bytes]]:
-    """The headers, with the key of a client that could not send it in one."""
-    headers = list(scope["headers"])
-    if any(name == b"authorization" for name, _ in headers):
-        return headers
-    offered: Sequence[str] = scope.get("subprotocols", ())  # type: ignore[assignment]  # only sockets have them
-    keys = [it.removeprefix(KEY_PROTOCOL) for it in offered if it.startswith(KEY_PROTOCOL)]
-    keys += parse_qs(scope["query_string"].decode("latin-1")).get("token", [])
-    return [*headers, *((b"authorization", f"Bearer {key}".encode()) for key in keys[:1])]
 
 
 def chosen_protocol(offered: Sequence[str]) -> str | None:

@@ -21,6 +21,10 @@ from cozy_server.sockets import LEAVING
 _FRAGMENTS = 1_024
 """Of one message; browsers and libraries send one or a few."""
 
+_CONTROLS_A_SECOND = 5
+_CONTROLS_AT_ONCE = 100
+"""Pings and pongs; browsers send none of themselves, libraries one in 20 s."""
+
 
 class SocketLimits(msgspec.Struct, frozen=True):
     """``message_bytes`` is refused by its header, before it is kept; ``send_s`` is how long a client may leave what was sent
@@ -55,6 +59,8 @@ class _BoundedSocket(WebSocketsSansIOProtocol):
         self.close_timeout = self.limits.close_s
         self.conn.max_message_size = self.limits.message_bytes
         self._leaving = False
+        self._controlled_s = 0.0
+        """When the allowance for pings and pongs is whole again."""
 
     def connection_lost(self, exc: Exception | None) -> None:
         for timer in (self._unread, self._end):
@@ -74,10 +80,16 @@ class _BoundedSocket(WebSocketsSansIOProtocol):
         super().resume_writing()
 
     def handle_ping(self) -> None:
+        if not self._may_control():
+            return
         if self.writable.is_set():
             super().handle_ping()
         else:
             self.conn.data_to_send()  # RFC 6455, section 5.5.3: who sent many is answered one
+
+    def handle_pong(self, event: Frame) -> None:
+        if self._may_control():
+            super().handle_pong(event)
 
     def handle_cont(self, event: Frame) -> None:
         if len(self.frames) < _FRAGMENTS:
@@ -142,6 +154,17 @@ class _BoundedSocket(WebSocketsSansIOProtocol):
         ):
             self.conn.send_close(CloseCode.SERVICE_RESTART)
             self.transport.write(b"".join(self.conn.data_to_send()))
+
+    def _may_control(self) -> bool:
+        """Whether a ping or pong more is taken; who sends too many is cut off."""
+        now_s = self.loop.time()
+        self._controlled_s = max(self._controlled_s, now_s) + 1 / _CONTROLS_A_SECOND
+        if self._controlled_s - now_s <= _CONTROLS_AT_ONCE / _CONTROLS_A_SECOND:
+            return True
+        if self._end is None:
+            self.conn.fail(CloseCode.POLICY_VIOLATION, "too many pings")
+            self.handle_parser_exception()
+        return False
 
     def _end_soon(self) -> None:
         if self._end is None and not self.disconnected:

@@ -1,6 +1,7 @@
 """Who asks: keys, the two doors, and what is audited of a refusal."""
 
 from datetime import timedelta
+from typing import Any
 from uuid import UUID
 
 import pytest
@@ -30,6 +31,7 @@ from cozy_server.auth import (
     RefusalLog,
     is_loopback,
     is_own_page,
+    token_of_socket,
 )
 
 LOOPBACK = {"host": "127.0.0.1:8000"}
@@ -326,3 +328,16 @@ async def test_a_store_that_fails_does_not_change_the_refusal() -> None:
 def test_sockets_open_from_pages_of_this_server_and_of_named_origins(origin: str | None, own: bool) -> None:
     headers = Headers({**LOOPBACK, **({} if origin is None else {"origin": origin})})
     assert is_own_page(headers, ("https://shop.example",)) is own
+
+
+def socket_scope(query: bytes = b"", offered: tuple[str, ...] = ()) -> Any:
+    return {"type": "websocket", "query_string": query, "subprotocols": list(offered)}
+
+
+def test_a_sockets_key_may_be_a_subprotocol_or_else_stand_in_the_query() -> None:
+    offered = ("realtime", "openai-insecure-api-key.cz_1_2")
+    assert token_of_socket(socket_scope(offered=offered)) == "cz_1_2"
+    assert token_of_socket(socket_scope(b"persona=mei&token=cz_3_4")) == "cz_3_4"
+    assert token_of_socket(socket_scope(b"token=cz_3_4", offered)) == "cz_1_2"
+    assert token_of_socket(socket_scope(b"token=")) is None
+    assert token_of_socket(socket_scope(b"\xff&token")) is None

@@ -1,17 +1,18 @@
 """All that we use of aiortc and aioice beyond what they document, for the versions that `KNOWN` names.
 
-Three things: a receiver of our own stands in for aiortc's, so that packets come to us undecoded and unbuffered; the ICE
-transport of a connection is told candidates directly; and everything that arrives from the caller is noticed. A test fails
-when an installed version is another one, so that whoever renews it looks here.
+Four things: a receiver of our own stands in for aiortc's, so that packets come to us undecoded and unbuffered; the ICE
+transport of a connection is told candidates directly; the end of connecting can be waited for; and everything that arrives
+from the caller is noticed. A test fails when an installed version is another one, so that whoever renews it looks here.
 """
 
 import asyncio
 import random
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from typing import Any
 
 from aiortc import RTCPeerConnection, RTCRtpTransceiver
+from aiortc.exceptions import InvalidStateError
 from aiortc.rtcdtlstransport import RTCDtlsTransport
 from aiortc.rtcicetransport import RTCIceTransport
 from aiortc.rtcrtpparameters import RTCRtpReceiveParameters
@@ -23,6 +24,8 @@ KNOWN = {"aiortc": "1.16", "aioice": "0.13"}
 
 Arrived = Callable[[int, int, int, bytes], None]
 """SSRC, sequence number, timestamp and payload of an RTP packet."""
+ENDING_S = 1.0
+"""A hundred times what a connection needs to notice that it was closed."""
 REPORT_S = 1.0
 """Between two reports to the sender, varied by half (RFC 3550, section 6.2, with the interval of aiortc)."""
 
@@ -31,6 +34,34 @@ def receive_packets(transceiver: RTCRtpTransceiver, arrived: Arrived) -> None:
     """Puts `PacketReceiver` in the place of the transceiver's receiver, before it has received anything."""
     transceiver._RTCRtpTransceiver__receiver = PacketReceiver(transceiver.receiver.transport, arrived)  # type: ignore[attr-defined]
     transceiver.receiver._set_rtcp_ssrc(transceiver.sender._ssrc)
+
+
+class Connecting:
+    """The tasks in which a connection connects: aiortc starts them and keeps none of them, so nobody could wait for their
+    end, which comes up to 20 ms after the connection was closed, or hear of an error."""
+
+    def __init__(self, connection: RTCPeerConnection) -> None:
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._connect: Callable[[], Coroutine[Any, Any, None]] = connection._RTCPeerConnection__connect  # type: ignore[attr-defined]
+        connection._RTCPeerConnection__connect = self._connected  # type: ignore[attr-defined]
+
+    async def over(self) -> None:
+        """Returns when all of them have ended; those that do not by themselves are cancelled."""
+        if self._tasks:
+            await asyncio.wait(self._tasks, timeout=ENDING_S)
+        for task in self._tasks:
+            task.cancel()
+
+    async def _connected(self) -> None:
+        task = asyncio.current_task()
+        assert task is not None  # noqa: S101 - a coroutine that runs has one
+        self._tasks.add(task)
+        try:
+            await self._connect()
+        except (ConnectionError, InvalidStateError):
+            """It was closed meanwhile."""
+        finally:
+            self._tasks.discard(task)
 
 
 def ice_of(connection: RTCPeerConnection) -> RTCIceTransport:

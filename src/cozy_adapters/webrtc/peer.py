@@ -68,6 +68,7 @@ class WebRtcAudioPeer:
         self._ended = False
         self._alive_at = time.monotonic()
         self._connection = RTCPeerConnection(configuration)
+        self._connecting = internals.Connecting(self._connection)
         self._connection.on("connectionstatechange", self._state_changed)
         self._connection.on("datachannel", self._channel_opened)
         internals.receive_packets(self._connection.addTransceiver(self._track), self._sound.packet)
@@ -203,8 +204,9 @@ class WebRtcAudioPeer:
         self._timer = asyncio.get_running_loop().call_later(LOOK_S, self._look)
 
     def _look(self) -> None:
-        """Is the caller still there?"""
-        silent_s = time.monotonic() - self._alive_at
+        """Is the caller still there? If this comes late itself, what arrived meanwhile is not read yet."""
+        late_s = asyncio.get_running_loop().time() - self._timer.when()
+        silent_s = 0.0 if late_s > LOOK_S else time.monotonic() - self._alive_at
         if silent_s >= self._patience.vanished_s:
             self._finish(VANISHED)
             return
@@ -261,4 +263,5 @@ class WebRtcAudioPeer:
 
     async def _free(self) -> None:
         await self._connection.close()
+        await self._connecting.over()
         self._track.stop()

@@ -1,0 +1,416 @@
+"""Calls over real UDP: candidates in every order, bad offers, weather, and nothing left behind."""
+
+import asyncio
+import random
+import time
+from collections.abc import AsyncIterator
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import pytest
+from aiortc import RTCSessionDescription
+
+from cozy_adapters.clock import SystemClock
+from cozy_adapters.webrtc import internals
+from cozy_adapters.webrtc.connections import WebRtcConnections
+from cozy_adapters.webrtc.ice import MOST_CANDIDATES, ConfiguredIceServer
+from cozy_adapters.webrtc.peer import MESSAGES_AT_ONCE, Patience
+from cozy_domain.audio import HEARING_RATE, SAMPLE_BYTES, SPEAKING_RATE
+from cozy_domain.errors import InputError, MissingError
+from cozy_domain.voice.outgoing import Frame
+from cozy_domain.voice.ports import HUNG_UP, NEVER_CONNECTED, IceCandidate
+from tests.fixtures.calls import Listener, loud_seconds, loudness, said, spoken, until
+from tests.fixtures.offers import CHROME, FIREFOX
+from tests.fixtures.webrtc import (
+    PlainCaller,
+    Weather,
+    lossy,
+    uneven,
+    without_candidates,
+)
+
+OFFERS = 200
+"""Mutants of offers; tests/slow has a thousand."""
+QUICK = Patience(connect_s=1.0, lost_s=0.5, vanished_s=2.0)
+
+
+@pytest.fixture
+async def connections() -> AsyncIterator[WebRtcConnections]:
+    made = WebRtcConnections(SystemClock(), patience=QUICK)
+    yield made
+    await made.aclose()
+    assert made.open == 0
+
+
+@pytest.fixture
+async def call(
+    connections: WebRtcConnections,
+) -> AsyncIterator[tuple[PlainCaller, Listener, WebRtcConnections]]:
+    caller, listener = PlainCaller(), Listener()
+    answered = await connections.answer("call", await caller.offer())
+    answered.peer.listen(listener)
+    await caller.accept(answered.sdp)
+    await until(lambda: bool(listener.told_in_order))
+    yield caller, listener, connections
+    await caller.hang_up()
+
+
+def sockets() -> int:
+    """Open sockets of this process."""
+    found = 0
+    for opened in Path("/proc/self/fd").iterdir():
+        try:
+            found += str(opened.readlink()).startswith("socket:")
+        except FileNotFoundError:
+            continue
+    return found
+
+
+def test_the_installed_libraries_are_those_whose_insides_we_know() -> None:
+    for package, known in internals.KNOWN.items():
+        assert version(package).startswith(f"{known}."), f"{package}: read internals.py, then renew KNOWN"
+
+
+def test_no_public_server_of_somebody_else_is_asked() -> None:
+    assert WebRtcConnections(SystemClock()).ice_servers("anna") == ()
+    assert WebRtcConnections(SystemClock())._configuration().iceServers == []
+
+
+def test_callers_are_told_the_servers_of_the_configuration() -> None:
+    servers = (
+        ConfiguredIceServer(("stun:stun.example.org",)),
+        ConfiguredIceServer(("turn:t.example.org",), "u", "p"),
+    )
+    told = WebRtcConnections(SystemClock(), servers).ice_servers("anna")
+    assert [(it.urls, it.username, it.credential) for it in told] == [
+        (("stun:stun.example.org",), "", ""),
+        (("turn:t.example.org",), "u", "p"),
+    ]
+
+
+@pytest.mark.parametrize("offer", [CHROME, FIREFOX], ids=["Chrome", "Firefox"])
+async def test_an_offer_of_a_browser_is_answered_at_once_with_all_our_candidates(
+    connections: WebRtcConnections, offer: str
+) -> None:
+    async with asyncio.timeout(1):
+        answered = await connections.answer("a", offer)
+    assert "a=candidate:" in answered.sdp
+    assert answered.sdp.count("m=") == 2
+    assert " opus/48000/2" in answered.sdp
+
+
+async def test_candidates_that_come_before_their_offer_are_used(connections: WebRtcConnections) -> None:
+    """The server is told where the caller is before it knows the caller; the caller is told nothing of the server's."""
+    caller, listener = PlainCaller(), Listener()
+    offer = await caller.offer()
+    whole = caller.connection.localDescription.sdp
+    for line in dict.fromkeys(it for it in whole.splitlines() if it.startswith("a=candidate")):
+        await connections.add_candidate("early", IceCandidate(line.removeprefix("a="), mid="0", section=0))
+    await connections.add_candidate("early", IceCandidate("", mid="0", section=0))
+    answered = await connections.answer("early", offer)
+    answered.peer.listen(listener)
+    await caller.connection.setRemoteDescription(
+        RTCSessionDescription(without_candidates(answered.sdp), "answer")
+    )
+    await until(lambda: bool(listener.told_in_order))
+    assert listener.told_in_order == [("connected", None)]
+    await caller.hang_up()
+
+
+async def test_candidates_that_come_after_the_answer_are_used(connections: WebRtcConnections) -> None:
+    caller, listener = PlainCaller(), Listener()
+    answered = await connections.answer("late", await caller.offer())
+    answered.peer.listen(listener)
+    await caller.connection.setRemoteDescription(
+        RTCSessionDescription(without_candidates(answered.sdp), "answer")
+    )
+    whole = caller.connection.localDescription.sdp
+    for line in dict.fromkeys(it for it in whole.splitlines() if it.startswith("a=candidate")):
+        firefox = " ".join(line.removeprefix("a=").split()[:8])
+        await connections.add_candidate("late", IceCandidate(firefox))
+    await until(lambda: bool(listener.told_in_order))
+    await caller.hang_up()
+
+
+async def test_candidates_of_no_use_do_nothing_and_bad_ones_are_refused(
+    connections: WebRtcConnections,
+) -> None:
+    await connections.answer("a", CHROME)
+    for line in (
+        "",
+        "candidate:1 1 udp 1 aaaa-bbbb.local 5000 typ host",
+        "candidate:1 2 udp 1 192.168.1.2 5000 typ host",
+        "candidate:1 1 udp 1 169.254.169.254 5000 typ host",
+    ):
+        await connections.add_candidate("a", IceCandidate(line))
+    with pytest.raises(InputError) as caught:
+        await connections.add_candidate("a", IceCandidate("rubbish"))
+    assert caught.value.code == "invalid_candidate"
+
+
+@pytest.mark.parametrize("name", ["a", "not yet"])
+async def test_more_candidates_than_any_browser_has_are_refused(
+    connections: WebRtcConnections, name: str
+) -> None:
+    await connections.answer("a", CHROME)
+    for number in range(MOST_CANDIDATES):
+        line = f"candidate:1 1 udp 1 192.168.1.2 {5_000 + number} typ host"
+        await connections.add_candidate(name, IceCandidate(line))
+    with pytest.raises(InputError, match="at most 30"):
+        await connections.add_candidate(name, IceCandidate("candidate:1 1 udp 1 192.168.1.2 6000 typ host"))
+
+
+async def test_a_name_is_of_one_connection_at_a_time(connections: WebRtcConnections) -> None:
+    answered = await connections.answer("a", CHROME)
+    with pytest.raises(InputError) as caught:
+        await connections.answer("a", FIREFOX)
+    assert caught.value.code == "connection_already_exists"
+    await answered.peer.close()
+    with pytest.raises(MissingError) as closed:
+        await connections.add_candidate("a", IceCandidate("candidate:1 1 udp 1 192.168.1.2 5000 typ host"))
+    assert closed.value.code == "connection_closed"
+    await connections.answer("a", FIREFOX)
+    assert connections.open == 1
+
+
+async def test_a_call_that_never_connects_ends_by_itself(connections: WebRtcConnections) -> None:
+    """Neither does ICE, of a browser that is not there, nor DTLS, of one whose key is another one than it said."""
+    lonely, listener = await connections.answer("ice", CHROME), Listener()
+    lonely.peer.listen(listener)
+    await until(lambda: listener.ending is not None, 5)
+    assert listener.told_in_order == [("ended", NEVER_CONNECTED)]
+    caller, other = PlainCaller(), Listener()
+    offer = await caller.offer()
+    digest = next(it for it in offer.splitlines() if it.startswith("a=fingerprint:sha-256"))
+    forged = digest[:-2] + ("00" if digest[-2:] != "00" else "11")
+    answered = await connections.answer("dtls", offer.replace(digest, forged))
+    answered.peer.listen(other)
+    await caller.accept(answered.sdp)
+    await until(lambda: other.ending is not None, 5)
+    assert other.told_in_order == [("ended", NEVER_CONNECTED)]
+    assert connections.open == 0
+    await caller.hang_up()
+
+
+async def test_keys_that_are_never_agreed_on_end_the_call(connections: WebRtcConnections) -> None:
+    """ICE connects, and then nothing but checks passes."""
+    caller, listener = PlainCaller(), Listener()
+    answered = await connections.answer("dtls", await caller.offer())
+    answered.peer.listen(listener)
+    passed = caller.network._pass
+
+    def checks_only(data: bytes, *rest: Any) -> None:
+        if data[0] < 4:
+            passed(data, *rest)
+
+    caller.network._pass = checks_only  # type: ignore[method-assign,assignment]
+    await caller.accept(answered.sdp)
+    await until(lambda: listener.ending is not None, 5)
+    assert listener.told_in_order == [("ended", NEVER_CONNECTED)]
+    await caller.hang_up()
+
+
+async def test_bad_offers_leave_nothing_behind(connections: WebRtcConnections) -> None:
+    """Cut, mixed and doubled lines of real offers, many of them: each is answered and then closed, or refused."""
+    before, tasks = sockets(), len(asyncio.all_tasks())
+    chance = random.Random(5)
+    lines = [*CHROME.splitlines(), *FIREFOX.splitlines(), "a=candidate:1 1 udp 1 192.168.1.2 5000 typ host"]
+    answered, codes = 0, set[str]()
+    for number in range(OFFERS):
+        offer = CHROME.splitlines()
+        for _ in range(chance.randint(1, 3)):
+            at = chance.randrange(len(offer))
+            act = chance.randrange(4)
+            if act == 0:
+                del offer[at]
+            elif act == 1:
+                offer[at] = offer[at][: chance.randrange(len(offer[at]) + 1)]
+            else:
+                offer.insert(at, chance.choice(lines))
+        try:
+            made = await connections.answer(str(number), "\r\n".join(offer))
+        except InputError as error:
+            codes.add(error.code)
+        else:
+            answered += 1
+            await made.peer.close()
+        assert connections.open == 0
+    assert codes == {"invalid_sdp"}
+    assert 0.1 * OFFERS < answered < 0.9 * OFFERS
+    await until(lambda: sockets() == before and len(asyncio.all_tasks()) == tasks)
+
+
+async def test_an_answer_that_nobody_waits_for_any_more_leaves_nothing_behind(
+    connections: WebRtcConnections,
+) -> None:
+    before = sockets()
+    for wait in range(8):
+        task = asyncio.create_task(connections.answer("gone", CHROME))
+        for _ in range(wait):
+            await asyncio.sleep(0)
+        task.cancel()
+        await asyncio.wait([task])
+        if not task.cancelled():
+            await task.result().peer.close()
+        await until(lambda: connections.open == 0)
+    await connections.aclose()
+    await until(lambda: sockets() == before)
+
+
+async def talk(connections: WebRtcConnections, name: str, *, we_end_it: bool) -> None:
+    caller, listener = PlainCaller(), Listener()
+    answered = await connections.answer(name, await caller.offer())
+    answered.peer.listen(listener)
+    await caller.accept(answered.sdp)
+    await until(lambda: bool(listener.told_in_order))
+    answered.peer.play(spoken(0.1))
+    await until(lambda: listener.left > 0)
+    if we_end_it:
+        await answered.peer.close()
+    await caller.hang_up()
+    await until(lambda: listener.ending is not None)
+
+
+async def test_calls_come_and_go_and_nothing_stays(connections: WebRtcConnections) -> None:
+    before, tasks = sockets(), len(asyncio.all_tasks())
+    for number in range(20):
+        await talk(connections, str(number), we_end_it=number % 2 == 1)
+    assert connections.open == 0
+    await until(lambda: sockets() == before and len(asyncio.all_tasks()) == tasks)
+
+
+async def test_a_caller_without_a_channel_hears_and_is_heard(connections: WebRtcConnections) -> None:
+    caller, listener = PlainCaller(channel=False), Listener()
+    answered = await connections.answer("a", await caller.offer())
+    answered.peer.listen(listener)
+    await caller.accept(answered.sdp)
+    caller.say(said(0.3))
+    answered.peer.tell("nobody reads this")
+    answered.peer.play(spoken(0.3))
+    await until(lambda: loud_seconds(bytes(listener.sound), HEARING_RATE) > 0.25)
+    await until(lambda: listener.left == round(0.3 * SPEAKING_RATE))
+    await caller.hang_up()
+
+
+async def test_a_caller_without_a_microphone_hears(connections: WebRtcConnections) -> None:
+    caller, listener = PlainCaller(microphone=False), Listener()
+    answered = await connections.answer("a", await caller.offer())
+    answered.peer.listen(listener)
+    await caller.accept(answered.sdp)
+    answered.peer.play(spoken(0.3))
+    await until(lambda: listener.left == round(0.3 * SPEAKING_RATE))
+    await until(lambda: sum(loudness(it) > 1_000 for _, it in caller.heard) >= 12)
+    assert listener.sound == b""
+    await caller.hang_up()
+
+
+async def test_the_newest_channel_is_told_and_all_are_heard(
+    call: tuple[PlainCaller, Listener, WebRtcConnections],
+) -> None:
+    caller, listener, connections = call
+    caller.tell("handshake")
+    await until(lambda: listener.messages == ["handshake"])
+    newer: list[str] = []
+    channel = caller.connection.createDataChannel("another")
+    channel.on("message", newer.append)
+    await until(lambda: channel.readyState == "open")
+    channel.send("from the newer one")
+    caller.tell("from the older one")
+    await until(lambda: len(listener.messages) == 3)
+    connections._peers["call"].tell("to the newer one")
+    await until(lambda: newer == ["to the newer one"])
+    assert caller.messages == []
+
+
+async def test_a_flood_of_messages_is_dropped_and_does_not_stop_the_sound(
+    call: tuple[PlainCaller, Listener, WebRtcConnections],
+) -> None:
+    caller, listener, connections = call
+    assert caller.channel is not None
+    await until(lambda: caller.channel is not None and caller.channel.readyState == "open")
+    for _ in range(2_000):
+        caller.channel.send("x" * 100)
+    caller.channel.send(b"no text")
+    peer = connections._peers["call"]
+    await until(lambda: len(listener.messages) + peer.dropped >= 2_001, 30)
+    assert len(listener.messages) <= MESSAGES_AT_ONCE + 600
+    before = loud_seconds(bytes(listener.sound), HEARING_RATE)
+    caller.say(said(0.3))
+    await until(lambda: loud_seconds(bytes(listener.sound), HEARING_RATE) > before + 0.25)
+
+
+@pytest.mark.parametrize(
+    ("weather", "whole"),
+    [(lossy(0.02), 0.9), (lossy(0.2), 0.6), (uneven(0.03), 0.9), (uneven(0.06), 0.6)],
+    ids=["2 % lost", "20 % lost", "uneven by 30 ms", "uneven by 60 ms"],
+)
+async def test_in_any_weather_the_caller_is_heard_in_time(
+    call: tuple[PlainCaller, Listener, WebRtcConnections], weather: Weather, whole: float
+) -> None:
+    """Samples keep count of time, and at the end of a bad stretch nothing lags."""
+    caller, listener, _ = call
+    loop = asyncio.get_running_loop()
+    await until(lambda: bool(listener.sound))
+    caller.network.up = weather
+    before, at = len(listener.sound), loop.time()
+    caller.say(said(3.0))
+    await until(lambda: loop.time() - at > 3.5)
+    passed = loop.time() - at
+    assert (len(listener.sound) - before) / SAMPLE_BYTES / HEARING_RATE == pytest.approx(passed, abs=0.2)
+    assert loud_seconds(bytes(listener.sound[before:]), HEARING_RATE) > 3.0 * whole
+    caller.network.up = lambda: 0.0
+    await until(lambda: loop.time() - at > 4.0)
+    heard_after, said_at = len(listener.heard_at), loop.time()
+    caller.say(said(0.2))
+    await until(lambda: any(loudness(it) > 1_000 for _, it in listener.heard_at[heard_after:]))
+    onset = next(at for at, it in listener.heard_at[heard_after:] if loudness(it) > 1_000)
+    assert onset - said_at < 0.12, "lags"
+
+
+async def test_a_caller_who_hangs_up_while_we_speak_stops_us(
+    call: tuple[PlainCaller, Listener, WebRtcConnections],
+) -> None:
+    caller, listener, connections = call
+    connections._peers["call"].play(spoken(3.0) * 10)
+    await until(lambda: listener.left > SPEAKING_RATE // 5)
+    await caller.connection.close()
+    await until(lambda: listener.ending is not None)
+    assert listener.ending == HUNG_UP
+    assert connections.open == 0
+
+
+async def test_nothing_wakes_up_while_nobody_speaks(
+    call: tuple[PlainCaller, Listener, WebRtcConnections],
+) -> None:
+    """No frame leaves before anything is played, and none after the tail of what was."""
+    _, listener, connections = call
+    peer = connections._peers["call"]
+    taken: list[int] = []
+    take = peer._outgoing.take
+
+    def counted(at_ns: int) -> Frame | None:
+        taken.append(at_ns)
+        return take(at_ns)
+
+    peer._outgoing.take = counted  # type: ignore[method-assign]
+    loop = asyncio.get_running_loop()
+    at = loop.time()
+    await until(lambda: loop.time() - at > 0.5)
+    assert taken == []
+    peer.play(spoken(0.1))
+    await until(lambda: listener.left == SPEAKING_RATE // 10)
+    at = loop.time()
+    await until(lambda: loop.time() - at > 0.5)
+    assert len(taken) <= 12
+
+
+async def test_a_standstill_of_ours_is_no_absence_of_the_caller(
+    call: tuple[PlainCaller, Listener, WebRtcConnections],
+) -> None:
+    _, listener, _ = call
+    time.sleep(2 * QUICK.vanished_s)  # noqa: ASYNC251 - nothing of this process runs, which is the point
+    loop = asyncio.get_running_loop()
+    at = loop.time()
+    await until(lambda: loop.time() - at > 1.0)
+    assert listener.ending is None

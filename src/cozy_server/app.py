@@ -1,8 +1,9 @@
 """The application: routes, the error table, and the one lifespan that opens and closes what the container made."""
 
 import asyncio
+import logging
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator
-from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Any, Self
 
 from litestar import HttpMethod, Litestar, Response, Router
@@ -25,6 +26,7 @@ from cozy_server.openai import chat, embeddings, listening, models, speech, tran
 from cozy_server.problems import EXCEPTION_HANDLERS, Stamp, errors_page
 from cozy_server.upkeep import upkeep
 
+_log = logging.getLogger(__name__)
 DRAIN_S = 10.0
 """So long a call may go on when the server stops: what is being said, and a goodbye."""
 ROUTES: tuple[HTTPRouteHandler, ...] = (
@@ -189,11 +191,17 @@ async def _close_models(container: Container) -> None:
 async def warm_speech(container: Container) -> None:
     """Loads and starts what speaks and encodes, so that the first request does not wait for it."""
     await asyncio.to_thread(preload_speech)
-    voices = [it.engine for it in container.voices().engines]
-    for engine in (*voices, container.detector()):
+    engines: list[tuple[str, object]] = [
+        *((it.name, it.engine) for it in container.voices().engines),
+        *((it.name, it.engine) for it in container.recognisers().engines),
+        ("detector", container.detector()),
+    ]
+    for name, engine in engines:
         if hasattr(engine, "aopen"):
-            with suppress(CozyError):  # whoever asks for it is told
+            try:
                 await engine.aopen()
+            except CozyError as error:  # whoever asks for it is told too
+                _log.warning("speech_engine_unusable", extra={"engine": name, "told": str(error)})
 
 
 async def _close_detector(container: Container) -> None:

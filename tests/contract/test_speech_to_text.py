@@ -9,15 +9,19 @@ from pathlib import Path
 
 import pytest
 
+from cozy_adapters.fasterwhisper import folder as fasterwhisper
 from cozy_adapters.inmemory.speech import ScriptedSpeechToText, tone
 from cozy_adapters.openai.chat import OpenAILanguageModel
 from cozy_adapters.pocketsphinx.recogniser import PocketsphinxSpeechToText
+from cozy_adapters.sherpa import recogniser as sherpa
 from cozy_domain.audio import HEARING_RATE, Pcm
 from cozy_domain.errors import LimitError, ProviderRefusedError, ProviderUnavailableError
 from cozy_domain.speech.ports import Hearing, HearingFeature, SpeechToText, Utterance
+from tests.fixtures import models
 from tests.fixtures.fake_openai import FakeOpenAI
 from tests.fixtures.said import heard
 from tests.fixtures.sentences import PHRASES
+from tests.fixtures.whisper_model import whisper
 
 pytest_plugins = ["tests.fixtures.fake_openai.plugin"]
 
@@ -136,6 +140,49 @@ class TestOpenAI(OpenAIContract):
 
 class TestWhisper(OpenAIContract):
     model = "whisper-1"
+
+
+class TestSherpa(SpeechToTextContract):
+    """Over the real library, with the smallest model that it loads."""
+
+    @pytest.fixture
+    async def recogniser(self, tmp_path: Path) -> AsyncIterator[SpeechToText]:
+        model = sherpa.recogniser(str(models.recogniser(tmp_path)), "speech.sherpa_stt", ("en",))
+        yield model
+        await model.aclose()
+
+    @pytest.fixture
+    def spoken(self) -> Pcm:
+        return Pcm(tone(440, HEARING_RATE))
+
+    @pytest.fixture
+    def text(self) -> str:
+        return "hello"
+
+
+class TestFasterWhisper(SpeechToTextContract):
+    """As above."""
+
+    @pytest.fixture
+    async def recogniser(self, tmp_path: Path) -> AsyncIterator[SpeechToText]:
+        model = fasterwhisper.recogniser(str(whisper(tmp_path)), "speech.faster_whisper")
+        yield model
+        await model.aclose()
+
+    @pytest.fixture
+    def spoken(self) -> Pcm:
+        return Pcm(tone(440, HEARING_RATE))
+
+    @pytest.fixture
+    def text(self) -> str:
+        return "hello"
+
+    async def test_words_have_times_where_the_recogniser_knows_them(
+        self, recogniser: SpeechToText, spoken: Pcm, text: str, hearing: Hearing
+    ) -> None:
+        """This model looks at no sound, so the library finds no word in it; nothing breaks."""
+        asked = Hearing(language="en", word_times=True)
+        assert (await recogniser.transcribe(spoken, asked)).words == ()
 
 
 class TestPocketsphinx(SpeechToTextContract):

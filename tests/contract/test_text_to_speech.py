@@ -3,15 +3,19 @@
 import asyncio
 from abc import ABC, abstractmethod
 from collections.abc import AsyncIterator
+from pathlib import Path
 
 import pytest
 
 from cozy_adapters.espeak.speaker import EspeakTextToSpeech
 from cozy_adapters.inmemory.speech import ToneTextToSpeech, pcm16
 from cozy_adapters.openai.chat import OpenAILanguageModel
+from cozy_adapters.sherpa import speaker as sherpa
+from cozy_adapters.sherpa.speaker import SherpaTextToSpeech
 from cozy_domain.audio import SAMPLE_BYTES, SPEAKING_RATE
 from cozy_domain.errors import InputError, LimitError, ProviderRefusedError
 from cozy_domain.speech.ports import Sound, TextToSpeech, Voicing
+from tests.fixtures import models
 from tests.fixtures.fake_openai import FakeOpenAI
 
 pytest_plugins = ["tests.fixtures.fake_openai.plugin"]
@@ -95,6 +99,37 @@ class TextToSpeechContract(ABC):
         leaving.cancel()
         await asyncio.wait((leaving,))
         assert length(await spoken(voice, "Still here.")) > 0
+
+
+class TestSherpa(TextToSpeechContract):
+    """Over the real library, with the smallest model that it loads."""
+
+    knows_marks = False
+
+    @pytest.fixture
+    async def voice(self, tmp_path: Path) -> AsyncIterator[SherpaTextToSpeech]:
+        speaker = sherpa.voice(str(models.voice(tmp_path)), "speech.sherpa_tts")
+        yield speaker
+        await speaker.aclose()
+
+    async def test_openai_s_names_are_the_model_s_voices_in_turn(self, voice: SherpaTextToSpeech) -> None:
+        assert (await voice.voices())[-2:] == ("0", "1")
+        sounds = {
+            name: b"".join(it.samples for it in await spoken(voice, "hello there.", Voicing(voice=name)))
+            for name in ("0", "1", "alloy", "ash", "ballad")
+        }
+        assert sounds["alloy"] == sounds["ballad"] == sounds["0"] != sounds["1"] == sounds["ash"]
+
+    async def test_who_leaves_early_leaves_the_model_loaded(self, voice: SherpaTextToSpeech) -> None:
+        await voice.aopen()
+        (loaded,) = voice.pids
+        leaving = asyncio.create_task(spoken(voice, TEXT * 20))
+        await asyncio.sleep(0)
+        await asyncio.sleep(0)
+        leaving.cancel()
+        await asyncio.wait((leaving,))
+        assert length(await spoken(voice, "Hello.")) < SPEAKING_RATE
+        assert voice.pids == (loaded,)
 
 
 class TestTones(TextToSpeechContract):

@@ -6,7 +6,7 @@ from contextlib import suppress
 
 import msgspec
 
-from cozy_adapters.child import environment
+from cozy_adapters.child.process import environment
 from cozy_adapters.codec import sandbox
 from cozy_adapters.codec.encoding import PyAvAudioEncoder, WavAudioEncoder, encoder_of
 from cozy_adapters.codec.frames import OpusDecoder, Resampler

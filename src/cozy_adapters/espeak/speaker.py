@@ -5,7 +5,7 @@ import sys
 from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import asynccontextmanager, suppress
 
-from cozy_adapters.child import environment
+from cozy_adapters.child.process import environment
 from cozy_adapters.espeak.voices import OPENAI_VOICES, rate_of, readable, voice_of
 from cozy_adapters.espeak.wire import (
     ANSWERS,

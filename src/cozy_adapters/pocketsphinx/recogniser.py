@@ -1,31 +1,31 @@
 """``PocketsphinxSpeechToText``: the `SpeechToText` port."""
 
-import array
 import importlib.util
-import sys
-from collections.abc import AsyncIterator, Iterator, Mapping
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from typing import NoReturn
 
+from cozy_adapters.child.pool import Child, Pool, Program
+from cozy_adapters.ear.stretches import stretches
+from cozy_adapters.pocketsphinx import wire
 from cozy_adapters.pocketsphinx.phrases import normal, spellings
 from cozy_adapters.pocketsphinx.wire import Answer, Begin, Begun, Feed, Finish, Heard, Partial
-from cozy_adapters.pocketsphinx.workers import NAME, PATIENCE_S, Worker, Workers
 from cozy_domain.audio import HEARING_RATE, SAMPLE_BYTES, Pcm
 from cozy_domain.errors import ProviderMalformedError, ProviderRefusedError, ProviderUnavailableError
 from cozy_domain.speech.ports import Hearing, HearingFeature, Language
 from cozy_domain.speech.transcript import Segment, Transcript, Word, joined, shifted
 
+NAME = "pocketsphinx"
 ENGLISH = "en"
 AT_ONCE = 2
+PATIENCE_S = 20.0
+"""How long an utterance waits for a process; a use case gives a recogniser 30 s for a file, and more for a long one."""
+PROGRAM = Program(NAME, "The offline recogniser", "cozy_adapters.pocketsphinx.worker")
 CAUTION = "PocketSphinx, offline, of demo quality: of free speech it gets most words wrong."
 PIECE_BYTES = HEARING_RATE * SAMPLE_BYTES
 """Of one question: a second."""
-LONGEST = 30 * HEARING_RATE
-"""Samples of a stretch that is heard at once."""
 NAMED = 10
 """Words that a refusal names."""
-GRAIN = HEARING_RATE // 10
-"""Samples over which quiet is measured."""
 
 
 class PocketsphinxSpeechToText:
@@ -34,7 +34,7 @@ class PocketsphinxSpeechToText:
     that stays for the next; others wait, for at most ``wait_s`` seconds."""
 
     def __init__(self, at_once: int = AT_ONCE, wait_s: float = PATIENCE_S) -> None:
-        self._workers = Workers(at_once, wait_s)
+        self._workers: Pool[Answer] = Pool(PROGRAM, wire.ANSWERS, at_once, wait_s)
 
     def features(self) -> frozenset[HearingFeature]:
         return frozenset({HearingFeature.WORD_TIMES, HearingFeature.PARTIALS})
@@ -79,7 +79,7 @@ class PocketsphinxSpeechToText:
 class PocketsphinxUtterance:
     """Tells what it hears so far."""
 
-    def __init__(self, worker: Worker, hearing: Hearing, spelled: Mapping[str, str]) -> None:
+    def __init__(self, worker: Child[Answer], hearing: Hearing, spelled: Mapping[str, str]) -> None:
         self._worker = worker
         self._hearing = hearing
         self._spelled = spelled
@@ -105,18 +105,6 @@ class PocketsphinxUtterance:
     @property
     def _caution(self) -> str:
         return "" if self._hearing.phrases else CAUTION
-
-
-def stretches(sound: Pcm) -> Iterator[tuple[int, int]]:
-    """From and up to which sample: each at most `LONGEST`, cut at the quietest moment of its second half."""
-    start = 0
-    while len(sound) - start > LONGEST:
-        moments = range(start + LONGEST // 2, start + LONGEST - GRAIN, GRAIN)
-        end = min(moments, key=lambda at: _loudness(sound, at)) + GRAIN // 2
-        yield start, end
-        start = end
-    if start < len(sound):
-        yield start, len(sound)
 
 
 def installed() -> bool:
@@ -166,11 +154,3 @@ def _odd(answer: Answer) -> NoReturn:
     raise ProviderMalformedError(
         f"The offline recogniser's process answered '{type(answer).__name__}'.", provider=NAME
     )
-
-
-def _loudness(sound: Pcm, at: int) -> int:
-    """Over `GRAIN` samples from ``at``; only comparable with itself."""
-    samples = array.array("h", sound.samples[at * SAMPLE_BYTES : (at + GRAIN) * SAMPLE_BYTES])
-    if sys.byteorder == "big":
-        samples.byteswap()
-    return sum(map(abs, samples))

@@ -53,9 +53,3 @@ Answer = Begun | Partial | Heard
 
 QUESTIONS: msgspec.json.Decoder[Question] = msgspec.json.Decoder(Question)
 ANSWERS: msgspec.json.Decoder[Answer] = msgspec.json.Decoder(Answer)
-_ENCODER = msgspec.json.Encoder()
-
-
-def line(value: Question | Answer) -> bytes:
-    """With the end of line; JSON has no other."""
-    return _ENCODER.encode(value) + b"\n"

@@ -7,7 +7,8 @@ from typing import Any, BinaryIO
 
 import pocketsphinx
 
-from cozy_adapters.child import leave_interrupts_to_parent
+from cozy_adapters.child.pool import line
+from cozy_adapters.child.process import fall_silent, leave_interrupts_to_parent
 from cozy_adapters.pocketsphinx import wire
 from cozy_adapters.pocketsphinx.acceptance import Piece, accepted
 from cozy_adapters.pocketsphinx.phrases import grammar
@@ -28,7 +29,7 @@ PHRASES, FREE, PHONES = "phrases", "free", "phones"
 def serve(questions: BinaryIO, answers: BinaryIO) -> None:
     ear = Ear()
     for question in questions:
-        answers.write(wire.line(ear.answer(wire.QUESTIONS.decode(question))))
+        answers.write(line(ear.answer(wire.QUESTIONS.decode(question))))
         answers.flush()
 
 
@@ -138,4 +139,5 @@ def _heard(text: str, pieces: Sequence[Piece]) -> Heard:
 
 if __name__ == "__main__":
     leave_interrupts_to_parent()
+    fall_silent()
     serve(sys.stdin.buffer, sys.stdout.buffer)

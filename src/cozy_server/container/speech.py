@@ -35,7 +35,7 @@ def voices(
     if simulation:
         simulated = Named[TextToSpeech](SIMULATED, SimulatedTextToSpeech(simulation.first_sound_s))
         return Switchover("voice", [simulated], clock)
-    found = (_voice(name, models) for name in settings.tts)
+    found = (_voice(name, models, settings) for name in settings.tts)
     return Switchover("voice", [it for it in found if it], clock, "speech.tts")
 
 
@@ -56,7 +56,7 @@ def recognisers(
         return Switchover("recogniser", [simulated], clock)
     if set(settings.stt) - {"pocketsphinx"} and not is_installed("av"):
         raise ConfigError("speech.stt needs PyAV", hint="pip install 'cozy-engine[speech]'")
-    found = (_recogniser(name, models) for name in settings.stt)
+    found = (_recogniser(name, models, settings) for name in settings.stt)
     return Switchover("recogniser", [it for it in found if it], clock, "speech.stt")
 
 
@@ -121,28 +121,73 @@ def _offline_recogniser(name: str) -> Named[SpeechToText] | None:
     return Named(name, PocketsphinxSpeechToText())
 
 
-def _voice(name: str, models: Mapping[str, LanguageModel]) -> Named[TextToSpeech] | None:
+def _sherpa_recogniser(name: str, settings: SpeechSettings) -> Named[SpeechToText]:
+    folder = _folder(name, "speech.sherpa_stt", settings.sherpa_stt, "sherpa_onnx")
+    from cozy_adapters.sherpa.recogniser import recogniser  # only here may it be missing
+
+    return Named(name, recogniser(folder, "speech.sherpa_stt", settings.sherpa_languages))
+
+
+def _whisper(name: str, settings: SpeechSettings) -> Named[SpeechToText]:
+    folder = _folder(name, "speech.faster_whisper", settings.faster_whisper, "faster_whisper")
+    from cozy_adapters.fasterwhisper.folder import recogniser  # as above
+
+    return Named(name, recogniser(folder, "speech.faster_whisper"))
+
+
+def _sherpa_voice(name: str, settings: SpeechSettings) -> Named[TextToSpeech]:
+    folder = _folder(name, "speech.sherpa_tts", settings.sherpa_tts, "sherpa_onnx")
+    from cozy_adapters.sherpa.speaker import voice  # as above
+
+    return Named(name, voice(folder, "speech.sherpa_tts"))
+
+
+def _folder(name: str, setting: str, folder: str | None, package: str) -> str:
+    """
+    Raises:
+        ConfigError: it is not named, or the engine's package is not installed.
+    """
+    if not is_installed(package):
+        raise ConfigError(f"'{name}' is not installed", hint=f"pip install 'cozy-engine[{name}]'")
+    if folder is None:
+        raise ConfigError(f"'{name}' needs a model, and {setting} names no folder")
+    return folder
+
+
+def _voice(
+    name: str, models: Mapping[str, LanguageModel], settings: SpeechSettings
+) -> Named[TextToSpeech] | None:
     if name == "espeak":
         return _offline_voice(name)
+    if name == "sherpa":
+        return _sherpa_voice(name, settings)
     ref = parse_ref(name)
     model = models.get(ref.provider) if ref else None
     if ref and isinstance(model, OpenAILanguageModel):
         return Named(name, model.text_to_speech(ref.id))
     raise ConfigError(
-        f"speech.tts: '{name}' is neither 'espeak' nor provider/model of a provider that speaks; "
+        f"speech.tts: '{name}' is neither 'espeak', 'sherpa' nor provider/model of a provider that speaks; "
         f"there are: {_with_sound(models)}"
     )
 
 
-def _recogniser(name: str, models: Mapping[str, LanguageModel]) -> Named[SpeechToText] | None:
-    if name == "pocketsphinx":
-        return _offline_recogniser(name)
+def _recogniser(
+    name: str, models: Mapping[str, LanguageModel], settings: SpeechSettings
+) -> Named[SpeechToText] | None:
+    match name:
+        case "pocketsphinx":
+            return _offline_recogniser(name)
+        case "sherpa":
+            return _sherpa_recogniser(name, settings)
+        case "faster-whisper":
+            return _whisper(name, settings)
     ref = parse_ref(name)
     model = models.get(ref.provider) if ref else None
     if ref and isinstance(model, OpenAILanguageModel):
         return Named(name, model.speech_to_text(ref.id))
     raise ConfigError(
-        f"speech.stt: '{name}' is neither 'pocketsphinx' nor provider/model of a provider that listens; "
+        f"speech.stt: '{name}' is neither 'pocketsphinx', 'sherpa', 'faster-whisper' nor provider/model of a provider "
+        "that listens; "
         f"there are: {_with_sound(models)}"
     )
 

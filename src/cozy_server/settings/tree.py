@@ -242,8 +242,8 @@ class SpeechSettings(msgspec.Struct, frozen=True):
     """Who speaks, and who listens."""
 
     tts: tuple[str, ...] = ("espeak",)
-    """Voices; the first that is well speaks: `espeak` (offline, where its package is installed) or `provider/model`, for
-    example `openai/tts-1`."""
+    """Voices; the first that is well speaks: `espeak` (offline, where its package is installed), `sherpa` (a model of your
+    own) or `provider/model`, for example `openai/tts-1`."""
     texts_at_once: Annotated[int, Meta(ge=1, le=10_000)] = 32
     """Texts that are being made into sound at once in one process; one more is refused at once with 503. The offline voice
     makes them in turn, one sentence in up to 0.2 s."""
@@ -253,10 +253,21 @@ class SpeechSettings(msgspec.Struct, frozen=True):
     """Longest silence of a voice in the middle of a sentence."""
     stt: tuple[str, ...] = ("pocketsphinx",)
     """Recognisers; the first that is well and hears the language listens: `pocketsphinx` (offline, English, demo quality,
-    where its package is installed) or `provider/model`, for example `openai/whisper-1`."""
+    where its package is installed), `sherpa` or `faster-whisper` (models of your own), or `provider/model`, for example
+    `openai/whisper-1`."""
     transcript_s: Seconds = 30.0
     """Deadline of a recogniser for a file, to which a second is added for each second of sound; then the next one is
     asked."""
+    sherpa_stt: str | None = None
+    """Folder of a recogniser for sherpa-onnx, which `stt` calls `sherpa`: tokens.txt, and a model or encoder, decoder and
+    joiner."""
+    sherpa_languages: tuple[str, ...] = ()
+    """Those that this recogniser hears, as ISO 639-1; none where it finds out by itself. Others are left to the next one."""
+    sherpa_tts: str | None = None
+    """Folder of a voice for sherpa-onnx, which `tts` calls `sherpa`: a VITS (Piper) or Kokoro model, tokens.txt, and
+    espeak-ng-data or lexicon.txt."""
+    faster_whisper: str | None = None
+    """Folder of a Whisper model for CTranslate2, which `stt` calls `faster-whisper`."""
 
 
 class VoiceSettings(msgspec.Struct, frozen=True):

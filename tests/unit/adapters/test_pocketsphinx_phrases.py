@@ -5,8 +5,8 @@ import random
 from hypothesis import given
 from hypothesis import strategies as st
 
+from cozy_adapters.ear.stretches import LONGEST, stretches
 from cozy_adapters.pocketsphinx.phrases import grammar, normal, spellings
-from cozy_adapters.pocketsphinx.recogniser import LONGEST, stretches
 from cozy_domain.audio import HEARING_RATE, SAMPLE_BYTES, Pcm
 
 

@@ -1,5 +1,4 @@
-"""Processes of our own that do what must not happen in the server's: untrusted bytes, libraries that crash or hold the
-interpreter's lock. They live as long as their standard input: when the server is gone, however it went, so are they."""
+"""What a process is given, and what it does first."""
 
 import os
 import signal
@@ -14,3 +13,10 @@ def environment() -> dict[str, str]:
 def leave_interrupts_to_parent() -> None:
     """In the child: Ctrl-C goes to all processes of a terminal, and the server first finishes what it has begun."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+
+
+def fall_silent() -> None:
+    """In the child, once it has begun: what its library still writes to standard error is for nobody."""
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, 2)
+    os.close(nowhere)

@@ -133,7 +133,7 @@ async def test_who_is_silent_is_sent_away(tmp_path: Path) -> None:
 
 
 async def test_no_socket_is_open_for_ever(tmp_path: Path) -> None:
-    async with bounded(tmp_path, open_s=1) as it:
+    async with bounded(tmp_path, open_s=1, messages_at_once=1_000_000) as it:
         await it.say(type="start")
         with pytest.raises(ConnectionClosed):
             await pinged(it)

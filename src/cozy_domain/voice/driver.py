@@ -28,7 +28,7 @@ from cozy_domain.voice.loudspeaker import Loudspeaker
 from cozy_domain.voice.policy import VoiceProfile
 from cozy_domain.voice.ports import HUNG_UP, NEVER_CONNECTED, AudioPeer
 from cozy_domain.voice.prediction import classified, finished
-from cozy_domain.voice.public import PublicEvent, ResponseDone
+from cozy_domain.voice.public import PublicEvent
 from cozy_domain.voice.replies import Replies
 from cozy_domain.voice.session import begin, step
 from cozy_domain.voice.voicing import SegmentVoice
@@ -265,12 +265,12 @@ class VoiceCall:
                 self._post(it.PlayoutCleared(self._now(), played, action.epoch))
             case it.CommitAssistant():
                 self._replies.commit(action)
+            case it.EndResponse():
+                self._replies.done(action.response_id)
             case it.CancelTool():
                 self._replies.stop_tool(action.response_id, action.call_id)
             case it.CommitUser() | it.TruncateAssistant() | it.RecordToolResult() | it.StartTool():
                 pass  # the pipeline stores turns and runs tools by itself
-            case it.EndResponse():
-                pass  # known from `ResponseDone` and `CancelResponse`
             case it.RecordLatency():
                 pass  # told to the caller's program as `TurnLatency`
             case it.CloseSession():
@@ -279,8 +279,6 @@ class VoiceCall:
                 assert_never(action)
 
     def _tell(self, event: PublicEvent) -> None:
-        if isinstance(event, ResponseDone):
-            self._replies.done(event.response_id)
         try:
             self._parts.tell(event)
         except Exception:  # noqa: BLE001  a surface that cannot write ends no call

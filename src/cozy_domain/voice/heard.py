@@ -48,7 +48,8 @@ def is_whole(response: Response, played: int) -> bool:
 
 
 def _unspoken(response: Response) -> bool:
-    return bool(response.text[response.segmented :].strip())
+    """Segments that were given up are none of it any more."""
+    return bool(response.text[max((it.end for it in response.segments), default=response.said) :].strip())
 
 
 def _within(segment: Segment, played: int) -> int:

@@ -137,9 +137,8 @@ def sound_finished(m: Moment, response: Response, segment: Segment) -> None:
     playout.pump(m)
 
 
-def sound_failed(m: Moment, response: Response, segment: Segment, code: str) -> None:
+def sound_failed(m: Moment, code: str) -> None:
     """What follows would not be understood without it: the reply ends with what is made already."""
-    m.put_response(response, segments=_swapped(response, replace(segment, done=True)))
     fail(m, "incomplete", code)
 
 

@@ -392,7 +392,7 @@ def _sound(m: Moment, event: SpeechSynthesized | SynthesisFinished | SynthesisFa
         case SynthesisFinished():
             response.sound_finished(m, current, segment)
         case SynthesisFailed(code=code):
-            response.sound_failed(m, current, segment, code)
+            response.sound_failed(m, code)
 
 
 def _segment(state: VoiceSession, segment_id: int) -> Segment | None:

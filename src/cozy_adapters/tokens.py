@@ -91,13 +91,21 @@ class EstimatedTokenCounter:
         return self._count((text,))
 
     def count_messages(self, messages: Sequence[Message]) -> int:
-        texts = [text for message in messages for text in _texts(message) if text]
-        return sum(_frame(message) for message in messages) + self._count(texts)
+        frames, texts = 0, []
+        for message in messages:
+            only = _only_text(message)
+            if only is not None:
+                frames += MESSAGE_TOKENS
+                texts.append(only)
+            else:
+                frames += _frame(message)
+                texts += [text for text in _texts(message) if text]
+        return frames + self._count(texts)
 
     def _count(self, texts: Sequence[str]) -> int:
         if sum(map(len, texts)) > WHOLE:
             return _sampled([text for text in texts if text])
-        return sum(self._known_or_counted(text) for text in texts)
+        return sum(map(self._known_or_counted, texts))
 
     def _known_or_counted(self, text: str) -> int:
         if len(text) < SHORTEST_KNOWN:
@@ -147,6 +155,15 @@ def _slice(texts: Sequence[str], ends: Sequence[int], start: int) -> Iterator[st
         yield "\n"
         left -= len(piece) + 1
         at, place = at + 1, 0
+
+
+def _only_text(message: Message) -> str | None:
+    """The text of a message that has nothing else, as most have."""
+    if not isinstance(message.content, str) or isinstance(message, ToolMessage):
+        return None
+    if isinstance(message, AssistantMessage) and (message.tool_calls or message.refusal):
+        return None
+    return message.content if message.name is None else None
 
 
 def _frame(message: Message) -> int:

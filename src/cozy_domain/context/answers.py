@@ -75,13 +75,14 @@ def _fact(recalled: Recalled, query: RecallQuery, priority: int) -> Candidate:
     _must(fact.at.tzinfo is not None)
     _must(query.persona is None or fact.persona == query.persona)
     _text(fact.text, LONGEST_TEXT)
+    name = str(fact.id)
     return Candidate(
         source="memory",
-        id=str(fact.id),
+        id=name,
         text=fact.text,
         score=_score(recalled.score),
         tokens=0,
-        origin=str(fact.id),
+        origin=name,
         pinned=fact.pinned,
         priority=priority,
         at_us=max(0, int(fact.at.timestamp() * 1_000_000)),

@@ -42,7 +42,7 @@ def exchanges(turns: Sequence[PastTurn]) -> tuple[Exchange, ...]:
     that answer nothing."""
     found: list[Exchange] = []
     for turn in sorted(turns, key=lambda turn: turn.seq):
-        said = tuple(message for message in turn.messages if not isinstance(message, SystemMessage))
+        said = tuple([message for message in turn.messages if not isinstance(message, SystemMessage)])
         asked = asking(found, results_of(said))
         earlier = () if asked is None else found.pop(asked).messages
         found.append(Exchange(turn.seq, earlier + said))
@@ -85,6 +85,8 @@ def resumed(
 
 def answered(messages: Sequence[Message]) -> tuple[Message, ...]:
     """The same messages, with ``NO_ANSWER`` behind every call that has no result before the next message."""
+    if not any(map(_calls, messages)):  # as in most exchanges of a long history
+        return tuple(messages)
     whole: list[Message] = []
     open_calls: list[str] = []
     for message in messages:
@@ -118,6 +120,8 @@ def _up_to(messages: tuple[Message, ...], calls: Sequence[str]) -> tuple[Message
 
 
 def _without_strays(messages: Sequence[Message]) -> tuple[Message, ...]:
+    if ToolMessage not in map(type, messages):
+        return tuple(messages)
     kept: list[Message] = []
     open_calls: list[str] = []
     for message in messages:
@@ -136,7 +140,9 @@ def _called(messages: Sequence[Message]) -> set[str]:
 
 
 def _calls(message: Message) -> list[str]:
-    return [call.id for call in message.tool_calls] if isinstance(message, AssistantMessage) else []
+    if not isinstance(message, AssistantMessage) or not message.tool_calls:
+        return []
+    return [call.id for call in message.tool_calls]
 
 
 def _unanswered(calls: Iterable[str]) -> list[Message]:

@@ -69,11 +69,13 @@ def distinct(items: Sequence[Candidate]) -> tuple[Candidate, ...]:
     pinned: set[tuple[str, str]] = set()
     for item in sorted(items, key=rank):
         shingles = _shingles(item.text)
-        same = (item.source, flat(item.text))
-        if same in pinned or (not item.pinned and any(_near(shingles, other) for other in shown)):
-            continue
         if item.pinned:
+            same = (item.source, flat(item.text))
+            if same in pinned:
+                continue
             pinned.add(same)
+        elif _is_near(shingles, shown):
+            continue
         kept.append(item)
         shown.append(shingles)
     return tuple(kept)
@@ -122,8 +124,14 @@ def _cut(text: str) -> frozenset[int]:
     return frozenset(hash(found[at : at + SHINGLE]) for at in range(len(found) - SHINGLE + 1))
 
 
-def _near(one: frozenset[int], other: frozenset[int]) -> bool:
-    return len(one & other) >= NEAR * min(len(one), len(other))
+def _is_near(one: frozenset[int], others: Sequence[frozenset[int]]) -> bool:
+    """To any of them. Every item is held against every other, so this is a plain loop."""
+    enough = NEAR * len(one)
+    for other in others:
+        shared = len(one & other)
+        if shared >= enough or shared >= NEAR * len(other):
+            return True
+    return False
 
 
 def _escaped(text: str) -> str:

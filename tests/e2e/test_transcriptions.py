@@ -1,22 +1,27 @@
 """POST /v1/audio/transcriptions and /translations, asked by the official clients; files that only claim to be sound."""
 
 import asyncio
+import io
 import subprocess
 import sys
 from collections.abc import AsyncIterator
 from pathlib import Path
+from typing import cast
 
+import av
 import httpx2
 import openai
 import pytest
 from msgspec.structs import replace
 
+from cozy_adapters.inmemory.speech import tone
+from cozy_domain.audio import SPEAKING_RATE, AudioFormat
 from cozy_server.form import MAX_BYTES
 from cozy_server.settings.tree import PersonaSettings, SpeechSettings
 from tests.fixtures.fake_openai import FakeOpenAI
 from tests.fixtures.fake_openai.audio import form_of
 from tests.fixtures.server import Running, container_for, running, settings_for, with_fake
-from tests.fixtures.sounds import FORMATS, minutes_in_little, mutations, png, recorded
+from tests.fixtures.sounds import FORMATS, encoded, minutes_in_little, mutations, png, recorded
 from tests.fixtures.speech import hearing
 
 PATH = "/v1/audio/transcriptions"
@@ -262,6 +267,21 @@ async def test_a_recogniser_that_fails_is_replaced_and_the_last_ones_failure_is_
             answer = await client.post(path, files={"file": SPOKEN})
             assert answer.status_code == 503
             assert answer.json()["error"]["code"] == "provider_unavailable"
+
+
+async def test_a_provider_gets_a_long_recording_compressed(
+    provider: Running, fake_openai: FakeOpenAI
+) -> None:
+    """Nine minutes are 17 MB as WAV, and two hours would be 230."""
+    minutes = await encoded(AudioFormat.FLAC, tone(440, SPEAKING_RATE) * 540, 2_880_000)
+    async with httpx2.AsyncClient(base_url=provider.url, timeout=60) as client:
+        answer = await client.post(PATH, files={"file": ("speech.flac", minutes)}, data={"model": "whisper-1"})
+    assert answer.status_code == 200
+    name, kind, data = cast("tuple[str, str, bytes]", sent(fake_openai)[0]["file"])
+    assert (name, kind) == ("speech.ogg", "audio/ogg")
+    assert len(data) < 25_000_000 * 540 / 7_200
+    with av.open(io.BytesIO(data), "r") as file:
+        assert file.duration == pytest.approx(540_000_000, rel=0.001)
 
 
 async def test_who_leaves_stops_the_recogniser(tmp_path: Path, fake_openai: FakeOpenAI) -> None:

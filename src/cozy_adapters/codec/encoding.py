@@ -14,7 +14,7 @@ import msgspec
 from av.audio.stream import AudioStream
 
 from cozy_adapters.codec.wav import wav_header
-from cozy_domain.audio import SAMPLE_BYTES, SPEAKING_RATE, AudioFormat
+from cozy_domain.audio import SAMPLE_BYTES, SPEAKING_RATE, AudioFormat, Pcm
 
 INLINE_BYTES = SPEAKING_RATE * SAMPLE_BYTES // 10
 """A tenth of a second is encoded where it is: handing it to a thread would cost more."""
@@ -28,6 +28,8 @@ class Container(msgspec.Struct, frozen=True):
     rate: int = SPEAKING_RATE
     bit_rate: int | None = None
     options: Mapping[str, str] = {}
+    coding: Mapping[str, str] = {}
+    """Options of the codec."""
 
 
 CONTAINERS: Mapping[AudioFormat, Container] = {
@@ -41,17 +43,30 @@ CONTAINERS: Mapping[AudioFormat, Container] = {
     AudioFormat.FLAC: Container("flac", "flac"),
 }
 
+RECORDING = Container(
+    "ogg",
+    "libopus",
+    rate=16_000,
+    bit_rate=24_000,
+    options={"page_duration": "1000000"},
+    coding={"application": "voip", "vbr": "constrained", "frame_duration": "60", "compression_level": "0"},
+)
+"""Two hours of it are 20 MB, for 5 ms of CPU a second; the highest complexity takes 16 ms (measured on espeak's voice)."""
+
 
 class PyAvAudioEncoder:
     """MP3, Ogg Opus, ADTS AAC or FLAC."""
 
-    def __init__(self, container: Container) -> None:
+    def __init__(self, container: Container, rate: int = SPEAKING_RATE) -> None:
+        """``rate`` is that of the samples."""
+        self._rate = rate
         self._written = _Written()
         self._file = av.open(
             self._written, "w", format=container.muxer, options={**container.options, "flush_packets": "1"}
         )
         stream = self._file.add_stream(container.encoder, rate=container.rate, layout="mono")
         self._stream = cast(AudioStream, stream)  # the kind that its name says
+        self._stream.codec_context.options = dict(container.coding)
         if container.bit_rate:
             self._stream.bit_rate = container.bit_rate
         self._resampler = av.AudioResampler(
@@ -86,11 +101,21 @@ class PyAvAudioEncoder:
         count = len(samples) // SAMPLE_BYTES
         frame = av.AudioFrame(format="s16", layout="mono", samples=count)
         frame.planes[0].update(samples.ljust(frame.planes[0].buffer_size, b"\0"))
-        frame.sample_rate = SPEAKING_RATE
+        frame.sample_rate = self._rate
         frame.pts = self._position
-        frame.time_base = Fraction(1, SPEAKING_RATE)
+        frame.time_base = Fraction(1, self._rate)
         self._position += count
         return frame
+
+
+async def compressed(sound: Pcm) -> bytes:
+    """A recording to be sent on, as Ogg Opus: 3 kB a second, in which nothing is lost that recognisers hear."""
+    encoder = PyAvAudioEncoder(RECORDING, sound.rate)
+    size = sound.rate * SAMPLE_BYTES * 60
+    pieces = [
+        await encoder.encode(sound.samples[at : at + size]) for at in range(0, len(sound.samples), size)
+    ]
+    return b"".join((*pieces, await encoder.finish()))
 
 
 class WavAudioEncoder:

@@ -1,7 +1,8 @@
 """POST /audio/speech and /audio/transcriptions of OpenAI, and of every server with the same ones.
 
 Speech is asked for as ``pcm``, which is what the port speaks: nothing is decoded. Sound to be understood is sent as WAV,
-which every such server reads. Both go over the connections of the provider's language model, which opens and closes them.
+which every such server reads; a long recording as Ogg Opus, because OpenAI takes no more than 25 MB. Both go over the
+connections of the provider's language model, which opens and closes them.
 """
 
 from collections.abc import AsyncGenerator, AsyncIterator
@@ -12,7 +13,7 @@ from typing import Protocol
 import msgspec
 
 from cozy_adapters.codec.wav import wav_header
-from cozy_domain.audio import HEARING_RATE, SAMPLE_BYTES, SPEAKING_RATE, Pcm
+from cozy_domain.audio import HEARING_RATE, SAMPLE_BYTES, SPEAKING_RATE, Pcm, Upload
 from cozy_domain.errors import ProviderMalformedError
 from cozy_domain.speech.languages import code_of
 from cozy_domain.speech.ports import Hearing, HearingFeature, Language, Sound, Voicing
@@ -26,6 +27,8 @@ LATEST_S = 1_000_000.0
 """A provider's time beyond that is none."""
 LONGEST_BODY = 16 * 1024 * 1024
 """Bytes of an answer with all its words and segments."""
+LARGEST_WAV = 16_000_000
+"""Bytes of PCM16: 8 minutes. OpenAI's limit for a file is 25 MB (API reference, audio/transcriptions)."""
 VERBOSE = frozenset({"whisper-1"})
 """Models that tell times (OpenAI's API reference, audio/transcriptions); servers with other names do too, but refuse nothing
 by being asked for plain JSON."""
@@ -82,7 +85,7 @@ class OpenAISpeechToText:
     async def transcribe(self, sound: Pcm, hearing: Hearing) -> Transcript:
         path = "/audio/translations" if hearing.translate else "/audio/transcriptions"
         boundary = token_hex(16)
-        form = upload(self._model, sound, hearing, boundary)
+        form = upload(self._model, await recording(sound), hearing, boundary)
         answer = bytearray()
         async with self._post(path, form, f"multipart/form-data; boundary={boundary}") as body:
             async for piece in body:
@@ -168,7 +171,16 @@ def order(model: str, text: str, voicing: Voicing) -> bytes:
     )
 
 
-def upload(model: str, sound: Pcm, hearing: Hearing, boundary: str) -> bytes:
+async def recording(sound: Pcm) -> Upload:
+    """``sound`` as the file to send."""
+    if len(sound.samples) <= LARGEST_WAV:
+        return Upload(wav_header(len(sound.samples), sound.rate) + sound.samples, "speech.wav", "audio/wav")
+    from cozy_adapters.codec.encoding import compressed  # FFmpeg takes 0.1 s to load
+
+    return Upload(await compressed(sound), "speech.ogg", "audio/ogg")
+
+
+def upload(model: str, file: Upload, hearing: Hearing, boundary: str) -> bytes:
     """The body of POST /audio/transcriptions: multipart/form-data (RFC 7578)."""
     fields = {
         "model": model,
@@ -184,12 +196,11 @@ def upload(model: str, sound: Pcm, hearing: Hearing, boundary: str) -> bytes:
         f'--{boundary}\r\nContent-Disposition: form-data; name="{name}"\r\n\r\n'.encode() + value + b"\r\n"
         for name, value in parts
     ]
-    file = (
-        f'--{boundary}\r\nContent-Disposition: form-data; name="file"; filename="speech.wav"\r\n'
-        "Content-Type: audio/wav\r\n\r\n"
+    head = (
+        f'--{boundary}\r\nContent-Disposition: form-data; name="file"; filename="{file.filename}"\r\n'
+        f"Content-Type: {file.media_type}\r\n\r\n"
     )
-    wav = wav_header(len(sound.samples), sound.rate) + sound.samples
-    return b"".join((*body, file.encode(), wav, f"\r\n--{boundary}--\r\n".encode()))
+    return b"".join((*body, head.encode(), file.data, f"\r\n--{boundary}--\r\n".encode()))
 
 
 def understood(body: bytes) -> Transcript:

@@ -1,7 +1,8 @@
 """Sound to text, a file at once. (Sound that is still coming: ``listen``.)"""
 
 import asyncio
-from collections.abc import Collection
+from collections.abc import AsyncIterator, Collection
+from contextlib import asynccontextmanager
 
 import msgspec
 
@@ -20,7 +21,21 @@ class TranscribingDeadlines(msgspec.Struct, frozen=True):
     per_second: float = 1.0
 
 
+class DecodingLimits(msgspec.Struct, frozen=True):
+    """Of one process. A decoded second is 32 kB, so two hours are 230 MB, and while they are read twice that: at most
+    ``at_once`` files are being decoded, and none more is begun while decoded sound of more than ``held_bytes`` is with
+    recognisers. So many files may be ``waiting`` for their turn, each for ``wait_s`` seconds."""
+
+    at_once: int = 2
+    held_bytes: int = 256_000_000
+    waiting: int = 64
+    wait_s: float = 30.0
+
+
 DEADLINES = TranscribingDeadlines()
+DECODING = DecodingLimits()
+RETRY_S = 5.0
+"""A recording of some minutes is understood in that time."""
 
 
 class Heard(msgspec.Struct, frozen=True):
@@ -39,8 +54,9 @@ class Transcribing:
         codec: AudioCodec,
         recognisers: Switchover[SpeechToText],
         deadlines: TranscribingDeadlines = DEADLINES,
+        decoding: DecodingLimits = DECODING,
     ) -> None:
-        self._codec = codec
+        self._files = _Files(codec, decoding)
         self._recognisers = recognisers
         self._deadlines = deadlines
 
@@ -54,16 +70,17 @@ class Transcribing:
 
         Raises:
             InputError: ``invalid_audio`` or ``audio_too_long``; ``unsupported_value``: nobody here can do what is asked.
-            LimitError: those who could hear it have too much to hear.
+            LimitError: those who could hear it have too much to hear, or too many files wait to be read
+                (``server_overloaded``).
             ProviderError: nobody could hear it.
         """
         engines = self._recognisers.engines
         if not engines:  # a file is not decoded for nobody
             raise self._recognisers.none_left()
         names = able(engines, hearing)
-        sound = await self._codec.decode(upload)
-        transcript, by = await self._first_that_hears(names, sound, hearing, wanted)
-        return Heard(transcript, len(sound), by)
+        async with self._files.decoded(upload) as sound:
+            transcript, by = await self._first_that_hears(names, sound, hearing, wanted)
+            return Heard(transcript, len(sound), by)
 
     async def again(self, sound: Pcm, hearing: Hearing, failed: str | None) -> Transcript:
         """What is said in ``sound``, which ``failed`` could not hear: it is asked once more only if nobody else can.
@@ -102,3 +119,61 @@ class Transcribing:
             raise ProviderTimeoutError(
                 f"The recogniser '{recogniser.name}' needed more than {limit:g} s.", provider=recogniser.name
             ) from None
+
+
+class _Files:
+    """Decodes them in turn, so that their sound does not fill the memory."""
+
+    def __init__(self, codec: AudioCodec, limits: DecodingLimits) -> None:
+        self._codec = codec
+        self._limits = limits
+        self._turn = asyncio.Semaphore(limits.at_once)
+        self._waiting = 0
+        self._held = 0
+        self._shrunk = asyncio.Event()
+
+    @asynccontextmanager
+    async def decoded(self, upload: Upload) -> AsyncIterator[Pcm]:
+        """
+        Raises:
+            InputError: ``invalid_audio`` or ``audio_too_long``.
+            LimitError: ``server_overloaded``.
+        """
+        await self._wait()
+        try:
+            sound = await self._codec.decode(upload)
+            self._held += len(sound.samples)
+        finally:
+            self._turn.release()
+        try:
+            yield sound
+        finally:
+            self._held -= len(sound.samples)
+            self._shrunk.set()
+
+    async def _wait(self) -> None:
+        """Until it is one's turn."""
+        if self._waiting >= self._limits.waiting:
+            raise _crowded()
+        self._waiting += 1
+        try:
+            async with asyncio.timeout(self._limits.wait_s):
+                await self._turn.acquire()
+                await self._room()
+        except TimeoutError:
+            raise _crowded() from None
+        finally:
+            self._waiting -= 1
+
+    async def _room(self) -> None:
+        try:
+            while self._held > self._limits.held_bytes:
+                self._shrunk.clear()
+                await self._shrunk.wait()
+        except asyncio.CancelledError:
+            self._turn.release()
+            raise
+
+
+def _crowded() -> LimitError:
+    return LimitError("Too many recordings wait to be read.", code="server_overloaded", retry_after_s=RETRY_S)

@@ -17,7 +17,7 @@ from cozy_domain.errors import (
 )
 from cozy_domain.routing.switchover import Named, Switchover
 from cozy_domain.speech.ports import Hearing, HearingFeature, SpeechToText, Utterance
-from cozy_domain.speech.transcribe import Transcribing
+from cozy_domain.speech.transcribe import DecodingLimits, Transcribing
 from cozy_domain.speech.transcript import Transcript
 from tests.fixtures.speech import RawCodec
 
@@ -153,3 +153,78 @@ async def test_a_recogniser_gets_more_time_for_a_longer_file_and_then_is_given_u
     assert (await transcribing(Plain(seconds=39)).file(long, Hearing())).by == "r0"
     with pytest.raises(ProviderTimeoutError):
         await transcribing(Plain(seconds=41)).file(long, Hearing())
+
+
+class SlowCodec(RawCodec):
+    """Takes a second for each file."""
+
+    def __init__(self) -> None:
+        self.at_once = 0
+        self.most = 0
+
+    async def decode(self, upload: Upload) -> Pcm:
+        self.at_once += 1
+        self.most = max(self.most, self.at_once)
+        try:
+            await asyncio.sleep(1)
+        finally:
+            self.at_once -= 1
+        return await super().decode(upload)
+
+
+def reading(codec: RawCodec, seconds: float = 0, **limits: float) -> Transcribing:
+    """With a recogniser that takes ``seconds``."""
+    switchover = Switchover("recogniser", [Named[SpeechToText]("r0", Plain(seconds))], InMemoryClock())
+    return Transcribing(codec, switchover, decoding=DecodingLimits(**limits))  # type: ignore[arg-type]
+
+
+async def failures(transcribing: Transcribing, count: int) -> list[str]:
+    """Codes of those of ``count`` files at once that were not heard."""
+    hear = (transcribing.file(Upload(SOUND), Hearing()) for _ in range(count))
+    heard = await asyncio.gather(*hear, return_exceptions=True)
+    return [it.code for it in heard if isinstance(it, LimitError)]
+
+
+@pytest.mark.virtual_time
+async def test_files_are_read_in_turn_so_many_at_once() -> None:
+    codec = SlowCodec()
+    assert await failures(reading(codec, at_once=2), 7) == []
+    assert codec.most == 2
+
+
+@pytest.mark.virtual_time
+async def test_too_many_files_are_not_kept_waiting() -> None:
+    assert await failures(reading(SlowCodec(), at_once=1, waiting=3), 7) == ["server_overloaded"] * 3
+
+
+@pytest.mark.virtual_time
+async def test_nobody_waits_for_his_turn_for_ever() -> None:
+    assert await failures(reading(SlowCodec(), at_once=1, wait_s=2.5), 7) == ["server_overloaded"] * 4
+
+
+@pytest.mark.virtual_time
+async def test_nothing_is_read_while_much_sound_is_with_recognisers() -> None:
+    files = reading(RawCodec(), seconds=10, held_bytes=len(SOUND), wait_s=15)
+    began = asyncio.get_running_loop().time()
+    assert await failures(files, 4) == []
+    assert asyncio.get_running_loop().time() - began == 20
+    assert await failures(files, 6) == ["server_overloaded"] * 2
+
+
+@pytest.mark.virtual_time
+async def test_who_leaves_while_he_waits_takes_nobodys_turn() -> None:
+    files = reading(RawCodec(), seconds=10, held_bytes=len(SOUND) - 1, at_once=1)
+    first, leaving = (asyncio.create_task(files.file(Upload(SOUND), Hearing())) for _ in range(2))
+    await asyncio.sleep(1)
+    leaving.cancel()
+    last = asyncio.create_task(files.file(Upload(SOUND), Hearing()))
+    assert (await first).transcript.text == (await last).transcript.text == "plain"
+    assert leaving.cancelled()
+
+
+async def test_a_file_that_cannot_be_read_leaves_its_turn_to_the_next() -> None:
+    files = reading(RawCodec(), at_once=1)
+    for _ in range(3):
+        with pytest.raises(InputError):
+            await files.file(Upload(b""), Hearing())
+    assert (await files.file(Upload(SOUND), Hearing())).transcript.text == "plain"

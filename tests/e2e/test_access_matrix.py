@@ -46,6 +46,7 @@ ROWS = {
     "POST /v1/embeddings": Row("key", body={"model": "lexical", "input": "Hello"}),
     "POST /v1/audio/speech": Row("key", body={"model": "tts-1", "input": "Hello."}),
     "POST /v1/audio/tts": Row("key", body={"model": "tts-1", "input": "Hello."}),
+    "POST /v1/audio/tts/stream": Row("key", body={"model": "tts-1", "input": "Hello."}),
     "POST /v1/audio/transcriptions": Row("key", file=True),
     "POST /v1/audio/stt": Row("key", file=True),
     "POST /v1/audio/stt/stream": Row("key", file=True),

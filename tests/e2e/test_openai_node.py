@@ -12,7 +12,7 @@ import pytest
 from msgspec.structs import replace
 
 from tests.fixtures.fake_openai import FakeOpenAI
-from tests.fixtures.server import container_for, running, settings_for, with_fake
+from tests.fixtures.server import Running, container_for, running, settings_for, with_fake
 from tests.fixtures.sounds import recorded
 from tests.fixtures.speech import hearing
 
@@ -113,3 +113,23 @@ async def test_it_sends_recordings_as_to_openai(tmp_path: Path, node: str) -> No
     assert got["segments"] == ["Good evening."]
     assert got["streamed"] == ["transcript.text.delta", "transcript.text.done"]
     assert got["refused"] == {"isBadRequest": True, "param": "temperature"}
+
+
+async def test_it_lets_speak_as_at_openai(server: Running, node: str) -> None:
+    code, out, errors = await run(node, "speech.mjs", server.base_url)
+    assert code == 0, errors
+    got: dict[str, Any] = json.loads(out)
+    formats = got["formats"]
+    assert {name: it["type"] for name, it in formats.items()} == {
+        "mp3": "audio/mpeg",
+        "opus": "audio/ogg",
+        "aac": "audio/aac",
+        "flac": "audio/flac",
+        "wav": "audio/wav",
+        "pcm": "audio/pcm",
+    }
+    assert [formats[it]["first"] for it in ("opus", "flac", "wav")] == ["OggS", "fLaC", "RIFF"]
+    assert got["pieces"] > 0
+    assert got["sse"].startswith("text/event-stream")
+    assert got["events"] == ['"type":"speech.audio.delta"', '"type":"speech.audio.done"']
+    assert got["refused"] == {"isBadRequest": True, "param": "speed"}

@@ -216,3 +216,16 @@ async def test_a_voice_that_is_none_is_refused_at_the_start(tmp_path: Path) -> N
     code, out, errors = await command("dev", "--port", "0", "--json", folder=tmp_path)
     assert (code, out) == (2, "")
     assert "'nobody/tts'" in json.loads(errors)["error"]["message"]
+
+
+async def test_the_alias_of_our_older_documents_sends_events_unless_sound_is_asked_for(
+    served: Running,
+) -> None:
+    async with httpx2.AsyncClient(base_url=served.url) as client:
+        events = await client.post("/v1/audio/tts/stream", json={"model": "tts-1", "input": "Hello."})
+        sound = await client.post(
+            "/v1/audio/tts/stream", json={"model": "tts-1", "input": "Hello.", "stream_format": "audio"}
+        )
+    assert events.headers["content-type"].startswith("text/event-stream")
+    assert '"speech.audio.done"' in events.text
+    assert sound.headers["content-type"] == "audio/mpeg"

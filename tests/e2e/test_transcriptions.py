@@ -275,7 +275,9 @@ async def test_a_provider_gets_a_long_recording_compressed(
     """Nine minutes are 17 MB as WAV, and two hours would be 230."""
     minutes = await encoded(AudioFormat.FLAC, tone(440, SPEAKING_RATE) * 540, 2_880_000)
     async with httpx2.AsyncClient(base_url=provider.url, timeout=60) as client:
-        answer = await client.post(PATH, files={"file": ("speech.flac", minutes)}, data={"model": "whisper-1"})
+        answer = await client.post(
+            PATH, files={"file": ("speech.flac", minutes)}, data={"model": "whisper-1"}
+        )
     assert answer.status_code == 200
     name, kind, data = cast("tuple[str, str, bytes]", sent(fake_openai)[0]["file"])
     assert (name, kind) == ("speech.ogg", "audio/ogg")

@@ -15,6 +15,7 @@ from litestar.handlers import HTTPRouteHandler
 from litestar.openapi.datastructures import ResponseSpec
 from litestar.params import SkipValidation
 from litestar.types import Receive, Scope, Send
+from msgspec.structs import replace
 
 from cozy_domain.audio import SAMPLE_BYTES, SPEAKING_RATE, AudioFormat
 from cozy_domain.ids import PersonaId
@@ -31,8 +32,8 @@ from cozy_server.openai.wire.reply import ENCODER
 from cozy_server.openai.wire.speech import SpeechDelta, SpeechDone, SpeechIn, SpeechUsage
 from cozy_server.throttle.throttle import count_owner, seat
 
-PATHS = ["/v1/audio/speech", "/v1/audio/tts"]
-"""OpenAI's, and the one of our older documents."""
+PATHS = ["/v1/audio/speech", "/v1/audio/tts", "/v1/audio/tts/stream"]
+"""OpenAI's, and those of our older documents; the last one sends events unless asked for the sound itself."""
 TOKEN_MS = 50
 """Of sound in one output token (OpenAI, guide to the costs of realtime: what the assistant says)."""
 MEDIA_TYPES = {
@@ -134,6 +135,8 @@ async def create_speech(
     caller = caller_of_request(request)
     await count_owner(request.scope, caller, caller.owner((asked.cozy and asked.cozy.user_id) or None))
     engines = [it.name for it in speech.speaking.engines]
+    if asked.stream_format is None and request.scope["path"].endswith("/stream"):
+        asked = replace(asked, stream_format="sse")
     return SpeechAnswer(speech, asked, choose_voice(to_asked(asked), speech.snapshot().catalog, engines))
 
 

@@ -30,7 +30,7 @@ from cozy_domain.voice.events import (
 from cozy_domain.voice.policy import Endpointing
 
 SAMPLE_NS = 1_000_000_000 // HEARING_RATE
-KEPT = 10 * HEARING_RATE
+KEPT = 5 * HEARING_RATE
 """Samples that the session may still ask for; it reaches back to where an overlap began, at most some seconds."""
 KEPT_BY_HAND = 60 * HEARING_RATE
 """The same where only the caller's program ends a turn, which then is all since the last one."""

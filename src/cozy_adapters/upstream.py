@@ -33,6 +33,8 @@ _RATE_LIMITED = 429
 _OVERLOADED = 529
 """Anthropic's, and of some gateways: the whole service is too busy, not this caller too eager."""
 _SPENT = "insufficient_quota"
+_PLAINLY = {"gaierror": "no such host"}
+"""Kinds of failures whose names tell nobody anything; this one is the resolver's, after ``getaddrinfo``."""
 
 
 class Complaint(msgspec.Struct, frozen=True):
@@ -120,7 +122,12 @@ def reason_of(error: BaseException) -> str:
 
 def unreachable(provider: str, reason: str) -> ProviderUnavailableError:
     """``reason`` is the kind of failure (``ConnectionResetError``), never its text: that may hold an address with a key."""
-    return ProviderUnavailableError(f"{provider} cannot be reached ({reason}).", provider=provider)
+    return ProviderUnavailableError(
+        f"{provider} cannot be reached ({_PLAINLY.get(reason, reason)}).",
+        provider=provider,
+        hint=f"Try again later. Whoever runs the server can try the address, models.providers.{provider}.base_url, with "
+        "`cozy doctor`.",
+    )
 
 
 def broken_off(provider: str, reason: str) -> ProviderUnavailableError:

@@ -254,7 +254,7 @@ class LiveConfiguration:
         except TimeoutError:
             problem = f"it did not list its models within {LISTING_S:g} s"
         except ProviderError as error:
-            problem = error.message
+            problem = error.message.removesuffix(".")
         except Exception as error:  # noqa: BLE001  one that is broken must not keep the others from being found
             _log.error("provider_crashed", extra={"provider": provider.name}, exc_info=error)
             problem = f"it broke unexpectedly ({type(error).__name__})"

@@ -52,6 +52,16 @@ async def test_an_imported_character_answers_in_the_server(tmp_path: Path) -> No
         assert await asked(server.url, "Hello!")
 
 
+async def test_a_picture_that_a_new_card_takes_away_is_named(tmp_path: Path) -> None:
+    assert (await imported(tmp_path, cards.v3()))["removed"] == []
+    (tmp_path / "card.json").write_bytes(cards.json(cards.v3()))
+    options = ("persona", "import", "card.json", "--folder", "personas", "--force")
+    code, out, _ = await command(*options, folder=tmp_path)
+    assert code == 0
+    assert "removed, as the new card has none: personas/mira.card.png" in out
+    assert names_in(tmp_path / "personas") == ["mira.yaml"]
+
+
 async def test_the_model_reads_what_the_card_says_as_words_and_gets_no_tool(
     tmp_path: Path, fake_openai: FakeOpenAI
 ) -> None:

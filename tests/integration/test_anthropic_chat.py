@@ -313,6 +313,7 @@ async def test_nobody_listening_is_unavailable() -> None:
         await model.aclose()
     assert isinstance(error, ProviderUnavailableError)
     assert "(ConnectionRefusedError)" in str(error)
+    assert "models.providers.nobody.base_url, with `cozy doctor`" in str(error.hint)
 
 
 async def test_a_failing_call_is_not_repeated(

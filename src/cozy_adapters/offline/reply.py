@@ -1,17 +1,18 @@
 """What the offline model answers: words, or calls of tools (pure).
 
 What it can do itself it does with the tools it was offered; what it cannot, it says. The first answer of a conversation
-begins with the persona's greeting and says that no AI is speaking.
+ends with saying that no AI is speaking. Who greets is greeted in the persona's words, as far as they are in his language.
 """
 
 from hashlib import sha256
 
 import msgspec
+from msgspec.structs import replace
 
 from cozy_adapters.offline import names, questions
 from cozy_adapters.offline.dates import in_chinese
-from cozy_adapters.offline.reading import Ran, Seen, read
-from cozy_adapters.offline.words import CHINESE, SPOKEN, Words
+from cozy_adapters.offline.reading import Ran, Seen, read, sentences
+from cozy_adapters.offline.words import CHINESE, SPOKEN, Language, Words
 from cozy_domain.messages import ToolCall
 from cozy_domain.models.request import ModelRequest
 
@@ -37,7 +38,10 @@ def reply(request: ModelRequest) -> Reply:
     seen = read(request)
     if calls := _calls(request, seen):
         return Reply(calls=calls)
-    words = SPOKEN[questions.language_of((seen.question, *reversed(seen.told)))]
+    language = questions.language_of((seen.question, *reversed(seen.told)))
+    words = SPOKEN[language]
+    if seen.greeting:
+        seen = _greeting_in(language, seen, seen.greeting)
     return Reply(text=_introduced(seen, words, _answer(seen, words)))
 
 
@@ -78,13 +82,20 @@ def _json(arguments: _Arguments) -> str:
     return msgspec.json.encode(filled).decode()
 
 
+def _greeting_in(language: Language, seen: Seen, greeting: str) -> Seen:
+    """With the sentences of ``greeting`` that are in ``language``: a persona may greet in two, and then has told its name
+    in both."""
+    own = " ".join(it for it in sentences(greeting) if questions.language_of((it,)) == language)
+    named = seen.persona is not None and seen.persona in greeting
+    return replace(seen, greeting=own or None, persona=None if own and named else seen.persona)
+
+
 def _introduced(seen: Seen, words: Words, answer: str) -> str:
     if not seen.first:
         return answer
-    greeting = seen.greeting or words.hello
     plain = answer == words.honest or answer.endswith(words.stand_in)
     notice = "" if plain else words.notice
-    return "\n\n".join(part for part in (greeting, notice, answer) if part)
+    return "\n\n".join(part for part in (answer, notice) if part)
 
 
 def _answer(seen: Seen, words: Words) -> str:
@@ -95,7 +106,7 @@ def _answer(seen: Seen, words: Words) -> str:
     if questions.asks_nature(seen.question):
         return words.honest
     if questions.greets(seen.question) or not seen.question:
-        return "" if seen.first else seen.greeting or words.hello
+        return seen.greeting or words.hello
     zone = questions.time_asked(seen.question)
     if zone is not None:
         return _time(seen.now, words) if seen.now and not zone else words.no_clock
@@ -105,9 +116,9 @@ def _answer(seen: Seen, words: Words) -> str:
 
 
 def _identity(seen: Seen, words: Words) -> str:
-    """The persona greets by name, and what speaks for it is named too. A first answer greets anyhow."""
+    """The persona greets by name, and what speaks for it is named too."""
     greeting = seen.greeting or words.hello
-    parts = [] if seen.first else [greeting]
+    parts = [greeting]
     if seen.persona and seen.persona not in greeting:
         parts.append(words.persona.format(seen.persona))
     return "\n\n".join((*parts, words.stand_in))

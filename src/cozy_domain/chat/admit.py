@@ -17,11 +17,18 @@ from cozy_domain.messages import AssistantMessage, Message, SystemMessage, ToolM
 from cozy_domain.models.request import Feature, ModelRef, ModelRequest, Sampling, ToolDefinition
 from cozy_domain.persona.persona import Persona
 from cozy_domain.routing.choice import Choice, Snapshot, choose, fitting, missing_features
+from cozy_domain.routing.default import OFFLINE
 from cozy_domain.sessions.session import EPOCH_IDLE, Session
 from cozy_domain.tools.policy import offer, permitted, runnable, strangers
 from cozy_domain.tools.tool import ToolSpec
 
 Features = Callable[[ModelRef], frozenset[Feature]]
+
+OTHERS_CAN = "Leave it out, or ask a model that can: GET /v1/models lists them."
+OFFLINE_CANNOT = (
+    "This is the offline stand-in, which reads text alone. Leave it out, or have a model answer: whoever runs the server "
+    "sets OPENAI_API_KEY, or COZY_MODEL=provider/id."
+)
 
 
 class Conversation(msgspec.Struct, frozen=True):
@@ -143,7 +150,7 @@ def able_models(
             f"The model '{chain[0]}' does not support '{feature}'.",
             code="unsupported_parameter",
             param=param,
-            hint="Leave it out, or ask a model that can: GET /v1/models lists them.",
+            hint=OFFLINE_CANNOT if chain[0] == OFFLINE else OTHERS_CAN,
         )
     return able
 

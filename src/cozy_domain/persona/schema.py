@@ -21,6 +21,9 @@ from cozy_domain.persona.document import (
 from cozy_domain.persona.persona import ID_PATTERN, Persona
 
 MAX_UNKNOWN = 256  # what a known key may have been is looked for once for each
+LIKE_ENOUGH_AT_THE_TOP = 0.7
+"""For a key of the document itself, whose loss costs a whole section (``personalisation`` is like ``personalise`` by
+0.77)."""
 
 
 class Parent(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -48,10 +51,10 @@ def without_null(shape: inspect.Type) -> inspect.Type:
     return shape
 
 
-def nearest(word: str, known: Iterable[str]) -> str:
-    """The known word that ``word`` is probably a slip of, or nothing."""
+def nearest(word: str, known: Iterable[str], likeness: float = 0.8) -> str:
+    """The known word that ``word`` is probably a slip of, or nothing; ``likeness`` is 1 for the same word."""
     plain = {name.replace("_", ""): name for name in known}
-    near = get_close_matches(word.lower().replace("_", "").replace("-", ""), plain, n=1, cutoff=0.8)
+    near = get_close_matches(word.lower().replace("_", "").replace("-", ""), plain, n=1, cutoff=likeness)
     return plain[near[0]] if near else ""
 
 
@@ -118,7 +121,8 @@ def _clean_struct(node: MapNode, shape: inspect.StructType, path: Path, apart: _
 
 def _slips(strays: Iterable[_Stray]) -> Iterator[Problem]:
     for stray in strays:
-        near = nearest(stray.entry.key, stray.known) or _elsewhere(stray.entry.key)
+        likeness = LIKE_ENOUGH_AT_THE_TOP if len(stray.path) == 1 else 0.8
+        near = nearest(stray.entry.key, stray.known, likeness) or _elsewhere(stray.entry.key)
         if near:
             message = "is not known, kept as an extension"
             yield problem_at(stray.entry.mark, stray.path, message, "persona_unknown_key", near, warning=True)

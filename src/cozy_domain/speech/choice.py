@@ -105,5 +105,8 @@ def _missing(kind: str, name: str, known: Collection[str], param: str) -> Missin
     close = get_close_matches(name[:128], known, 1)
     told = f"There is no {kind} '{name[:128]}' here."
     return MissingError(
-        f"{told} Did you mean '{close[0]}'?" if close else told, code=f"{kind}_not_found", param=param
+        f"{told} Did you mean '{close[0]}'?" if close else told,
+        code=f"{kind}_not_found",
+        param=param,
+        hint=None if close else f"There are: {', '.join(known) or 'none'}.",
     )

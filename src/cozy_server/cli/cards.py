@@ -24,7 +24,7 @@ from cozy_domain.persona.persona import Persona
 from cozy_domain.persona.resolve import as_written, examine
 from cozy_server.cli.given import settings_from
 from cozy_server.cli.persona import examined
-from cozy_server.cli.telling import as_json_text
+from cozy_server.cli.telling import as_json_text, counted
 from cozy_server.container.container import Container
 from cozy_server.settings.load import Loaded
 from cozy_server.settings.tree import PersonaSettings
@@ -68,8 +68,10 @@ def import_card(wanted: Import, config: str | None, *, as_json: bool) -> None:
     others = _documents(container)
     place = _place(id, folder, others, force=wanted.force)
     written = _checked(container, imported.persona, place, others)
+    gone = [str(path) for path in _besides(place) if os.path.lexists(path)]
     files = _keep(place, written, file)
-    _tell_import(imported, card, file, files, as_json=as_json)
+    removed = [path for path in gone if path not in files]
+    _tell_import(imported, card, file, files, removed, as_json=as_json)
 
 
 def export_card(wanted: Export, config: str | None, *, as_json: bool) -> None:
@@ -193,7 +195,9 @@ def _keep(place: Path, written: bytes, file: CardFile) -> list[str]:
     return list(map(str, made))
 
 
-def _tell_import(imported: Imported, card: Card, file: CardFile, files: list[str], *, as_json: bool) -> None:
+def _tell_import(
+    imported: Imported, card: Card, file: CardFile, files: list[str], removed: list[str], *, as_json: bool
+) -> None:
     persona = imported.persona
     told: dict[str, object] = {
         "id": persona.id,
@@ -201,6 +205,7 @@ def _tell_import(imported: Imported, card: Card, file: CardFile, files: list[str
         "spec": f"v{card.version}",
         "format": file.format,
         "files": files,
+        "removed": removed,
         "mapped": list(imported.mapped),
         "kept": [{"field": it.field, "why": it.why} for it in imported.kept],
         "ignored": list(file.ignored),
@@ -212,6 +217,7 @@ def _tell_import(imported: Imported, card: Card, file: CardFile, files: list[str
     typer.echo(
         f"'{persona.id}' is in {' and '.join(files)} (Character Card V{card.version}, {file.format.upper()})."
     )
+    _tell("removed, as the new card has none", ", ".join(removed))
     _tell("used", ", ".join(imported.mapped))
     _tell(
         "kept, not used", ", ".join(f"{it.field} ({it.why})" if it.why else it.field for it in imported.kept)
@@ -224,7 +230,8 @@ def _tell_import(imported: Imported, card: Card, file: CardFile, files: list[str
 
 def _asset_note(file: CardFile) -> Iterator[str]:
     if file.assets:
-        yield f"{len(file.assets)} assets are kept in the file beside it"
+        one = len(file.assets) == 1
+        yield f"{counted(len(file.assets), 'asset')} {'is' if one else 'are'} kept in the file beside it"
 
 
 # Export

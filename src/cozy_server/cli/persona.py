@@ -15,7 +15,7 @@ from cozy_domain.persona.persona import Persona, PublishedPersona
 from cozy_domain.persona.resolve import all_problems, examine, pinned_parents
 from cozy_domain.routing.default import OFFLINE
 from cozy_server.cli.given import settings_from
-from cozy_server.cli.telling import FAILED, as_json_text, show
+from cozy_server.cli.telling import FAILED, as_json_text, counted, show
 from cozy_server.container.container import Container
 from cozy_server.data_folder import missing_store
 from cozy_server.model_choice import surroundings
@@ -79,7 +79,7 @@ def validate(place: str | None, config: str | None, *, as_json: bool) -> None:
     else:
         for problem in problems:
             typer.echo(f"{problem.severity}: {problem}")
-        typer.echo(_counted(len(errors), "mistake") if errors else _praise(found, loaded, file))
+        typer.echo(counted(len(errors), "mistake") if errors else _praise(found, loaded, file))
     if errors:
         raise typer.Exit(FAILED)
 
@@ -108,22 +108,15 @@ def _praise(found: Found, loaded: Loaded, file: str | None) -> str:
     own = sum(1 for it in found.documents if folder is not None and it.file.startswith(f"{Path(folder)}/"))
     shipped = len(found.documents) - own
     come = "that comes" if shipped == 1 else "that come"
-    shipped_told = f"{_counted(shipped, 'persona')} {come} with the engine"
+    shipped_told = f"{counted(shipped, 'persona')} {come} with the engine"
     if folder is None:
         return (
             f"The {shipped_told} {'is' if shipped == 1 else 'are'} fine; no folder of your own is configured."
         )
-    return (
-        f"{_counted(own, 'persona')} in {folder} {'is' if own == 1 else 'are'} fine, beside {shipped_told}."
-    )
-
-
-def _counted(number: int, what: str) -> str:
-    return f"{number} {what}" if number == 1 else f"{number} {what}s"
+    return f"{counted(own, 'persona')} in {folder} {'is' if own == 1 else 'are'} fine, beside {shipped_told}."
 
 
 async def examined(loaded: Loaded) -> Found:
-    """All personas of the configuration, and what is wrong with them."""
     """All personas of a configuration, and what is wrong with them."""
     container = Container(settings=loaded.settings, audit_key=b"", database_role="reader")
     tools = tuple(tool.name for tool in container.own_tools().specs())

@@ -17,6 +17,7 @@ from cozy_domain.errors import ConfigError
 from cozy_server.app import create_app, warm_speech
 from cozy_server.cli.composition import MODEL, container_of
 from cozy_server.cli.given import settings_from
+from cozy_server.cli.telling import counted
 from cozy_server.container.container import Container
 from cozy_server.container.voice import Simulation
 from cozy_server.data_folder import postgres_url, prepare
@@ -211,7 +212,7 @@ def _known(engine: str) -> str:
 def _limits(container: Container) -> str:
     rates = container.rates()
     told = [
-        f"{limit.requests} requests a minute for {whom}"
+        f"{counted(limit.requests, 'request')} a minute for {whom}"
         for whom, limit in (
             ("an owner", rates.owner),
             ("an address", rates.address),

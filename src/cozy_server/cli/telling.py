@@ -72,15 +72,20 @@ def as_json_text(value: object) -> str:
     return json.dumps(value, ensure_ascii=False, indent=2, default=_json_of)
 
 
+def counted(number: int, what: str) -> str:
+    """``1 persona``, ``2 personas``."""
+    return f"{number} {what}" if number == 1 else f"{number} {what}s"
+
+
 def when(time: datetime) -> str:
     """For people: UTC, to the second."""
     return _zulu(time, "seconds")
 
 
 def _tell(error: CozyError, language: Language) -> None:
-    """What happened is said in the user's language; names and places in it stay as they are."""
+    """What happened comes first; in Chinese with what kind of error that is, since the first is in English."""
     known = CODES.get(error.code) or CODES.get(error.default_code)
-    message = f"{known.zh.cause}（{error.message}）" if known and language == "zh" else error.message
+    message = f"{error.message}（{known.zh.cause}）" if known and language == "zh" else error.message
     typer.secho(f"error: {visible(message)}", fg="red", err=True)
     if error.hint:
         typer.echo(f"  → {visible(error.hint)}", err=True)

@@ -71,14 +71,20 @@ def after(request: ModelRequest, *results: str) -> ModelRequest:
 
 def test_the_first_answer_greets_as_the_persona_does_and_says_that_it_is_no_ai() -> None:
     text = reply(asking("Hello!")).text
-    assert text == f"Ahoy, I am Mo. 你好，我是小莫。\n\n{ENGLISH.notice}"
+    assert text == f"Ahoy, I am Mo.\n\n{ENGLISH.notice}"
     assert "no AI" in text
 
 
 def test_a_chinese_first_message_is_answered_in_chinese() -> None:
     text = reply(asking("你好！")).text
-    assert text.endswith(CHINESE.notice)
+    assert text == f"你好，我是小莫。\n\n{CHINESE.notice}"
     assert "不是人工智能" in text
+
+
+def test_a_persona_that_does_not_greet_in_the_users_language_leaves_it_to_the_stand_in() -> None:
+    messages = (SystemMessage("You are Mo.\n\nGreeting: Ahoy, I am Mo."), UserMessage("你好！"))
+    text = reply(ModelRequest(model="offline", messages=messages)).text
+    assert text == f"你好！\n\n{CHINESE.notice}"
 
 
 def test_without_a_greeting_it_has_its_own() -> None:
@@ -86,8 +92,8 @@ def test_without_a_greeting_it_has_its_own() -> None:
     assert reply(request).text.startswith("Hello!\n\n(Offline: this is no AI")
 
 
-def test_the_first_answer_also_answers() -> None:
-    assert reply(asking("What is my name?")).text.endswith("Your name is Ada.")
+def test_the_first_answer_answers_first_and_then_says_what_it_is() -> None:
+    assert reply(asking("What is my name?")).text == f"Your name is Ada.\n\n{ENGLISH.notice}"
 
 
 def test_later_answers_do_not_repeat_the_notice() -> None:
@@ -111,13 +117,13 @@ def test_whoever_asks_in_chinese_is_told_in_chinese(question: str) -> None:
     "question", ["Who are you?", "what are you", "Hello! Who are you?", "What's your name?"]
 )
 def test_whoever_asks_who_it_is_meets_the_persona_and_hears_what_answers_for_it(question: str) -> None:
-    expected = f"Ahoy, I am Mo. 你好，我是小莫。\n\n{ENGLISH.stand_in}"
+    expected = f"Ahoy, I am Mo.\n\n{ENGLISH.stand_in}"
     assert reply(asking(question)).text == later(question) == expected
 
 
 @pytest.mark.parametrize("question", ["你是谁？", "你好！你是什么", "你叫什么名字？"])
 def test_and_so_in_chinese(question: str) -> None:
-    assert later(question) == f"Ahoy, I am Mo. 你好，我是小莫。\n\n{CHINESE.stand_in}"
+    assert later(question) == f"你好，我是小莫。\n\n{CHINESE.stand_in}"
 
 
 @pytest.mark.parametrize(
@@ -266,8 +272,7 @@ def test_both_tools_are_called_at_once() -> None:
     request = asking("What time is it, and what is 6*7?", tools=TOOLS)
     assert [call.name for call in reply(request).calls] == ["calculator", "clock"]
     text = reply(after(request, "42", "noon")).text
-    assert text.endswith("6*7 = 42\nBy the clock it is noon.")
-    assert text.startswith("Ahoy")
+    assert text == f"6*7 = 42\nBy the clock it is noon.\n\n{ENGLISH.notice}"
 
 
 def test_or_one_after_the_other_if_that_is_wished() -> None:
@@ -472,7 +477,7 @@ def test_a_statement_is_taken_note_of() -> None:
 
 
 def test_a_later_hello_is_returned() -> None:
-    assert later("Good morning!") == "Ahoy, I am Mo. 你好，我是小莫。"
+    assert later("Good morning!") == "Ahoy, I am Mo."
 
 
 @pytest.mark.parametrize(

@@ -14,11 +14,11 @@ from cozy_server.settings.load import SettingsError
 @pytest.mark.parametrize(
     ("error", "code", "zh"),
     [
-        (ConfigError("no key", hint="make one"), 2, "（no key）"),
+        (ConfigError("no key", hint="make one"), 2, "error: no key（"),
         (SettingsError(()), 2, "error: "),
-        (StorageUnavailableError("disk", code="storage_in_use"), 1, "（disk）"),
-        (MissingError("gone"), 1, "（gone）"),
-        (CozyError("odd", code="a_code_that_is_in_no_table"), 1, "（odd）"),
+        (StorageUnavailableError("disk", code="storage_in_use"), 1, "error: disk（"),
+        (MissingError("gone"), 1, "error: gone（"),
+        (CozyError("odd", code="a_code_that_is_in_no_table"), 1, "error: odd（"),
     ],
 )
 def test_every_error_has_an_exit_code_and_is_told_in_both_languages_and_as_json(

@@ -59,7 +59,7 @@ async def characters(loaded: Loaded) -> tuple[tuple[str, ...], tuple[Finding, ..
     ids = tuple(it.id for it in found.personas)
     if any(finding.level == "fail" for finding in findings):
         return ids, findings
-    return ids, (*findings, ok("personas", "personas_ok", number=len(ids), ids=", ".join(ids)))
+    return ids, (*findings, ok("personas", "personas_ok", ids=", ".join(ids)))
 
 
 async def tool_servers(loaded: Loaded, container: Container) -> AsyncIterator[Finding]:

@@ -38,7 +38,7 @@ WORDS: Mapping[str, Said] = {
         ("通话还需要 {missing}：pip install 'cozy-engine[voice]'", ""),
     ),
     "config_ok": Said(
-        ("{number} settings are written in {places}", ""), ("{places} 中写有 {number} 项设置", "")
+        ("settings: {number}, written in {places}", ""), ("{places} 中写有 {number} 项设置", "")
     ),
     "config_none": Said(("nothing is configured: the defaults hold", ""), ("没有任何设置：使用默认值", "")),
     "config_wrong": Said(
@@ -88,7 +88,7 @@ WORDS: Mapping[str, Said] = {
     ),
     "bind_ok": Said(("{host} is reached from this machine alone", ""), ("{host} 只能从本机访问", "")),
     "bind_public": Said(
-        ("{host} can be reached from other machines; {keys} API keys are alive", ""),
+        ("{host} can be reached from other machines; API keys alive: {keys}", ""),
         ("{host} 可从其他机器访问；有 {keys} 个有效的 API 密钥", ""),
     ),
     "bind_open": Said(
@@ -186,7 +186,7 @@ WORDS: Mapping[str, Said] = {
         ("{told}", "Start it, or correct redis.url (COZY_REDIS__URL)."),
         ("{told}", "请启动 Redis，或更正 redis.url（COZY_REDIS__URL）。"),
     ),
-    "provider_ok": Said(("{found}: {number} models", ""), ("{found}：{number} 个模型", "")),
+    "provider_ok": Said(("{found}; models: {number}", ""), ("{found}：{number} 个模型", "")),
     "provider_failed": Said(
         ("{found}: {told}", "Check its key and its address (models.providers.{provider})."),
         ("{found}：{told}", "请检查其密钥和地址（models.providers.{provider}）。"),
@@ -212,7 +212,7 @@ WORDS: Mapping[str, Said] = {
         ("{provider} does not list the model {model}", "Check its name: {near}"),
         ("{provider} 没有列出模型 {model}", "请检查名称：{near}"),
     ),
-    "personas_ok": Said(("{number} are fine: {ids}", ""), ("{number} 个角色均正常：{ids}", "")),
+    "personas_ok": Said(("fine: {ids}", ""), ("均正常：{ids}", "")),
     "persona_wrong": Said(
         ("{told}", "Correct the file; `cozy persona validate` checks it again."),
         ("{told}", "请更正该文件；可用 `cozy persona validate` 再次检查。"),
@@ -226,7 +226,7 @@ WORDS: Mapping[str, Said] = {
         ("{told}", "若非本意，请更正。"),
     ),
     "mcp_ok": Said(
-        ("{name} ({address}) offers {number} tools", ""),
+        ("{name} ({address}); tools: {number}", ""),
         ("{name}（{address}）提供 {number} 个工具", ""),
     ),
     "mcp_failed": Said(
@@ -238,7 +238,7 @@ WORDS: Mapping[str, Said] = {
     ),
     "mcp_withheld": Said(
         (
-            "{name} ({address}) offers {number} tools, and these are withheld: {told}",
+            "{name} ({address}); tools: {number}; withheld: {told}",
             "See docs/how-to/tools.md.",
         ),
         ("{name}（{address}）提供 {number} 个工具，以下工具被扣下：{told}", "参见 docs/how-to/tools.md。"),

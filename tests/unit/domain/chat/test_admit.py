@@ -31,6 +31,7 @@ from cozy_domain.models.request import Feature, ModelRef, Sampling, ToolChoice, 
 from cozy_domain.persona.catalog import Catalog
 from cozy_domain.persona.persona import ModelPreferences, Persona, ToolPermissions
 from cozy_domain.routing.choice import Route, RouteTable, Snapshot
+from cozy_domain.routing.default import OFFLINE
 from cozy_domain.sessions.session import PersonaPin, Session
 from cozy_domain.tools.builtin import CALCULATOR, CLOCK
 from cozy_domain.tools.tool import Effect, ToolSpec
@@ -179,8 +180,16 @@ def test_what_no_model_can_do_is_refused_by_name(request_: ChatRequest, param: s
     with pytest.raises(InputError) as refused:
         able_models(request_, (SCRIPTED, SMALL), lambda _: frozenset())
     assert (refused.value.code, refused.value.param) == ("unsupported_parameter", param)
+    assert "GET /v1/models" in (refused.value.hint or "")
     assert feature in refused.value.message
     assert str(SCRIPTED) in refused.value.message
+
+
+def test_what_the_offline_model_cannot_do_is_refused_with_what_brings_one_that_can() -> None:
+    picture = asking("", messages=(UserMessage((ImagePart("https://example.org/a.png"),)),))
+    with pytest.raises(InputError, match="'offline/offline' does not support 'images'") as refused:
+        able_models(picture, (OFFLINE,), lambda _: frozenset())
+    assert "OPENAI_API_KEY, or COZY_MODEL=provider/id" in (refused.value.hint or "")
 
 
 def test_a_wish_of_the_request_goes_before_the_personas() -> None:

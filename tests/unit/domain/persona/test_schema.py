@@ -64,6 +64,7 @@ def test_unknown_keys_beside_extensions_that_are_no_mapping_leave_that_error() -
         ({"model": {"maxOutput": 1}}, "model.maxOutput: {} did you mean max_output?"),
         ({"personalize": False}, "personalize: {} did you mean personalise?"),
         ({"extend": "bob"}, "extend: {} did you mean extends?"),
+        ({"personalisation": 1}, "personalisation: {} did you mean personalise?"),
         ({"temperature": 1}, "temperature: {} did you mean model.temperature?"),
         ({"top-p": 1}, "top-p: {} did you mean model.top_p?"),
         ({"voice": {"sytem": ""}}, "voice.sytem: {} did you mean prompt.system?"),

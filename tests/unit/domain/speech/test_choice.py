@@ -64,6 +64,7 @@ def test_what_is_not_there_is_told_with_the_nearest_name() -> None:
     with pytest.raises(MissingError, match=r"no model 'zzz' here\.$") as missing:
         chosen("zzz")
     assert (missing.value.code, missing.value.param) == ("model_not_found", "model")
+    assert (missing.value.hint or "").startswith(f"There are: {', '.join(ENGINES)}, ")
 
 
 def test_a_recogniser_is_chosen_likewise() -> None:

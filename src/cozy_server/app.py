@@ -21,6 +21,7 @@ from cozy_server.auth import PUBLIC, Gate, caller_of_request
 from cozy_server.container.container import Container
 from cozy_server.container.speech import preload_speech
 from cozy_server.cozy import blobs, sessions
+from cozy_server.fastrtc import gradio, hooks, offer, socket, telephone
 from cozy_server.handshake import Handshakes, remember
 from cozy_server.openai import chat, embeddings, listening, models, speech, transcription
 from cozy_server.problems import EXCEPTION_HANDLERS, Stamp, errors_page
@@ -37,10 +38,14 @@ ROUTES: tuple[HTTPRouteHandler, ...] = (
     *transcription.routes,
     *sessions.routes,
     *blobs.routes,
+    *offer.routes,
+    *gradio.routes,
+    *hooks.routes,
+    *telephone.routes,
     *health.routes,
 )
 
-SOCKETS: tuple[WebsocketRouteHandler, ...] = (*listening.routes,)
+SOCKETS: tuple[WebsocketRouteHandler, ...] = (*listening.routes, *socket.routes, *telephone.socket_routes)
 
 
 def create_app(container: Container) -> Litestar:
@@ -52,6 +57,7 @@ def create_app(container: Container) -> Litestar:
             "caller": Provide(caller_of_request, sync_to_thread=False),
             "clock": _from(container.clock),
             "blobs": _from(container.blobs),
+            "conversations": _from(container.conversations),
             "embedding": _from(container.embedding),
             "embedding_routes": _from(container.embedding_routes),
             "history": _from(container.history),
@@ -59,9 +65,12 @@ def create_app(container: Container) -> Litestar:
             "pipeline": _from(container.pipeline),
             "sessions": _from(container.sessions),
             "snapshot": _from(container.snapshot),
+            "fastrtc_sockets": _from(container.fastrtc_sockets),
             "speech": _from(container.speech),
+            "telephone": _from(container.telephone),
             "transcription_parts": _from(container.transcription_parts),
             "vitals": _from(container.vitals),
+            "webrtc": _from(container.webrtc),
         },
         middleware=[
             DefineMiddleware(
@@ -149,6 +158,7 @@ async def opened(container: Container) -> AsyncIterator[None]:
         )
         # Answers under way had their time before: the server waits for its clients.
         await stack.enter_async_context(container.pipeline().running(drain_s=0.0))
+        stack.push_async_callback(_close_lines, container)
         if calling := container.calling():
             stack.push_async_callback(_close_detector, container)
             await stack.enter_async_context(calling.running(DRAIN_S))
@@ -202,6 +212,13 @@ async def warm_speech(container: Container) -> None:
                 await engine.aopen()
             except CozyError as error:  # whoever asks for it is told too
                 _log.warning("speech_engine_unusable", extra={"engine": name, "told": str(error)})
+
+
+async def _close_lines(container: Container) -> None:
+    """Their calls have ended."""
+    await container.conversations().aclose()
+    if connections := container.peer_connections():
+        await connections.aclose()
 
 
 async def _close_detector(container: Container) -> None:

@@ -17,9 +17,8 @@ import ipaddress
 import logging
 import re
 from collections import OrderedDict
-from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from datetime import UTC, datetime
-from functools import partial
 from typing import Any, Protocol
 from urllib.parse import parse_qs
 from uuid import UUID
@@ -249,7 +248,7 @@ class Gate:
             await self._app(scope, receive, send)
             return
         if opt.get("access") == "late":
-            scope.setdefault("state", {})["admit"] = partial(self._admitted_late, scope)
+            scope.setdefault("state", {})["gate"] = self
             await self._app(scope, receive, send)
             return
         caller = scope.setdefault("state", {})["caller"] = await self._admitted(scope, opt)
@@ -266,13 +265,16 @@ class Gate:
         finally:
             await self._brake.settle(scope)  # a client that left before it had an answer counts as well
 
-    async def _admitted_late(self, scope: Scope, token: str | None, *, counted: bool) -> Caller:
-        headers = _with(token, Headers.from_scope(scope))
-        caller, address = await self._known(scope, headers)
-        if counted:
-            await self._brake.count_caller(scope, address, caller)
-        scope["state"]["caller"] = caller
+    async def admit(self, scope: Scope, token: str | None) -> Caller:
+        """For `admit`."""
+        caller, address = await self._known(scope, _with(token, Headers.from_scope(scope)))
+        scope["state"].update(caller=caller, address=address)
         return caller
+
+    async def count(self, scope: Scope) -> None:
+        """For `count_request`."""
+        state = scope["state"]
+        await self._brake.count_caller(scope, state["address"], state["caller"])
 
     async def _known(self, scope: Scope, headers: Headers) -> tuple[Caller, str]:
         address = self._brake.knock(scope, lambda: self._door.known(headers))
@@ -310,17 +312,26 @@ def caller_of_scope(scope: Scope) -> Caller:
     return caller
 
 
-async def admit(scope: Scope, token: str | None = None, *, counted: bool = True) -> Caller:
-    """Who asks at a route that is `LATE`: by its header if it has one, else by ``token``. ``counted`` is false for what
-    belongs to a request that was counted already.
+async def admit(scope: Scope, token: str | None = None) -> Caller:
+    """Who asks at a route that is `LATE`: by its header if it has one, else by ``token``. Not counted yet.
 
     Raises:
         AccessError: ``missing_api_key``, ``invalid_api_key`` or ``permission_denied``.
-        LimitError: too many requests.
+        LimitError: nothing is left for the address.
         StorageUnavailableError: keys cannot be looked up.
     """
-    judge: Callable[..., Awaitable[Caller]] = scope["state"]["admit"]
-    return await judge(token, counted=counted)
+    gate: Gate = scope["state"]["gate"]
+    return await gate.admit(scope, token)
+
+
+async def count_request(scope: Scope) -> None:
+    """Counts the request of whom `admit` let in.
+
+    Raises:
+        LimitError: too many requests.
+    """
+    gate: Gate = scope["state"]["gate"]
+    await gate.count(scope)
 
 
 def has_credential(scope: Scope) -> bool:

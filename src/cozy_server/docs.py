@@ -88,12 +88,39 @@ _WORDS: Mapping[str, Mapping[str, str]] = {
     "TranscriptionIn": {**_HEARING_WORDS},
     "TranslationIn": {**_HEARING_WORDS, "stream": "Translations are not streamed."},
     "SessionChange": {"title": "Its new name."},
+    "OfferIn": {
+        "webrtc_id": "Made up by the client; the key to everything of this call, for its caller alone.",
+        "type": "`offer`, or `ice-candidate` with a `candidate`.",
+        "sdp": "Of an offer: what `createOffer()` gave.",
+        "candidate": "What the event `icecandidate` gave.",
+        "cozy": "`persona`, `session`, `token`, `user_id`, `timezone` and `call`, as in the query.",
+    },
+    "Candidate": {
+        "candidate": "Empty: there are no more.",
+        "sdpMid": "As the browser gives it.",
+        "sdpMLineIndex": "As the browser gives it.",
+        "usernameFragment": "As the browser gives it.",
+    },
+    "InputHookIn": {
+        "webrtc_id": "The id that the client gave its call.",
+        "text": "What was typed; it starts a turn.",
+    },
+    "ComponentCall": {
+        "fn_name": "`offer`, `turn` or `quit_output_stream`.",
+        "data": "What the function takes: the body of an offer or a candidate, nothing, or `webrtc_id`.",
+    },
 }
 """Of the fields of bodies, by schema."""
 _QUERY_WORDS: Mapping[str, str] = {
     "user_id": "For which person the key asks, as `cozy.user_id` in a chat request; absent: for its account.",
     "limit": "How many at most.",
     "after": "`next` of the page before.",
+    "token": "An API key, where no header can be sent.",
+    "persona": "Who answers, by its id; `default` unless given.",
+    "session": "The conversation to go on with, by its id; else a new one.",
+    "timezone": "IANA zone of who speaks.",
+    "call": "The `call_id` of a call whose line was lost.",
+    "webrtc_id": "The id that the client gave its call.",
 }
 
 _EXAMPLES: Mapping[str, Any] = {
@@ -140,13 +167,14 @@ class Header(msgspec.Struct, frozen=True):
 class Taken(msgspec.Struct, frozen=True):
     """What an operation takes besides its path, as its handler's ``opt`` says: a JSON body, or the fields of a form with a
     file; query parameters as the fields of a Struct, headers by name. Handlers read these themselves, strictly, so Litestar
-    does not know of them. One that ``streams`` may also answer with server-sent events; ``media_types`` are those of an
-    answer that is no JSON."""
+    does not know of them. ``refusal`` is the shape of errors where it is not ours. One that ``streams`` may also answer with
+    server-sent events; ``media_types`` are those of an answer that is no JSON."""
 
     body: type | None = None
     form: type | None = None
     query: type[msgspec.Struct] | None = None
     headers: Mapping[str, Header] = {}
+    refusal: type | None = None
     streams: bool = False
     media_types: tuple[str, ...] = ()
 
@@ -168,12 +196,13 @@ def document(app: Litestar) -> Json:
     taken = {name: _taken(handler) for name, handler in handlers.items()}
     answered = {name: _answered(handler) for name, handler in handlers.items()}
     bodies = list(dict.fromkeys(kind for it in taken.values() if (kind := it.body or it.form)))
+    refusals = list(dict.fromkeys(it.refusal for it in taken.values() if it.refusal))
     forms = {it.form.__name__ for it in taken.values() if it.form}
     answers = list(dict.fromkeys(kind for kinds in answered.values() for kind in kinds.values()))
     schemas, components = msgspec.json.schema_components(
-        [*bodies, *answers, ErrorBody], ref_template=_REFERENCE
+        [*bodies, *answers, *refusals, ErrorBody], ref_template=_REFERENCE
     )
-    references = dict(zip([*bodies, *answers], schemas, strict=False))
+    references = dict(zip([*bodies, *answers, *refusals], schemas, strict=False))
     whole = _whole(components, schemas[len(bodies) :], schemas[: len(bodies)])
     with_files = {name: _with_file(it) if name in forms else it for name, it in whole.items()}
     known = {**_worded(with_files), "Error": _ERROR}
@@ -182,7 +211,7 @@ def document(app: Litestar) -> Json:
     def described(name: str, operation: Mapping[str, Any]) -> Json:
         inputs = _inputs(operation, taken.get(name, Taken()), references)
         kinds = {status: references[kind] for status, kind in answered.get(name, {}).items()}
-        told = _answers(operation, kinds, taken.get(name, Taken()))
+        told = _answers(operation, kinds, taken.get(name, Taken()), references)
         return {**operation, **inputs, **told, **({"security": []} if name in public else {})}
 
     paths = {
@@ -248,14 +277,17 @@ def _all_sent(schema: Json) -> Json:
     return {**schema, "required": [*schema.get("required", ()), *defaulted]}
 
 
-def _answers(operation: Mapping[str, Any], kinds: Mapping[str, Json], taken: Taken) -> Json:
+def _answers(
+    operation: Mapping[str, Any], kinds: Mapping[str, Json], taken: Taken, references: Mapping[type, Json]
+) -> Json:
     """Its own ones, and our errors."""
     own = {
         status: {**it, **_content(kinds[status], taken)} if status in kinds else {**it, **_bytes(taken)}
         for status, it in operation.get("responses", {}).items()
         if status in kinds or not status.startswith(("4", "5"))
     }
-    content = _content({"$ref": _REFERENCE.format(name="Error")}, Taken())
+    shape = references[taken.refusal] if taken.refusal else {"$ref": _REFERENCE.format(name="Error")}
+    content = _content(shape, Taken())
     bad = {status: {"description": told, **content} for status, told in _ERRORS.items()}
     return {"responses": {**own, **bad}}
 

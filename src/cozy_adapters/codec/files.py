@@ -53,8 +53,8 @@ class PyAvAudioCodec:
     def opus(self) -> OpusDecoder:
         return OpusDecoder()
 
-    def resampler(self, rate: int) -> Resampler:
-        return Resampler(rate)
+    def resampler(self, rate: int, wanted: int = HEARING_RATE) -> Resampler:
+        return Resampler(rate, wanted)
 
     async def aclose(self) -> None:
         """Ends the processes that nobody needed."""

@@ -16,7 +16,7 @@ HIGHEST_RATE = 48_000
 class Resampler:
     """PCM16 mono of another rate. Half a sample at the end of a packet waits for its other half."""
 
-    def __init__(self, rate: int) -> None:
+    def __init__(self, rate: int, wanted: int = HEARING_RATE) -> None:
         if not LOWEST_RATE <= rate <= HIGHEST_RATE:
             raise InputError(
                 f"A rate of {rate} Hz is outside {LOWEST_RATE} to {HIGHEST_RATE}.",
@@ -24,14 +24,15 @@ class Resampler:
                 param="rate",
             )
         self._rate = rate
+        self._wanted = wanted
         self._half = b""
-        self._resampler = av.AudioResampler(format="s16", layout="mono", rate=HEARING_RATE)
+        self._resampler = av.AudioResampler(format="s16", layout="mono", rate=wanted)
 
     def decode(self, packet: bytes) -> bytes:
         samples = self._half + packet
         whole = len(samples) - len(samples) % SAMPLE_BYTES
         self._half = samples[whole:]
-        if self._rate == HEARING_RATE or not whole:
+        if self._rate == self._wanted or not whole:
             return samples[:whole]
         return _pcm(self._resampler, _frame(samples[:whole], self._rate))
 

@@ -7,7 +7,7 @@ from typing import Protocol
 
 import msgspec
 
-from cozy_domain.audio import AudioFormat, Pcm, Upload
+from cozy_domain.audio import HEARING_RATE, AudioFormat, Pcm, Upload
 from cozy_domain.speech.transcript import Transcript
 
 Language = str
@@ -174,8 +174,9 @@ class AudioCodec(Protocol):
         """For the Opus packets (RFC 6716) of one stream, mono or stereo."""
         ...
 
-    def resampler(self, rate: int) -> FrameDecoder:
-        """For PCM16 mono at ``rate`` hertz, 8,000 to 48,000; its packets may have any length of whole samples."""
+    def resampler(self, rate: int, wanted: int = HEARING_RATE) -> FrameDecoder:
+        """For PCM16 mono at ``rate`` hertz, 8,000 to 48,000, which becomes ``wanted`` hertz; its packets may have any length
+        of whole samples."""
         ...
 
 

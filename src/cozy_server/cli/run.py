@@ -237,10 +237,7 @@ def _sharing(container: Container) -> str:
 
 def _off() -> tuple[str, ...]:
     """What a reader of the documentation may expect and does not get in this version."""
-    return (
-        "memory, knowledge and profile that outlive the process, and learning from conversations",
-        "voice calls",
-    )
+    return ("memory, knowledge and profile that outlive the process, and learning from conversations",)
 
 
 def _moved(url: str, loaded: Loaded) -> str:

@@ -51,8 +51,13 @@ from cozy_server.container.speech import (
 )
 from cozy_server.container.store import maintenance, probe, store
 from cozy_server.container.tools import mcp_servers, tool_names
-from cozy_server.container.voice import Simulation, activity, calling
+from cozy_server.container.voice import Simulation, activity, calling, peer_connections
 from cozy_server.data_folder import anchor_file
+from cozy_server.fastrtc.conversations import Conversations
+from cozy_server.fastrtc.lines import Lines
+from cozy_server.fastrtc.offer import WebRtc
+from cozy_server.fastrtc.socket import Sockets
+from cozy_server.fastrtc.telephone import Telephone
 from cozy_server.health import Vitals
 from cozy_server.model_choice import LiveConfiguration
 from cozy_server.openai.listening import ListeningParts
@@ -266,6 +271,12 @@ class Container(containers.DeclarativeContainer):
         ids,
         development=development,
     )
+
+    peer_connections = providers.Singleton(peer_connections, settings.provided.voice, clock)
+    conversations = providers.Singleton(Conversations, calling, providers.Singleton(Lines, clock))
+    webrtc = providers.Singleton(WebRtc, conversations, peer_connections)
+    fastrtc_sockets = providers.Singleton(Sockets, conversations, codec, clock)
+    telephone = providers.Singleton(Telephone, fastrtc_sockets, settings.provided.voice)
 
     sealing = providers.Singleton(Sealing, audit, audit_anchor, audit_key, settings.provided.audit.seal_s)
     worker = providers.Singleton(Worker, jobs, providers.Object({LEARN: flush}), clock)

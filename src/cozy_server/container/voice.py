@@ -20,8 +20,10 @@ from cozy_domain.speech.speak import Speaking, SpeakingDeadlines
 from cozy_domain.speech.transcribe import Transcribing
 from cozy_domain.voice.calling import Calling, CallingParts
 from cozy_domain.voice.policy import DEFAULT, S, VoiceProfile
+from cozy_domain.voice.ports import PeerConnections
 from cozy_domain.voice.seats import SeatLimits
-from cozy_server.settings.tree import VoiceSettings
+from cozy_server.container.installed import is_installed
+from cozy_server.settings.tree import IceServerSettings, VoiceSettings
 
 EACH = 3
 """Calls of one owner at once with ``cozy serve`` (settled question 2)."""
@@ -71,6 +73,28 @@ def calling(
             profile=profile(settings),
             seats=SeatLimits(at_once, each, settings.busy_percent),
         )
+    )
+
+
+def peer_connections(settings: VoiceSettings, clock: Clock) -> PeerConnections | None:
+    """None where nothing is installed that speaks WebRTC.
+
+    Raises:
+        ConfigError: an ICE server is not as it must be.
+    """
+    if not (is_installed("aiortc") and is_installed("av")):
+        return None
+    from cozy_adapters.webrtc.connections import WebRtcConnections  # on first use: it takes 0.2 s to load
+    from cozy_adapters.webrtc.ice import ConfiguredIceServer
+
+    def configured(it: IceServerSettings) -> ConfiguredIceServer:
+        password = it.password.reveal() if it.password else ""
+        secret = it.secret.reveal() if it.secret else ""
+        return ConfiguredIceServer(it.urls, it.username, password, secret, it.lifetime_s)
+
+    servers = tuple(settings.ice.values())
+    return WebRtcConnections(
+        clock, [configured(it) for it in servers], [configured(it) for it in servers if it.own]
     )
 
 

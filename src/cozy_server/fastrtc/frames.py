@@ -29,6 +29,8 @@ class SocketWish(CallWish, frozen=True):
     format: Literal["mulaw", "pcm16"] = "mulaw"
     input_rate: SampleRate = RATE
     output_rate: SampleRate = RATE
+    clear: bool = False
+    """The client stops playing when it is told ``clear``, as Twilio does."""
 
 
 class Start(msgspec.Struct, frozen=True):

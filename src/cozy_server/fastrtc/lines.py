@@ -2,12 +2,12 @@
 its caller."""
 
 from collections import OrderedDict
-from typing import Protocol
 
 import msgspec
 
 from cozy_domain.access.caller import Caller
 from cozy_domain.clock import Clock
+from cozy_domain.voice.driver import VoiceCall
 from cozy_server.fastrtc.outputs import Outputs
 from cozy_server.fastrtc.refusals import EXISTS, refused
 
@@ -21,16 +21,6 @@ Key = tuple[str, str]
 """Account and id."""
 
 
-class Talk(Protocol):
-    """A call under way."""
-
-    def type(self, text: str) -> None:
-        """Words in writing, which start a turn."""
-        ...
-
-    def hang_up(self) -> None: ...
-
-
 class Line:
     """One id, from the offer to the end of its call. ``subject`` is the person, where the key serves many."""
 
@@ -38,7 +28,7 @@ class Line:
         self.key = key
         self.subject = subject
         self.outputs = Outputs()
-        self.talk: Talk | None = None
+        self.call: VoiceCall | None = None
 
     @property
     def name(self) -> str:

@@ -2,7 +2,8 @@
 
 import asyncio
 from collections import deque
-from collections.abc import AsyncGenerator
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 MOST_KEPT = 200
 """Outputs of one call; the oldest are forgotten."""
@@ -16,9 +17,9 @@ class Outputs:
     def __init__(self) -> None:
         self._kept: deque[bytes] = deque(maxlen=MOST_KEPT)
         self._added = 0
-        self._closed = False
         self._news = asyncio.Event()
         self._readers = 0
+        self.closed = False
 
     @property
     def full(self) -> bool:
@@ -31,28 +32,50 @@ class Outputs:
 
     def close(self) -> None:
         """Readers end when they have read what there is."""
-        self._closed = True
+        self.closed = True
         self._tell()
 
-    async def read(self) -> AsyncGenerator[bytes]:
-        """All outputs, until the call is over. A reader that is slow misses what was forgotten meanwhile."""
+    @contextmanager
+    def reader(self) -> Iterator["Reader"]:
         self._readers += 1
-        read = 0
         try:
-            while True:
-                read = max(read, self._added - len(self._kept))
-                while read < self._added:
-                    index = read - (self._added - len(self._kept))
-                    read += 1
-                    yield self._kept[index]
-                    read = max(read, self._added - len(self._kept))
-                if self._closed:
-                    return
-                await self._news.wait()
+            yield Reader(self)
         finally:
             self._readers -= 1
+
+    def since(self, read: int) -> tuple[list[bytes], int]:
+        """What is kept behind the first ``read``, and how many there were in all."""
+        forgotten = self._added - len(self._kept)
+        return list(self._kept)[max(0, read - forgotten) :], self._added
+
+    async def news(self) -> None:
+        """Waits for the next output, or the end."""
+        if not self.closed:
+            await self._news.wait()
 
     def _tell(self) -> None:
         """Wakes all who wait now; who comes later waits for the next."""
         self._news.set()
         self._news = asyncio.Event()
+
+
+class Reader:
+    """One who reads along. If he is slow he misses what was forgotten meanwhile."""
+
+    def __init__(self, outputs: Outputs) -> None:
+        self._outputs = outputs
+        self._read = 0
+
+    def take(self) -> list[bytes]:
+        """What is new, oldest first."""
+        new, self._read = self._outputs.since(self._read)
+        return new
+
+    async def wait(self, seconds: float) -> bool:
+        """Until there is something new or the call is over, at most so long; whether there will be more."""
+        try:
+            async with asyncio.timeout(seconds):
+                await self._outputs.news()
+        except TimeoutError:
+            pass
+        return not self._outputs.closed

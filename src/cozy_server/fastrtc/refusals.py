@@ -39,13 +39,13 @@ class IncompleteError(Exception):
 
 def refused(error: str) -> RefusedError:
     """One that says no more than its name."""
-    return RefusedError(Refusal({"error": error}))
+    return RefusedError(Refusal(meta={"error": error}))
 
 
 def too_many(limit: int, reason: str | None = None) -> RefusedError:
     """``reason`` is ours, where the limit is not the caller's own."""
     more = {"reason": reason} if reason else {}
-    return RefusedError(Refusal({"error": "concurrency_limit_reached", "limit": limit, **more}))
+    return RefusedError(Refusal(meta={"error": "concurrency_limit_reached", "limit": limit, **more}))
 
 
 def failed(problem: Problem) -> Refusal:
@@ -53,7 +53,7 @@ def failed(problem: Problem) -> Refusal:
     it = problem.error
     meta: dict[str, str | int | None] = {"error": it.code or "missing_api_key", "message": it.message}
     meta |= {"hint": it.hint, "doc_url": it.doc_url, "request_id": it.request_id}
-    return Refusal({**meta, "param": it.param} if it.param else meta)
+    return Refusal(meta={**meta, "param": it.param} if it.param else meta)
 
 
 def incomplete(body: bytes, kind: type[msgspec.Struct]) -> IncompleteError | None:

@@ -19,6 +19,7 @@ from cozy_domain.voice.ports import CLOSED, FAILED, HUNG_UP, VANISHED, PeerListe
 from cozy_server.fastrtc.frames import LARGEST, Key, Media, Ping, Start, Stop, Words, clear, media, pong, read
 from cozy_server.fastrtc.pacing import Pacing
 from cozy_server.fastrtc.translate import dtmf, error
+from cozy_server.sockets import SocketLeftError
 
 IDLE_S = 60.0
 """Without any message. Microphones send all the time; who only listens may ping."""
@@ -50,21 +51,21 @@ class Ending(msgspec.Struct, frozen=True):
 
     reason: str
     code: int
-    told: str = ""
 
 
 GONE = Ending(HUNG_UP, 1000)
 LOST = Ending(VANISHED, 1006)
 ENDED = Ending(CLOSED, 1000)
-IDLE = Ending(VANISHED, 1008, "no message for 60 s")
-FLOOD = Ending(FAILED, 1008, "too many messages")
-TOO_LARGE = Ending(FAILED, 1009, "message too large")
-MALFORMED = Ending(FAILED, 1007, "malformed message")
-SLOW = Ending(VANISHED, 1013, "messages are not read")
+IDLE = Ending(VANISHED, 1008)
+FLOOD = Ending(FAILED, 1008)
+TOO_LARGE = Ending(FAILED, 1009)
+MALFORMED = Ending(FAILED, 1007)
+SLOW = Ending(VANISHED, 1013)
 
 
 class SocketPeer:
-    """An `AudioPeer`. ``take_back``: the far end obeys ``clear``."""
+    """An `AudioPeer`. ``take_back``: the far end obeys ``clear``. A ``stream_sid`` is of a telephone, which reads no
+    words."""
 
     def __init__(
         self, sound: SocketSound, clock: Clock, *, take_back: bool, stream_sid: str | None = None
@@ -110,7 +111,7 @@ class SocketPeer:
         return heard
 
     def tell(self, message: str) -> None:
-        if self._ending is None:
+        if self._ending is None and self._stream_sid is None:
             self._messages.append(message)
             self._wake.set()
 
@@ -226,6 +227,9 @@ class SocketPeer:
                 await send(message)
         except TimeoutError:
             self._end(SLOW)
+            return False
+        except SocketLeftError:
+            self._end(LOST)
             return False
         return True
 

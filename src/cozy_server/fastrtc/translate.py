@@ -55,7 +55,7 @@ class Translation:
     """Of one call. ``announces``: whether outputs are announced, which FastRTC's sockets do not do."""
 
     def __init__(self, *, announces: bool) -> None:
-        self._announces = announces
+        self.announces = announces
         self._sounded: int | None = None
         """The last reply of which something was heard."""
 
@@ -85,7 +85,7 @@ class Translation:
                 yield _json({"type": "end_stream", "data": told})
             case _:
                 pass
-        if self._announces and output(event):
+        if self.announces and output(event):
             yield _json({"type": "fetch_output", "data": []})
 
     def _done(self, event: ResponseDone) -> Iterator[str]:

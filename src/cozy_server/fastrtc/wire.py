@@ -3,7 +3,7 @@
 Sound in JSON is base64. Every object that goes to a client is encoded by `ENCODER`, on one line.
 """
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import msgspec
 from msgspec import Meta
@@ -30,6 +30,8 @@ class CallWish(msgspec.Struct, frozen=True):
     """Who speaks, for a key that serves many."""
     timezone: Name | None = None
     """IANA zone of who speaks."""
+    call: Annotated[str, Meta(max_length=64)] | None = None
+    """The `call_id` of a call whose line was lost, to go on with it on this one."""
 
 
 class Candidate(msgspec.Struct, frozen=True, rename="camel"):
@@ -53,12 +55,14 @@ class OfferIn(msgspec.Struct, frozen=True):
     """`offer` or `ice-candidate`."""
     sdp: Annotated[str, Meta(max_length=65_536)] | None = None
     candidate: Candidate | None = None
-    cozy: CallWish | None = None
+    cozy: msgspec.Raw | None = None
+    """A `CallWish`; it counts more than the query."""
 
 
 class CallStarted(msgspec.Struct, frozen=True):
-    """What we add to the answer. ``session_id`` is the conversation's."""
+    """What we add to the answer, and tell first. ``session_id`` is the conversation's, None when nothing is remembered."""
 
+    call_id: str
     session_id: str | None
     persona: str
 
@@ -77,11 +81,40 @@ class Done(msgspec.Struct, frozen=True):
     status: Literal["success"] = "success"
 
 
-class Refusal(msgspec.Struct, frozen=True):
+class Refusal(msgspec.Struct, frozen=True, kw_only=True):
     """How FastRTC says no; ``meta.error`` is the code."""
 
-    meta: dict[str, str | int | None]
     status: Literal["failed"] = "failed"
+    meta: dict[str, str | int | None]
+
+
+class Refused(msgspec.Struct, frozen=True):
+    """For the documentation: a refusal with a status of its own. `meta` says what every error says, its code as `error`; of
+    a body that lacks a field there is `detail` instead, as FastAPI has it."""
+
+    status: Literal["failed"] | msgspec.UnsetType = msgspec.UNSET
+    meta: dict[str, str | int | None] | msgspec.UnsetType = msgspec.UNSET
+    detail: list[dict[str, Any]] | str | msgspec.UnsetType = msgspec.UNSET
+
+
+class OfferAnswered(msgspec.Struct, frozen=True):
+    """For the documentation: what the status 200 may hold. An answer has ``sdp``, ``type`` and ``cozy``; a candidate is
+    answered ``{"status": "success"}``; a refusal has ``status`` ``failed`` and ``meta``, whose ``error`` says which."""
+
+    sdp: str | msgspec.UnsetType = msgspec.UNSET
+    type: Literal["answer"] | msgspec.UnsetType = msgspec.UNSET
+    cozy: CallStarted | msgspec.UnsetType = msgspec.UNSET
+    status: Literal["success", "failed"] | msgspec.UnsetType = msgspec.UNSET
+    meta: dict[str, str | int | None] | msgspec.UnsetType = msgspec.UNSET
+
+
+class ComponentAnswered(OfferAnswered, frozen=True):
+    """The same of `component_server`: as an offer is answered, or ``iceServers``, or ``success``."""
+
+    ice_servers: list[dict[str, list[str] | str]] | msgspec.UnsetType = msgspec.field(
+        default=msgspec.UNSET, name="iceServers"
+    )
+    success: bool | msgspec.UnsetType = msgspec.UNSET
 
 
 class InputHookIn(msgspec.Struct, frozen=True):
@@ -96,11 +129,19 @@ class Ok(msgspec.Struct, frozen=True):
     status: Literal["ok"] = "ok"
 
 
+class OutputsQuery(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    webrtc_id: CallerId
+    token: Token | None = None
+    user_id: Subject | None = None
+
+
 class ComponentCall(msgspec.Struct, frozen=True):
-    """Body of Gradio's `component_server`."""
+    """Body of Gradio's `component_server`. Which component and which session of Gradio it is for does not matter here."""
 
     fn_name: Annotated[str, Meta(max_length=64)]
-    data: msgspec.Raw = msgspec.Raw(b"null")
+    """`offer`, `turn` or `quit_output_stream`."""
+    data: msgspec.Raw | None = None
+    """What the function takes: the body of an offer or a candidate, nothing, or `webrtc_id`."""
 
 
 class QuitIn(msgspec.Struct, frozen=True):

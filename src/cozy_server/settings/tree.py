@@ -270,6 +270,25 @@ class SpeechSettings(msgspec.Struct, frozen=True):
     """Folder of a Whisper model for CTranslate2, which `stt` calls `faster-whisper`."""
 
 
+class IceServerSettings(msgspec.Struct, frozen=True):
+    """A STUN or TURN server of yours. TURN needs a user name and a password, or the secret that it shares with this
+    server."""
+
+    urls: tuple[str, ...] = ()
+    """For example `stun:turn.example.org:3478` or `turn:turn.example.org:3478?transport=udp`."""
+    username: str = ""
+    """Of a TURN server with a fixed password."""
+    password: Secret | None = None
+    """Every caller is told it."""
+    secret: Secret | None = None
+    """Instead: each caller gets a password of his own for `lifetime_s` (coturn: `use-auth-secret`)."""
+    lifetime_s: Annotated[int, Meta(ge=60, le=86_400)] = 3_600
+    """How long such a password may be used to begin a call."""
+    own: bool = False
+    """This server connects through it as well, because callers cannot reach its own addresses. One that does not answer
+    delays every call by up to 5 s."""
+
+
 class VoiceSettings(msgspec.Struct, frozen=True):
     """Calls: how many, and how long. A persona may say less, and what is said (``voice.realtime``)."""
 
@@ -291,6 +310,18 @@ class VoiceSettings(msgspec.Struct, frozen=True):
     """So long a call whose line is lost waits for another one."""
     speculate: bool = True
     """Whether an answer is begun before it is certain that the user has finished; what is wasted is billed all the same."""
+    ice: dict[str, IceServerSettings] = {}
+    """Servers that help callers to connect, by any name; none by default, which is enough where they reach this one."""
+    twilio_token: Secret | None = None
+    """The auth token of a Twilio account, with which its requests are signed: telephones call `/telephone/incoming`. Without
+    it there is no such thing."""
+    twilio_url: str = ""
+    """The address of this server as Twilio knows it, such as `https://voice.example.org`; by default `https://` and the name
+    that it calls."""
+    twilio_persona: str = "default"
+    """Who answers telephones."""
+    twilio_account: str = "telephone"
+    """The account that their calls belong to; in it each number is a person of its own."""
 
 
 class UnusedSettings(msgspec.Struct, frozen=True):

@@ -1,6 +1,7 @@
 """Ids belong to their callers; candidates belong to their ids; whoever reads along reads everything."""
 
 import asyncio
+from contextlib import ExitStack
 
 import pytest
 
@@ -75,40 +76,48 @@ def test_an_offers_candidates_belong_to_it() -> None:
     assert lines.belongs("anna", "abc")
 
 
-async def drained(outputs: Outputs) -> list[bytes]:
-    return [it async for it in outputs.read()]
+async def read_to_the_end(outputs: Outputs) -> list[bytes]:
+    found: list[bytes] = []
+    with outputs.reader() as reader:
+        while await reader.wait(10):
+            found += reader.take()
+        return found + reader.take()
 
 
 async def test_every_reader_reads_everything_until_the_end() -> None:
     outputs = Outputs()
     outputs.add(b"1")
-    readers = [asyncio.create_task(drained(outputs)) for _ in range(2)]
+    readers = [asyncio.create_task(read_to_the_end(outputs)) for _ in range(2)]
     await asyncio.sleep(0)
     outputs.add(b"2")
     outputs.close()
     assert await asyncio.gather(*readers) == [[b"1", b"2"], [b"1", b"2"]]
-    assert await drained(outputs) == [b"1", b"2"]
+    assert await read_to_the_end(outputs) == [b"1", b"2"]
 
 
-async def test_a_slow_reader_misses_what_was_forgotten_and_nothing_twice() -> None:
+def test_a_slow_reader_misses_what_was_forgotten_and_nothing_twice() -> None:
     outputs = Outputs()
     outputs.add(b"first")
-    reader = outputs.read()
-    assert await anext(reader) == b"first"
-    for number in range(MOST_KEPT + 5):
-        outputs.add(b"%d" % number)
-    outputs.close()
-    assert [it async for it in reader] == [b"%d" % it for it in range(5, MOST_KEPT + 5)]
+    with outputs.reader() as reader:
+        assert reader.take() == [b"first"]
+        for number in range(MOST_KEPT + 5):
+            outputs.add(b"%d" % number)
+        assert reader.take() == [b"%d" % it for it in range(5, MOST_KEPT + 5)]
+        assert reader.take() == []
 
 
-async def test_a_call_has_so_many_readers_at_once() -> None:
+@pytest.mark.virtual_time
+async def test_a_reader_waits_no_longer_than_it_says() -> None:
     outputs = Outputs()
-    outputs.add(b"1")
-    readers = [outputs.read() for _ in range(MOST_READERS)]
-    for reader in readers:
-        await anext(reader)
-    full = outputs.full
-    await readers[0].aclose()
+    with outputs.reader() as reader:
+        assert await reader.wait(15)
+        assert asyncio.get_running_loop().time() == 15
+
+
+def test_a_call_has_so_many_readers_at_once() -> None:
+    outputs = Outputs()
+    with ExitStack() as stack:
+        for _ in range(MOST_READERS):
+            stack.enter_context(outputs.reader())
+        full = outputs.full
     assert (full, outputs.full) == (True, False)
-    for reader in readers[1:]:
-        await reader.aclose()

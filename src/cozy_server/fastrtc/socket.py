@@ -1,0 +1,198 @@
+"""``/websocket/offer``: FastRTC's mu-law in JSON, and PCM where a client asks for it.
+
+The socket is taken before anything is said about who asks, because a browser tells its page nothing of a handshake that is
+refused; a refusal is then FastRTC's message and the end.
+"""
+
+import asyncio
+from collections.abc import Callable
+from typing import Any
+
+import msgspec
+from litestar import WebSocket, websocket
+from litestar.di import NamedDependency
+from litestar.handlers import WebsocketRouteHandler
+from litestar.params import SkipValidation
+from litestar.types import Scope
+
+from cozy_domain.audio import HEARING_RATE, SPEAKING_RATE
+from cozy_domain.clock import Clock
+from cozy_domain.errors import InputError, MissingError
+from cozy_domain.speech.ports import AudioCodec
+from cozy_server.auth import LATE, admit, count_request
+from cozy_server.fastrtc.asking import admit_first, wish_in_query, with_body
+from cozy_server.fastrtc.conversations import Conversation, Conversations, order_of
+from cozy_server.fastrtc.frames import Ping, SocketWish, Start, Stop, pong, read
+from cozy_server.fastrtc.mulaw import decode, encode
+from cozy_server.fastrtc.refusals import refusal_of
+from cozy_server.fastrtc.socket_peer import LOST, SocketPeer, SocketSound
+from cozy_server.fastrtc.wire import ENCODER
+from cozy_server.handshake import chosen_protocol
+from cozy_server.sockets import OpenSocket, PlainSocket, ServerLeavesError, SocketLeftError, opened
+from cozy_server.throttle.throttle import count_owner
+
+START_S = 10.0
+"""A client that has not said ``start`` by then says nothing."""
+REFUSED_CODE = 1000
+"""FastRTC's: its pages read the message before it."""
+
+AnySocket = WebSocket[Any, Any, Any]
+
+
+class Sockets(msgspec.Struct, frozen=True):
+    """``codec`` is None where nothing is installed that resamples. ``leave_s``: how long a call may take to say goodbye when
+    the server stops."""
+
+    conversations: Conversations
+    codec: AudioCodec | None
+    clock: Clock
+    leave_s: float = 10.0
+
+
+class Inbox:
+    """The messages of a socket, one after the other."""
+
+    def __init__(self, socket: OpenSocket) -> None:
+        self._socket = socket
+        self.on_leaving: Callable[[], None] | None = None
+        """Called when it is the server that stops; the client is still there, and hears what is sent to it."""
+
+    async def next(self) -> str | None:
+        """None when the client has gone. Bytes are no message of this protocol: they are refused as one that is no JSON."""
+        while True:
+            try:
+                message = await self._socket.message()
+            except ServerLeavesError:
+                if self.on_leaving is None:
+                    return None
+                self.on_leaving()
+            except SocketLeftError:
+                return None
+            else:
+                return message if isinstance(message, str) else "\x00"
+
+
+@websocket("/websocket/offer", websocket_class=PlainSocket, opt=dict(LATE))
+async def offer(socket: AnySocket, fastrtc_sockets: NamedDependency[SkipValidation[Sockets]]) -> None:
+    """A call over a WebSocket, as FastRTC has it."""
+    way = await opened(socket, chosen_protocol(socket.scope.get("subprotocols", ())))
+    inbox = Inbox(way)
+    try:
+        peer, conversation = await _begin(socket, inbox, way, fastrtc_sockets)
+    except StillbornError:
+        await way.close(1000)
+        return
+    except Exception as error:  # noqa: BLE001  the top of a socket: whatever it is, the client is told as FastRTC does
+        await refuse(way, error, socket.scope)
+        return
+    await carry(way, inbox, peer, conversation, fastrtc_sockets.leave_s)
+
+
+class StillbornError(Exception):
+    """The client went, or said nothing, before a call began."""
+
+
+async def first(inbox: Inbox, way: OpenSocket) -> Start:
+    """
+    Raises:
+        StillbornError: it did not come.
+        InputError: what came was no message.
+    """
+    try:
+        async with asyncio.timeout(START_S):
+            while (message := await inbox.next()) is not None:
+                inbound = read(message)
+                if isinstance(inbound, Start):
+                    return inbound
+                if isinstance(inbound, Stop):
+                    break
+                if isinstance(inbound, Ping):
+                    await way.tell(pong().encode())
+    except (TimeoutError, SocketLeftError):
+        pass
+    raise StillbornError
+
+
+async def carry(
+    way: OpenSocket, inbox: Inbox, peer: SocketPeer, conversation: Conversation, leave_s: float
+) -> None:
+    """Until the line ends."""
+    call = conversation.its.call
+    inbox.on_leaving = lambda: call.drain(leave_s)
+
+    async def send(message: str) -> None:
+        await way.tell(message.encode())
+
+    conversation.attach(peer, announces=False)
+    ending = await peer.run(inbox.next, send)
+    if ending is not LOST:
+        await way.close(ending.code)
+
+
+async def refuse(way: OpenSocket, error: Exception, scope: Scope) -> None:
+    await way.close(REFUSED_CODE, ENCODER.encode(refusal_of(error, scope)))
+
+
+def sound_of(wish: SocketWish, codec: AudioCodec | None) -> SocketSound:
+    """
+    Raises:
+        MissingError: ``not_configured``: it would have to be resampled, and nothing is installed that does.
+    """
+    is_mulaw = wish.format == "mulaw"
+    return SocketSound(
+        hear=_then(decode if is_mulaw else None, _resampler(codec, wish.input_rate, HEARING_RATE)),
+        speak=_then(_resampler(codec, SPEAKING_RATE, wish.output_rate), encode if is_mulaw else None),
+    )
+
+
+async def _begin(
+    socket: AnySocket, inbox: Inbox, way: OpenSocket, sockets: Sockets
+) -> tuple[SocketPeer, Conversation]:
+    wish = wish_in_query(socket, SocketWish)
+    caller = await admit_first(socket, wish)
+    start = await first(inbox, way)
+    wish = with_body(wish, start.cozy)
+    if caller is None:
+        caller = await admit(socket.scope, wish.token)
+    await count_request(socket.scope)
+    if start.websocket_id is None:
+        raise InputError(
+            "'start' needs a websocket_id.", code="missing_required_parameter", param="websocket_id"
+        )
+    sound = sound_of(wish, sockets.codec)
+    order = order_of(wish, caller, socket.scope)
+    await count_owner(socket.scope, caller, order.owner)
+    conversations = sockets.conversations
+    line = conversations.lines.claim(caller, start.websocket_id, wish.user_id)
+    if wish.call is not None:
+        conversation = conversations.go_on(line, order.owner, wish.call)
+    else:
+        conversation = await conversations.begin(line, order)
+    # FastRTC's own pages do not know `clear`: what was sent to them is heard.
+    return SocketPeer(sound, sockets.clock, take_back=wish.clear), conversation
+
+
+def _then(*steps: Callable[[bytes], bytes] | None) -> Callable[[bytes], bytes]:
+    known = [it for it in steps if it is not None]
+
+    def through(sound: bytes) -> bytes:
+        for step in known:
+            sound = step(sound)
+        return sound
+
+    return through
+
+
+def _resampler(codec: AudioCodec | None, rate: int, wanted: int) -> Callable[[bytes], bytes] | None:
+    if rate == wanted:
+        return None
+    if codec is None:
+        raise MissingError(
+            f"Nothing is installed that turns sound of {rate} Hz into {wanted} Hz.",
+            code="not_configured",
+            hint="pip install 'cozy-engine[voice]'.",
+        )
+    return codec.resampler(rate, wanted).decode
+
+
+routes: list[WebsocketRouteHandler] = [offer]

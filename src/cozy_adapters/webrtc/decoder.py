@@ -67,6 +67,6 @@ class HearingDecoder:
         # Rows overlap. (`as_strided` and `clip` do the same and take as long as the product itself.)
         windows = np.ndarray((rows, len(_FILTER)), np.float32, sound, 0, (FACTOR * BLOCK * 4, 4))
         out = np.ascontiguousarray(windows) @ _FILTER
-        np.minimum(out, FULL_SCALE, out)
-        np.maximum(out, -FULL_SCALE, out)
+        np.minimum(out, FULL_SCALE, out=out)
+        np.maximum(out, -FULL_SCALE, out=out)
         return out.astype("<i2").tobytes()

@@ -67,6 +67,9 @@ PURE_DECISIONS = (
     "tools/policy",
     "voice/incoming",
     "voice/outgoing",
+    "voice/phrases",
+    "voice/prediction",
+    "voice/seats",
 )
 
 SERVER_DECISIONS = ("openai/dictation",)

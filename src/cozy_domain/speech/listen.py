@@ -62,6 +62,11 @@ class Listening:
         self._recognisers = recognisers
         self._transcribing = transcribing
 
+    @property
+    def engines(self) -> tuple[Named[SpeechToText], ...]:
+        """In the order in which they are asked."""
+        return self._recognisers.engines
+
     def microphone(self) -> VoiceActivityStream:
         """A new one, from silence: for who finds the edges of speech himself."""
         return self._activity.open()

@@ -22,7 +22,13 @@ from cozy_domain.chat.pipeline import ChatPipeline
 from cozy_domain.chat.plan import no_such_session
 from cozy_domain.chat.request import ChatRequest
 from cozy_domain.clock import Clock
-from cozy_domain.errors import InputError, LimitError, LocalProtocolError, MissingError
+from cozy_domain.errors import (
+    InputError,
+    LimitError,
+    LocalProtocolError,
+    MissingError,
+    ProviderUnavailableError,
+)
 from cozy_domain.ids import Ids, Owner, PersonaId, SessionId
 from cozy_domain.messages import AssistantMessage, Message, SystemMessage, UserMessage
 from cozy_domain.persona.persona import Persona
@@ -138,6 +144,7 @@ class Calling:
             LimitError: ``too_many_calls``, ``server_overloaded`` or ``server_shutdown``.
             MissingError: the session is another owner's, or there is no such persona.
             InputError: no recogniser hears the persona's language.
+            ProviderUnavailableError: ``not_configured``: there is no recogniser or no voice.
             StorageUnavailableError: the session could not be looked for.
         """
         if self._draining or self._tasks is None:
@@ -164,6 +171,11 @@ class Calling:
 
     async def _opened(self, order: CallOrder, tell: Tell, told: Callable[[str], None]) -> OpenedCall:
         parts = self._parts
+        for kind, engines in (("recogniser", parts.listening.engines), ("voice", parts.speaking.engines)):
+            if not engines:
+                raise ProviderUnavailableError(
+                    f"There is no {kind}, so nobody can be called.", provider="none", code="not_configured"
+                )
         persona = await self._persona(order)
         session = order.session or (SessionId(parts.ids.new()) if order.personal else None)
         language = None if persona.locale == "mul" else persona.locale

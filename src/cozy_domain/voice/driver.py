@@ -30,7 +30,7 @@ from cozy_domain.voice.ports import HUNG_UP, NEVER_CONNECTED, AudioPeer
 from cozy_domain.voice.prediction import classified, finished
 from cozy_domain.voice.public import PublicEvent
 from cozy_domain.voice.replies import Replies
-from cozy_domain.voice.session import begin, step
+from cozy_domain.voice.session import begin, heard_text, step
 from cozy_domain.voice.voicing import SegmentVoice
 
 _log = logging.getLogger("cozy.voice")
@@ -334,6 +334,8 @@ class VoiceCall:
             self._reported = played
             self._fresh = loudspeaker.idle
             self._post(it.PlayoutProgressed(self._now(), played, loudspeaker.sent))
+            if response := self._state.response:
+                self._replies.heard(response.response_id, heard_text(self._state))
 
     def _gone(self, reason: str) -> None:
         if reason == HUNG_UP:

@@ -16,6 +16,8 @@ from cozy_domain.models.request import ToolDefinition
 from cozy_domain.persona.persona import Prompt, ToolPermissions, Voice
 from cozy_domain.speech.ports import Voicing
 from cozy_domain.tools.tool import Effect, ToolContext, ToolSpec
+from cozy_domain.voice.loudspeaker import PIECE
+from cozy_domain.voice.policy import DEFAULT as PROFILE
 from cozy_domain.voice.public import (
     FalseInterruption,
     IdlePrompted,
@@ -291,6 +293,29 @@ async def test_hanging_up_in_mid_sentence_stops_the_model_and_keeps_what_was_hea
     assert LONG.startswith(said)
     assert 10 < len(said) < 40
     assert call.told(SessionClosed)[0].reason == "hangup"
+
+
+async def test_what_was_heard_so_far_survives_the_process() -> None:
+    voice = VoiceUnderTest(heard=["Count, please."])
+    async with voice.call((TextDelta(LONG), asyncio.Event())) as call:
+        await call.quiet(0.5)
+        await call.say(1.0)
+        await call.until(OutputStarted)
+        await call.quiet(4.5)
+        (turn,) = voice.chat.conversations.turns.values()
+        assert LONG.startswith(turn.checkpoint)
+        assert 10 < len(turn.checkpoint) < len(LONG)
+
+
+async def test_of_a_long_answer_the_line_has_little_in_advance() -> None:
+    voice = VoiceUnderTest(heard=["Count, please."])
+    async with voice.call(saying(LONG)) as call:
+        await call.quiet(0.5)
+        await call.say(1.0)
+        await call.until(OutputStarted)
+        for _ in range(20):
+            assert call.line.peer.queued <= PROFILE.speaking.ahead_samples + PIECE
+            await call.quiet(0.1)
 
 
 async def test_messages_of_the_program_reach_the_surface() -> None:

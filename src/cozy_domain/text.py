@@ -7,8 +7,7 @@ cut into overlapping pairs of characters: those scripts have no spaces, so a who
 import math
 import re
 import unicodedata
-from collections import Counter
-from collections.abc import Hashable, Iterable, Mapping, Sequence
+from collections.abc import Hashable, Iterable, Mapping
 from functools import lru_cache
 from typing import Protocol, TypeVar
 
@@ -83,26 +82,15 @@ def stemmed(word: str) -> str:
     return word.removesuffix("e") if len(word) > _SHORTEST_STEM else word
 
 
-def bm25(query: str, documents: Sequence[Sequence[str]]) -> tuple[float, ...]:
-    """How near each document (as its terms) is to the query, 0..1: the share of the most that BM25 could give.
-
-    Rarity is counted over these documents alone, so pass those of one owner.
-    """
-    counts = [Counter(document) for document in documents]
-    lengths = [count.total() for count in counts]
-    postings = {
-        term: {at: count[term] for at, count in enumerate(counts) if count[term]}
-        for term in set(terms(query))
-    }
-    scores = bm25_of(postings, lengths, len(documents), sum(lengths))
-    return tuple(scores.get(at, 0.0) for at in range(len(documents)))
-
-
 def bm25_of(
     postings: Mapping[str, Mapping[D, int]], lengths: SupportsLength[D], documents: int, length: int
 ) -> dict[D, float]:
-    """The same from an index: for each term of the query the documents that hold it and how often, the ``lengths`` of these
-    documents in terms, how many there are, and their length together. Documents that hold no term are left out."""
+    """How near documents are to a query, 0..1: the share of the most that BM25 could give. From an index: for each term of
+    the query the documents that hold it and how often, the ``lengths`` of these documents in terms, how many there are, and
+    their length together. Documents that hold no term are left out.
+
+    Rarity is counted over these documents alone, so pass those of one owner.
+    """
     scores: dict[D, float] = {}
     for term, gain in _gains(postings, documents):
         _add(scores, gain, postings[term].items(), lengths, _per_term(documents, length))

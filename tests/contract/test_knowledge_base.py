@@ -91,6 +91,27 @@ class KnowledgeBaseContract(ABC):
         assert ids(await filled.search(EVE, asking("tea"))) == []
         assert ids(await filled.search(EVE, asking("coffee"))) == ["tea"]
 
+    async def test_the_same_id_again_replaces_also_what_stood_in_another_collection(
+        self, filled: KnowledgeBase
+    ) -> None:
+        await filled.add(passage("tea", "Tea is served at sea.", collection="harbour"))
+        assert ids(await filled.search(EVE, asking("tea", "house"))) == []
+        assert ids(await filled.search(EVE, asking("tea", "harbour"))) == ["tea"]
+
+    async def test_what_is_read_together_scores_as_if_it_stood_in_one_collection(
+        self, knowledge: KnowledgeBase
+    ) -> None:
+        texts = {"tea": "Tea at five.", "ships": "Ships leave at five.", "bobs": "Bob has tea at sea."}
+        for id, text in texts.items():
+            await knowledge.add(passage(id, text, collection="one"))
+        await knowledge.add(passage("tea", texts["tea"], collection="two"), EVE)
+        await knowledge.add(passage("ships", texts["ships"], collection="three"), EVE)
+        await knowledge.add(passage("bobs", texts["bobs"], collection="three"), EVE)
+        one = await knowledge.search(EVE, asking("tea at sea", "one"))
+        several = await knowledge.search(EVE, asking("tea at sea", "two", "three", "two"))
+        assert [it.score for it in one] == [it.score for it in several]
+        assert ids(one) == ids(several)
+
     async def test_a_source_is_removed_with_all_its_passages_and_nothing_else(
         self, filled: KnowledgeBase
     ) -> None:

@@ -1,65 +1,51 @@
 """A memory in this process's own: facts by owner, found by their words."""
 
-from collections import Counter
-from collections.abc import Mapping
 from heapq import nlargest
 from itertools import count
 from uuid import UUID
 
+from cozy_adapters.inmemory.postings import Postings
 from cozy_domain.ids import Owner
 from cozy_domain.memory import Fact, Recalled, RecallQuery
 from cozy_domain.text import bm25_best, bm25_of, terms
 
 
 class _Facts:
-    """One owner's facts by a number of ours, and where each term stands. A UUID's hash is Python code: as a key it would
-    cost a fifth of a recall."""
+    """One owner's facts by a number of ours. A UUID's hash is Python code: as a key it would cost a fifth of a recall."""
 
     def __init__(self) -> None:
-        self._numbers: dict[UUID, int] = {}
         self._next = count()
+        self._numbers: dict[UUID, int] = {}
         self._facts: dict[int, Fact] = {}
-        self._terms: dict[int, Counter[str]] = {}
-        self._lengths: dict[int, int] = {}
-        self._postings: dict[str, dict[int, int]] = {}
-        self._length = 0
+        self._postings = Postings()
 
     def put(self, fact: Fact) -> None:
         self.take_out(fact.id)
         number = self._numbers[fact.id] = next(self._next)
-        found = Counter(terms(fact.text))
-        self._facts[number], self._terms[number], self._lengths[number] = fact, found, found.total()
-        self._length += found.total()
-        for term, times in found.items():
-            self._postings.setdefault(term, {})[number] = times
+        self._facts[number] = fact
+        self._postings.put(number, fact.text)
 
     def take_out(self, fact: UUID) -> None:
         number = self._numbers.pop(fact, None)
-        if number is None:
-            return
-        del self._facts[number]
-        self._length -= self._lengths.pop(number)
-        for term in self._terms.pop(number):
-            del self._postings[term][number]
-            if not self._postings[term]:
-                del self._postings[term]
+        if number is not None:
+            del self._facts[number]
+            self._postings.take_out(number)
 
     def near(self, query: RecallQuery) -> tuple[Recalled, ...]:
-        postings = {term: self._postings.get(term, {}) for term in set(terms(query.text))}
-        scores = self._scores(postings, query)
+        scores = self._scores(query)
         # Only those as good as the last one that fits are put in their full order.
         least = max(query.min_score, min(nlargest(query.limit, scores.values()), default=0.0))
         best = [Recalled(self._facts[at], score) for at, score in scores.items() if score >= least]
         best.sort(key=lambda it: (-it.score, -it.fact.at.timestamp(), it.fact.id))
         return tuple(best[: query.limit])
 
-    def _scores(self, postings: Mapping[str, Mapping[int, int]], query: RecallQuery) -> dict[int, float]:
-        known = (postings, self._lengths, len(self._facts), self._length)
+    def _scores(self, query: RecallQuery) -> dict[int, float]:
+        known = self._postings
+        holding = {term: known.holding(term) for term in set(terms(query.text))}
         if query.persona is None:
-            return bm25_best(*known, query.limit)
-        return {
-            at: score for at, score in bm25_of(*known).items() if self._facts[at].persona == query.persona
-        }
+            return bm25_best(holding, known.lengths, len(known), known.length, max(1, query.limit))
+        scores = bm25_of(holding, known.lengths, len(known), known.length)
+        return {at: score for at, score in scores.items() if self._facts[at].persona == query.persona}
 
 
 class InMemoryChatMemory:

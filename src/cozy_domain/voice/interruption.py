@@ -171,15 +171,15 @@ def drop(m: Moment) -> None:
 
 def _challenge(m: Moment) -> None:
     """The reply is paused; what comes decides."""
-    overlap = m.state.overlap
-    if overlap is None:
+    overlap, policy = m.state.overlap, m.state.profile.interruption
+    if overlap is None or means_it(overlap.turn.text, policy):
+        confirm(m)
         return
     m.put(overlap=replace(overlap, kind=Overlapping.CANDIDATE, since=m.at))
     playout.pause(m)
-    m.arm(Timer.OVERLAP_FALSE, m.at + m.state.profile.interruption.false_ns)
+    m.arm(Timer.OVERLAP_FALSE, m.at + policy.false_ns)
     _await_confirmation(m)
     m.do(ClassifyOverlap(overlap.turn.turn_id, overlap.turn.rev, overlap.turn.text))
-    _decide_by_words(m)
 
 
 def _await_confirmation(m: Moment) -> None:

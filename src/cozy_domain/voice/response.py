@@ -95,6 +95,8 @@ def confirm(m: Moment, turn: Turn) -> None:
     if response.written:
         m.tell(ResponseTextDone(response.response_id, response.text))
     calls.release(m)
+    if response.written:
+        calls.leave_behind(m)
     _segment(m)
     playout.pump(m)
 
@@ -116,7 +118,7 @@ def text_finished(m: Moment, response: Response) -> None:
     response = m.put_response(response, written=True)
     if not response.speculative:
         m.tell(ResponseTextDone(response.response_id, response.text))
-    calls.leave_behind(m)
+        calls.leave_behind(m)
     _segment(m)
 
 

@@ -298,6 +298,7 @@ def _speech_started(m: Moment, event: SpeechStarted) -> None:
 def _speech_lasts(m: Moment) -> None:
     """What began in silence is speech."""
     state = m.state
+    m.cancel(Timer.SPEECH_START)
     m.put_voice(kind=Voicing.SPEAKING)
     if state.turn:
         turns.reopen(m, state.turn, state.voice.sample)
@@ -464,10 +465,10 @@ def _typed(m: Moment, text: str) -> None:
 def _committed(m: Moment, sample: int) -> None:
     begun = m.state.input_from
     m.put(input_from=sample)
+    if m.state.voice.kind is Voicing.STARTING:
+        _speech_lasts(m)
     if m.state.overlap:
         interruption.confirm(m)
-    elif m.state.voice.kind is Voicing.STARTING:
-        _speech_lasts(m)
     elif m.state.turn is None and not m.state.profile.endpointing.automatic and sample > begun:
         response.cancel(m, "superseded")
         turns.tell_quiet(m, turns.open_turn(m, turns.begun(m, begun, m.at), cut=False))

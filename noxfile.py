@@ -60,6 +60,7 @@ PURE_DECISIONS = (
     "speech/detection",
     "speech/languages",
     "speech/segments",
+    "speech/stretches",
     "speech/subtitles",
     "speech/transcript",
     "tools/arithmetic",

@@ -3,5 +3,4 @@
 ``recogniser`` LocalSpeechToText: the port, over a program that hears
 ``hearing``    the program's side: its loop, and what a library has to be able to do
 ``wire``       what both say to each other
-``stretches``  a long recording in pieces that a recogniser can take at once (pure)
 """

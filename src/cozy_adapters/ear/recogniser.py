@@ -7,11 +7,11 @@ from typing import NoReturn
 import msgspec
 
 from cozy_adapters.child.pool import Child, Pool, Program
-from cozy_adapters.ear.stretches import stretches
 from cozy_adapters.ear.wire import ANSWERS, Answer, Begin, Feed, Finish, Heard, Partial, Unusable
 from cozy_domain.audio import HEARING_RATE, SAMPLE_BYTES, Pcm
 from cozy_domain.errors import ProviderMalformedError, ProviderRefusedError, ProviderUnavailableError
 from cozy_domain.speech.ports import Hearing, HearingFeature, Language
+from cozy_domain.speech.stretches import stretches
 from cozy_domain.speech.transcript import Segment, Transcript, Word, joined, shifted
 
 PATIENCE_S = 20.0

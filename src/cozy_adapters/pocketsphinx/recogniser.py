@@ -6,13 +6,13 @@ from contextlib import asynccontextmanager
 from typing import NoReturn
 
 from cozy_adapters.child.pool import Child, Pool, Program
-from cozy_adapters.ear.stretches import stretches
 from cozy_adapters.pocketsphinx import wire
 from cozy_adapters.pocketsphinx.phrases import normal, spellings
 from cozy_adapters.pocketsphinx.wire import Answer, Begin, Begun, Feed, Finish, Heard, Partial
 from cozy_domain.audio import HEARING_RATE, SAMPLE_BYTES, Pcm
 from cozy_domain.errors import ProviderMalformedError, ProviderRefusedError, ProviderUnavailableError
 from cozy_domain.speech.ports import Hearing, HearingFeature, Language
+from cozy_domain.speech.stretches import stretches
 from cozy_domain.speech.transcript import Segment, Transcript, Word, joined, shifted
 
 NAME = "pocketsphinx"

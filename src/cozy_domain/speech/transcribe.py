@@ -1,17 +1,18 @@
 """Sound to text, a file at once. (Sound that is still coming: ``listen``.)"""
 
 import asyncio
-from collections.abc import AsyncIterator, Collection
+from collections.abc import AsyncIterator, Callable, Collection
 from contextlib import asynccontextmanager
 
 import msgspec
 
-from cozy_domain.audio import Pcm, Upload
+from cozy_domain.audio import HEARING_RATE, SAMPLE_BYTES, Pcm, Upload
 from cozy_domain.errors import LimitError, ProviderError, ProviderTimeoutError
 from cozy_domain.routing.switchover import Named, Switchover, is_worth_another
 from cozy_domain.speech.ability import able
 from cozy_domain.speech.ports import AudioCodec, Hearing, SpeechToText
-from cozy_domain.speech.transcript import Transcript
+from cozy_domain.speech.stretches import stretches
+from cozy_domain.speech.transcript import Transcript, joined, shifted, timed
 
 
 class TranscribingDeadlines(msgspec.Struct, frozen=True):
@@ -36,6 +37,8 @@ DEADLINES = TranscribingDeadlines()
 DECODING = DecodingLimits()
 RETRY_S = 5.0
 """A recording of some minutes is understood in that time."""
+PIECE_S = 600
+"""Seconds that a recogniser is given at once: OpenAI takes 25 MB, which is 13 minutes of WAV."""
 
 
 class Heard(msgspec.Struct, frozen=True):
@@ -65,8 +68,17 @@ class Transcribing:
         """The names of its recognisers, the first one first."""
         return tuple(it.name for it in self._recognisers.engines)
 
-    async def file(self, upload: Upload, hearing: Hearing, *, wanted: str | None = None) -> Heard:
-        """What is said in ``upload``. ``wanted`` names the recogniser to ask first.
+    async def file(
+        self,
+        upload: Upload,
+        hearing: Hearing,
+        *,
+        wanted: str | None = None,
+        piece_s: int = PIECE_S,
+        progress: Callable[[int, int], None] | None = None,
+    ) -> Heard:
+        """What is said in ``upload``. ``wanted`` names the recogniser to ask first. What is longer than ``piece_s``
+        seconds is cut where it is quiet. ``progress`` is told how many samples of how many are understood, first none.
 
         Raises:
             InputError: ``invalid_audio`` or ``audio_too_long``; ``unsupported_value``: nobody here can do what is asked.
@@ -79,8 +91,7 @@ class Transcribing:
             raise self._recognisers.none_left()
         names = able(engines, hearing)
         async with self._files.decoded(upload) as sound:
-            transcript, by = await self._first_that_hears(names, sound, hearing, wanted)
-            return Heard(transcript, len(sound), by)
+            return await self._heard(names, sound, hearing, wanted, piece_s * HEARING_RATE, progress)
 
     async def again(self, sound: Pcm, hearing: Hearing, failed: str | None) -> Transcript:
         """What is said in ``sound``, which ``failed`` could not hear: it is asked once more only if nobody else can.
@@ -93,6 +104,24 @@ class Transcribing:
         names = able(self._recognisers.engines, hearing)
         transcript, _ = await self._first_that_hears(names - {failed} or names, sound, hearing, None)
         return transcript
+
+    async def _heard(
+        self,
+        names: Collection[str],
+        sound: Pcm,
+        hearing: Hearing,
+        wanted: str | None,
+        longest: int,
+        progress: Callable[[int, int], None] | None,
+    ) -> Heard:
+        by, parts = "", []
+        for start, end in [*stretches(sound, longest)] or [(0, 0)]:
+            if progress:
+                progress(start, len(sound))
+            piece = Pcm(sound.samples[start * SAMPLE_BYTES : end * SAMPLE_BYTES])
+            told, by = await self._first_that_hears(names, piece, hearing, by or wanted)
+            parts.append(told if len(piece) == len(sound) else shifted(timed(told, len(piece)), start))
+        return Heard(parts[0] if len(parts) == 1 else joined(tuple(parts)), len(sound), by)
 
     async def _first_that_hears(
         self, names: Collection[str], sound: Pcm, hearing: Hearing, wanted: str | None

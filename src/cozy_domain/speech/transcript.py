@@ -54,6 +54,13 @@ def shifted(transcript: Transcript, samples: int) -> Transcript:
     )
 
 
+def timed(transcript: Transcript, samples: int) -> Transcript:
+    """The same, with one segment of all that was said in ``samples`` where the recogniser knows no times."""
+    if transcript.segments or not transcript.text:
+        return transcript
+    return msgspec.structs.replace(transcript, segments=(Segment(transcript.text, 0, samples),))
+
+
 def joined(parts: tuple[Transcript, ...]) -> Transcript:
     """One after the other, as heard in one recording; each part's positions already count from its beginning."""
     spoken = [it for it in parts if it.text]
@@ -62,8 +69,17 @@ def joined(parts: tuple[Transcript, ...]) -> Transcript:
         language=next((it.language for it in spoken if it.language), None),
         words=tuple(word for it in spoken for word in it.words),
         segments=tuple(segment for it in spoken for segment in it.segments),
+        tokens=_summed([it.tokens for it in parts]),
         caution=next((it.caution for it in parts if it.caution), ""),
     )
+
+
+def _summed(counts: list[tuple[int, int] | None]) -> tuple[int, int] | None:
+    """None unless all were counted."""
+    known = [it for it in counts if it is not None]
+    if not known or len(known) < len(counts):
+        return None
+    return sum(it[0] for it in known), sum(it[1] for it in known)
 
 
 def _spaced(texts: list[str]) -> str:

@@ -57,6 +57,39 @@ async def test_a_file_is_heard_with_its_length_and_by_whom() -> None:
     assert (heard.transcript.text, heard.samples, heard.by) == ("Hello.", HEARING_RATE, "r0")
 
 
+async def test_a_long_file_is_heard_in_pieces_by_one_recogniser_as_long_as_it_is_well() -> None:
+    first, second = ScriptedSpeechToText(["One.", FAILURE]), ScriptedSpeechToText(["Two."] * 9)
+    told: list[tuple[int, int]] = []
+    heard = await transcribing(first, second).file(
+        Upload(SOUND * 10), Hearing(), piece_s=4, progress=lambda *it: told.append(it)
+    )
+    pieces = [len(sound) for sound, _ in first.heard[:1] + second.heard]
+    assert max(pieces) <= 4 * HEARING_RATE
+    assert told == [(sum(pieces[:at]), 10 * HEARING_RATE) for at in range(len(pieces))]
+    assert heard.transcript.text == "One." + " Two." * len(second.heard)
+    assert (heard.samples, heard.by) == (sum(pieces), "r1")
+    assert [it.start for it in heard.transcript.segments] == [at for at, _ in told]
+
+
+async def test_pieces_of_which_no_times_are_known_are_a_segment_each() -> None:
+    heard = await transcribing(Plain()).file(Upload(SOUND * 5), Hearing(), piece_s=4)
+    assert [it.text for it in heard.transcript.segments] == ["plain", "plain"]
+    assert heard.transcript.segments[1].start == heard.transcript.segments[0].end
+    whole = await transcribing(Plain()).file(Upload(SOUND * 5), Hearing(), piece_s=5)
+    assert whole.transcript.segments == ()
+
+
+async def test_a_file_without_a_sound_is_asked_about_all_the_same() -> None:
+    class Silent(RawCodec):
+        async def decode(self, upload: Upload) -> Pcm:
+            return Pcm(b"")
+
+    recogniser = ScriptedSpeechToText(["x"])
+    recognisers = Switchover("recogniser", [Named[SpeechToText]("r0", recogniser)], InMemoryClock())
+    heard = await Transcribing(Silent(), recognisers).file(Upload(b"x"), Hearing())
+    assert (heard.transcript.text, heard.samples, heard.by) == ("", 0, "r0")
+
+
 async def test_a_file_that_cannot_be_read_is_refused_before_anybody_is_asked() -> None:
     recogniser = Plain()
     with pytest.raises(InputError):

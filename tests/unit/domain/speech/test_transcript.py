@@ -24,6 +24,14 @@ def test_what_is_joined_keeps_its_words_and_the_first_language_known() -> None:
     assert [it.start for it in both.segments] == [0, 10]
 
 
+def test_tokens_and_cautions_of_all_parts_count() -> None:
+    counted = Transcript("x", tokens=(3, 1))
+    assert joined((counted, counted)).tokens == (6, 2)
+    assert joined((counted, Transcript("y"))).tokens is None
+    assert joined(()).tokens is None
+    assert joined((Transcript("x"), Transcript("", caution="Doubt it."))).caution == "Doubt it."
+
+
 def test_samples_are_told_in_seconds_to_the_microsecond() -> None:
     assert seconds(24_000) == 1.5
     assert seconds(8) == 0.0005

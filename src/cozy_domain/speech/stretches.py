@@ -7,16 +7,19 @@ from collections.abc import Iterator
 from cozy_domain.audio import HEARING_RATE, SAMPLE_BYTES, Pcm
 
 LONGEST = 30 * HEARING_RATE
-"""Samples of a stretch that is heard at once: what Whisper takes, and enough for every sentence."""
+"""Samples that are heard at once by models that take no more: Whisper's half a minute, and enough for every sentence."""
+SEARCHED = 15 * HEARING_RATE
+"""Samples before the end of a stretch among which the quietest moment is looked for; it takes 10 ms."""
 GRAIN = HEARING_RATE // 10
 """Samples over which quiet is measured."""
 
 
-def stretches(sound: Pcm) -> Iterator[tuple[int, int]]:
-    """From and up to which sample: each at most `LONGEST`, cut at the quietest moment of its second half."""
+def stretches(sound: Pcm, longest: int = LONGEST) -> Iterator[tuple[int, int]]:
+    """From and up to which sample: each at most ``longest`` (of at least 1 s), cut at the quietest moment of its end."""
     start = 0
-    while len(sound) - start > LONGEST:
-        moments = range(start + LONGEST // 2, start + LONGEST - GRAIN, GRAIN)
+    searched = min(SEARCHED, longest // 2)
+    while len(sound) - start > longest:
+        moments = range(start + longest - searched, start + longest - GRAIN, GRAIN)
         end = min(moments, key=lambda at: _loudness(sound, at)) + GRAIN // 2
         yield start, end
         start = end

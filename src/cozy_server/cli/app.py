@@ -191,6 +191,87 @@ def chat(
 
 
 @app.command(epilog=EXIT_CODES)
+def say(
+    text: Annotated[str, typer.Argument(metavar="TEXT|-", help="What to say; - is all of standard input.")],
+    output: Annotated[
+        str,
+        typer.Option(
+            "--output",
+            "-o",
+            metavar="FILE",
+            help="Its ending is the format: .mp3 .opus .ogg .aac .flac .wav .pcm",
+        ),
+    ],
+    form: Annotated[
+        Literal["mp3", "opus", "aac", "flac", "wav", "pcm"] | None,
+        typer.Option("--format", help="The format, whatever the ending; needed with -o -, standard output."),
+    ] = None,
+    voice: Annotated[
+        str | None, typer.Option("--voice", metavar="NAME", help="Default: the persona's.")
+    ] = None,
+    speed: Annotated[float | None, typer.Option("--speed", min=0.25, max=4, help="1 is natural.")] = None,
+    persona: Annotated[
+        str | None, typer.Option("--persona", "-p", metavar="ID", help="Whose voice, language and pace.")
+    ] = None,
+    engine: Annotated[
+        str | None, typer.Option("--engine", metavar="NAME", help="One of speech.tts; default: the first.")
+    ] = None,
+    force: Annotated[bool, typer.Option("--force", help="Replace the file.")] = False,
+    lang: Lang = None,
+    data: Data = None,
+    config_file: Config = None,
+    as_json: AsJson = False,
+) -> None:
+    """Say a text into a sound file. It is there once it is whole."""
+    with told_errors(as_json=as_json, language=lang):
+        from cozy_server.cli import speech
+
+        wanted = speech.Say(text, output, form, voice, speed, persona, engine, force)
+        speech.say(wanted, data, config_file, as_json=as_json)
+
+
+@app.command(epilog=EXIT_CODES)
+def transcribe(
+    file: Annotated[
+        str,
+        typer.Argument(
+            metavar="FILE|-", help="MP3, WAV, M4A, MP4, WebM, OGG, FLAC or AAC; - is standard input."
+        ),
+    ],
+    form: Annotated[
+        Literal["text", "srt", "vtt"], typer.Option("--format", help="Text, or subtitles.")
+    ] = "text",
+    output: Annotated[
+        str | None, typer.Option("--output", "-o", metavar="FILE", help="Where to; default: standard output.")
+    ] = None,
+    language: Annotated[
+        str | None, typer.Option("--language", metavar="CODE", help="Of what is said, as en or zh-CN.")
+    ] = None,
+    prompt: Annotated[str, typer.Option("--prompt", help="How names in it are written.")] = "",
+    words: Annotated[
+        bool, typer.Option("--words", help="With --json: times of words, where they are known.")
+    ] = False,
+    persona: Annotated[
+        str | None, typer.Option("--persona", "-p", metavar="ID", help="Whose recogniser and language.")
+    ] = None,
+    engine: Annotated[
+        str | None, typer.Option("--engine", metavar="NAME", help="One of speech.stt; default: the first.")
+    ] = None,
+    force: Annotated[bool, typer.Option("--force", help="Replace the file of --output.")] = False,
+    lang: Lang = None,
+    data: Data = None,
+    config_file: Config = None,
+    as_json: AsJson = False,
+) -> None:
+    """Write down what is said in a sound file. On a terminal it tells how far it is."""
+    with told_errors(as_json=as_json, language=lang):
+        from cozy_server.cli import speech
+
+        wanted = speech.Transcribe(file, form, language, prompt, words, persona, engine, output, force)
+        speech.transcribe(wanted, data, config_file, as_json=as_json)
+
+
+@app.command(epilog=EXIT_CODES)
 def doctor(
     development: Annotated[bool, typer.Option("--dev", help="As `cozy dev` sees it, with .env.")] = False,
     lang: Lang = None,

@@ -20,6 +20,9 @@ JSON: Mapping[str, str] = {
     "chat": "One object a line, told apart by `type`: `turn_started` (`session_id`, `turn_id`), `text`, `refusal` and"
     " `reasoning` (`text`), `tool` (`name`, `arguments`, `outcome`, `duration_ms`), and last of each turn `turn_ended`"
     " (`state`, `finish`, `model`, `degraded`, `first_token_ms`, `total_ms`) or `turn_failed` (`code`, `message`, `hint`).",
+    "say": "`file`, `format`, `seconds`, `bytes`.",
+    "transcribe": "`text`, `language`, `seconds`, `recogniser`, `caution` (why not to trust it, or null), `segments` and"
+    " `words` (each `start` and `end` in seconds, `text`).",
     "doctor": "`ok`, `checks` (each `check`, `level` (ok, warn, fail), `code`, `cause`, `fix`, `origin`). Codes are"
     " stable, the words are not.",
     "keys create": "The key's `id`, `prefix`, `name`, `account`, `role`, `serves_many`, `created_at`, `expires_at`,"

@@ -18,6 +18,7 @@ from litestar.di import NamedDependency
 from litestar.handlers import WebsocketRouteHandler, websocket
 from litestar.params import SkipValidation
 from litestar.types import Scope
+from msgspec import UNSET
 
 from cozy_domain.audio import SAMPLE_BYTES
 from cozy_domain.clock import Clock
@@ -192,8 +193,8 @@ class Stream:
             wanted=chosen.engine,
         ) as events:
             async for event in events:
-                if (told := _told(event)) is not None:
-                    await self._line.tell(told)
+                if (message := told(event)) is not None:
+                    await self._line.tell(message)
 
     def _chosen(self, asked: Start) -> ChosenEar:
         persona = asked.cozy.personality_id if asked.cozy else None
@@ -279,12 +280,16 @@ class _Decoded:
         return samples
 
 
-def _told(event: ListeningEvent) -> bytes | None:
+def told(event: ListeningEvent) -> bytes | None:
+    """The message for it, if there is one."""
     match event:
         case Partial(text, start):
             return ENCODER.encode(TranscriptOut(text, seconds(start)))
         case Final(transcript, start, end):
-            final = TranscriptFinalOut(transcript.text, seconds(start), seconds(end), transcript.language)
+            caution = transcript.caution or UNSET
+            final = TranscriptFinalOut(
+                transcript.text, seconds(start), seconds(end), transcript.language, caution
+            )
             return ENCODER.encode(final)
         case _:
             return None

@@ -3,7 +3,7 @@
 from typing import Annotated, Literal
 
 import msgspec
-from msgspec import Meta
+from msgspec import UNSET, Meta, UnsetType
 
 from cozy_server.openai.wire.speech import CozySpeechIn
 from cozy_server.openai.wire.transcription import Language, Model, Prompt
@@ -53,12 +53,14 @@ class TranscriptOut(msgspec.Struct, frozen=True):
 
 
 class TranscriptFinalOut(msgspec.Struct, frozen=True):
-    """What was said from ``start`` to ``end``; ``text`` is empty where nothing was understood."""
+    """What was said from ``start`` to ``end``; ``text`` is empty where nothing was understood. ``caution`` is why not to
+    trust it, where the recogniser knows."""
 
     text: str
     start: float
     end: float
     language: str | None = None
+    caution: str | UnsetType = UNSET
     is_partial: bool = False
     type: Literal["transcript_final"] = "transcript_final"
 

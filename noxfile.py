@@ -82,6 +82,7 @@ SIDE_BY_SIDE = ("-n", "2")
 DOCUMENTED = (
     "tests/integration/test_embedding.py",
     "tests/integration/test_persona_files.py",
+    "tests/unit/domain/voice/test_table.py",
     "tests/unit/server/test_cli_reference.py",
     "tests/unit/server/test_problems.py",
     "tests/unit/server/test_settings.py",

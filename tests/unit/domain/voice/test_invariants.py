@@ -77,6 +77,7 @@ from cozy_domain.voice.state import (
     Voicing,
     is_audible,
 )
+from cozy_domain.voice.table import REGIONS
 from tests.fixtures.voice import WINDOWS, samples
 from tests.fixtures.voice_watch import Watcher, unchanged
 
@@ -487,3 +488,7 @@ def test_the_invariants_hold_in_every_walk() -> None:
         if SEEN[name, kind] < AT_LEAST
     }
     assert not rare, "the walk proves nothing about states that it hardly visits"
+    allowed = {(name, it.old, it.new) for name, region in REGIONS.items() for it in region.moves}
+    walked = {it for it in MOVED if it[0] in REGIONS}
+    assert not walked - allowed, "a transition that the table does not know"
+    assert len(allowed - walked) <= len(allowed) // 4, "the walk does not go where the table says"

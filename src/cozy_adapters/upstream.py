@@ -1,5 +1,5 @@
-"""What adapters of HTTP APIs of models have in common: failures in the domain's words, the wish to be asked later, the
-end of a body.
+"""What adapters of HTTP APIs of models have in common: failures in the domain's words, the wish to be asked later, an
+answer from its first byte to the end of its body.
 
 A message names the provider and the status. A provider's own words are handed on only where the request itself is at
 fault, since only its author can mend it; there the API key is cut out, should a server have repeated it.
@@ -7,9 +7,11 @@ fault, since only its author can mend it; there the API key is cut out, should a
 
 import asyncio
 import time
-from collections.abc import AsyncGenerator, Mapping
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator, Mapping
+from contextlib import aclosing
 from email.utils import parsedate_to_datetime
 from importlib.util import find_spec
+from typing import TYPE_CHECKING, Protocol
 
 import msgspec
 
@@ -20,6 +22,10 @@ from cozy_domain.errors import (
     ProviderRefusedError,
     ProviderUnavailableError,
 )
+from cozy_domain.models.deltas import ModelDelta
+
+if TYPE_CHECKING:
+    import httpx2
 
 CONNECT_S = 5.0
 """The only time limit of an adapter (settled question 17)."""
@@ -153,6 +159,71 @@ def retry_after_s(headers: Mapping[str, str]) -> float | None:
         return max(0.0, parsedate_to_datetime(text).timestamp() - time.time())
     except ValueError:
         return None
+
+
+async def accepted(
+    provider: str,
+    posting: Awaitable["httpx2.Response"],
+    refused: Callable[["httpx2.Response"], ProviderError],
+) -> "httpx2.Response":
+    """The response to ``posting``, of a status that is a success and with its body unread.
+
+    Raises:
+        ProviderError: there is none, or what ``refused`` makes of another status, whose body was read.
+    """
+    try:
+        response = await posting
+        if not response.is_success:
+            async with aclosing(response):
+                await response.aread()
+    except transport_errors() as error:
+        raise unreachable(provider, reason_of(error)) from error
+    if not response.is_success:
+        raise refused(response)
+    return response
+
+
+class Events(Protocol):
+    """Makes whole events of ``pieces`` of a body."""
+
+    def feed(self, piece: bytes) -> list[bytes]: ...
+
+    def close(self) -> list[bytes]: ...
+
+
+class Told(Protocol):
+    """One answer while it arrives. ``complete`` once nothing that follows matters."""
+
+    complete: bool
+
+    def read(self, event: bytes) -> Iterator[ModelDelta]: ...
+
+    def end(self) -> Iterator[ModelDelta]: ...
+
+
+async def told(
+    provider: str, pieces: AsyncGenerator[bytes, None], events: Events, answer: Told
+) -> AsyncGenerator[ModelDelta, None]:
+    """What ``answer`` tells of the body.
+
+    Raises:
+        ProviderError: the connection broke, or what ``events`` and ``answer`` raise.
+    """
+    try:
+        async for piece in pieces:
+            for event in events.feed(piece):
+                for delta in answer.read(event):
+                    yield delta
+            if answer.complete:
+                break
+    except transport_errors() as error:
+        raise broken_off(provider, reason_of(error)) from error
+    for event in events.close():
+        for delta in answer.read(event):
+            yield delta
+    for delta in answer.end():
+        yield delta
+    await drain(pieces)
 
 
 async def drain(pieces: AsyncGenerator[bytes, None]) -> None:

@@ -6,7 +6,7 @@ streamed, and the caller owns time and retries. The SDK is imported on first use
 
 import asyncio
 import logging
-from collections.abc import AsyncGenerator, AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator
 from contextlib import AbstractAsyncContextManager, aclosing, asynccontextmanager, contextmanager
 from importlib import import_module
 from typing import TYPE_CHECKING
@@ -22,9 +22,9 @@ from cozy_adapters.endpoint import Endpoint
 from cozy_adapters.sse import EventReader
 from cozy_adapters.upstream import (
     CONNECT_S,
-    broken_off,
-    drain,
+    accepted,
     reason_of,
+    told,
     transport_errors,
     unreachable,
 )
@@ -109,11 +109,13 @@ class AnthropicLanguageModel:
 
     @asynccontextmanager
     async def _stream(self, request: ModelRequest) -> AsyncIterator[AsyncIterator[ModelDelta]]:
-        response = await self._send(self._encoded(request))
+        posting = self._opened().post("/v1/messages", self._encoded(request))
+        response = await accepted(self._provider, posting, self._refused)
+        answer = Answer(self._provider, lambda: f"toolu_{uuid4().hex}", self._api_key)
         try:
             async with (
                 aclosing(response.aiter_bytes()) as pieces,
-                aclosing(self._deltas(pieces)) as deltas,
+                aclosing(told(self._provider, pieces, EventReader(self._provider), answer)) as deltas,
             ):
                 yield deltas
         finally:
@@ -136,38 +138,6 @@ class AnthropicLanguageModel:
             self._warned.add((model, parameter))
             fields = {"provider": self._provider, "model": model, "parameter": parameter}
             _log.warning("parameter_dropped", extra=fields)
-
-    async def _send(self, body: bytes) -> "httpx2.Response":
-        """A response of status 200 whose body was not read yet."""
-        try:
-            response = await self._opened().post("/v1/messages", body)
-            if not response.is_success:
-                async with aclosing(response):
-                    await response.aread()
-        except transport_errors() as error:
-            raise unreachable(self._provider, reason_of(error)) from error
-        if not response.is_success:
-            raise self._refused(response)
-        return response
-
-    async def _deltas(self, pieces: AsyncGenerator[bytes, None]) -> AsyncGenerator[ModelDelta, None]:
-        answer = Answer(self._provider, lambda: f"toolu_{uuid4().hex}", self._api_key)
-        reader = EventReader(self._provider)
-        try:
-            async for piece in pieces:
-                for event in reader.feed(piece):
-                    for delta in answer.read(event):
-                        yield delta
-                if answer.complete:
-                    break
-        except transport_errors() as error:
-            raise broken_off(self._provider, reason_of(error)) from error
-        for event in reader.close():
-            for delta in answer.read(event):
-                yield delta
-        for delta in answer.end():
-            yield delta
-        await drain(pieces)
 
     @contextmanager
     def _failures(self) -> Iterator[None]:

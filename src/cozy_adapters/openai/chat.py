@@ -6,7 +6,7 @@ use (0.5 s of CPU), and told neither to retry nor to time out: the caller owns b
 """
 
 import asyncio
-from collections.abc import AsyncGenerator, AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator
 from contextlib import AbstractAsyncContextManager, aclosing, asynccontextmanager, contextmanager
 from importlib import import_module
 from typing import TYPE_CHECKING
@@ -23,9 +23,10 @@ from cozy_adapters.openai.wire import COMPATIBLE, Dialect, ModelList, encode_req
 from cozy_adapters.sse import BodyReader, EventReader
 from cozy_adapters.upstream import (
     CONNECT_S,
+    accepted,
     broken_off,
-    drain,
     reason_of,
+    told,
     transport_errors,
     unreachable,
 )
@@ -114,10 +115,11 @@ class OpenAILanguageModel:
     @asynccontextmanager
     async def _stream(self, request: ModelRequest) -> AsyncIterator[AsyncIterator[ModelDelta]]:
         response = await self._send("/chat/completions", encode_request(request, self._dialect))
+        answer = Answer(self._provider, lambda: f"call_{uuid4().hex}")
         try:
             async with (
                 aclosing(pieces_of(response)) as pieces,
-                aclosing(self._deltas(pieces, self._reader(response))) as deltas,
+                aclosing(told(self._provider, pieces, self._reader(response), answer)) as deltas,
             ):
                 yield deltas
         finally:
@@ -137,37 +139,7 @@ class OpenAILanguageModel:
             await response.aclose()
 
     async def _send(self, path: str, body: bytes, content_type: str = JSON) -> "httpx2.Response":
-        """A response of status 200 whose body was not read yet."""
-        try:
-            response = await self._opened().post(path, body, content_type)
-            if not response.is_success:
-                async with aclosing(response):
-                    await response.aread()
-        except transport_errors() as error:
-            raise unreachable(self._provider, reason_of(error)) from error
-        if not response.is_success:
-            raise self._refused(response)
-        return response
-
-    async def _deltas(
-        self, pieces: AsyncGenerator[bytes, None], reader: EventReader | BodyReader
-    ) -> AsyncGenerator[ModelDelta, None]:
-        answer = Answer(self._provider, lambda: f"call_{uuid4().hex}")
-        try:
-            async for piece in pieces:
-                for event in reader.feed(piece):
-                    for delta in answer.read(event):
-                        yield delta
-                if answer.complete:
-                    break
-        except transport_errors() as error:
-            raise broken_off(self._provider, reason_of(error)) from error
-        for event in reader.close():
-            for delta in answer.read(event):
-                yield delta
-        for delta in answer.end():
-            yield delta
-        await drain(pieces)
+        return await accepted(self._provider, self._opened().post(path, body, content_type), self._refused)
 
     def _reader(self, response: "httpx2.Response") -> EventReader | BodyReader:
         is_json = response.headers.get("content-type", "").startswith("application/json")

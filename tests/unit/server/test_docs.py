@@ -74,7 +74,7 @@ def test_it_is_openapi_3_1_and_has_every_route_of_the_api(app: Litestar, describ
         if isinstance(route, HTTPRoute)
         for method in route.methods
     }
-    shown = {route for route in routes if not re.match(r"options |head |get /(docs|openapi|$)", route)}
+    shown = {route for route in routes if not re.match(r"options |head |get /(docs|openapi|$)|post /telephone/", route)}
     assert set(operations(described)) == shown
 
 

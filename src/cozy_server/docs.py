@@ -128,6 +128,9 @@ _EXAMPLES: Mapping[str, Any] = {
     "SpeechIn": {"model": "tts-1", "voice": "alloy", "input": "Good evening, and welcome."},
     "EmbeddingIn": {"model": "lexical", "input": ["A walk by the sea", "Rain in Vienna"]},
     "SessionChange": {"title": "A walk by the sea"},
+    "OfferIn": {"webrtc_id": "x7f3k", "type": "ice-candidate", "candidate": {"candidate": ""}},
+    "InputHookIn": {"webrtc_id": "x7f3k", "text": "Hello"},
+    "ComponentCall": {"fn_name": "turn", "data": []},
 }
 """Of bodies, by schema."""
 

@@ -264,6 +264,13 @@ _ALL = (
         "请使用新的 id 重新呼叫。",
     ),
     _code(
+        "invalid_recording",
+        "The recording of a call cannot be read.",
+        "Give it as it was written: one JSON object a line, the first with `at` and `profile`.",
+        "无法读取该通话录制文件。",
+        "请使用原始文件：每行一个 JSON 对象，第一行包含 `at` 和 `profile`。",
+    ),
+    _code(
         "invalid_audio",
         "The file is no sound that can be read.",
         "Send MP3, WAV, M4A, MP4, WebM, OGG, FLAC or AAC.",

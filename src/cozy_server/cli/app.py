@@ -2,6 +2,7 @@
 
 import os
 import sys
+from pathlib import Path
 from typing import Annotated, Literal, cast
 
 import typer
@@ -347,6 +348,26 @@ def rotate_key(
 
     with told_errors(as_json=as_json):
         key_commands.rotate(key, data, config_file, as_json=as_json)
+
+
+@app.command(epilog=EXIT_CODES)
+def replay(
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="The recording: one JSON object a line.")],
+    until: Annotated[
+        float | None,
+        typer.Option("--until", metavar="SECONDS", min=0, help="Stop there; default: to its end."),
+    ] = None,
+    profile: Annotated[
+        Path | None,
+        typer.Option("--profile", metavar="FILE", help="Another profile (JSON): what would have changed?"),
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Go through a recorded call again: the same events must lead to the same actions."""
+    from cozy_server.cli import replay as replays
+
+    with told_errors(as_json=as_json):
+        replays.run(file, until, profile, as_json=as_json)
 
 
 @audit.command("tail", epilog=EXIT_CODES)

@@ -25,6 +25,8 @@ JSON: Mapping[str, str] = {
     " `words` (each `start` and `end` in seconds, `text`).",
     "doctor": "`ok`, `checks` (each `check`, `level` (ok, warn, fail), `code`, `cause`, `fix`, `origin`). Codes are"
     " stable, the words are not.",
+    "replay": "`same`, `steps`, `unanswered`, `phase`, `agent`, `user`, `differences` (each `step`, `at_ms`, `event`,"
+    " `recorded` and `now`: the actions that only one of them has).",
     "keys create": "The key's `id`, `prefix`, `name`, `account`, `role`, `serves_many`, `created_at`, `expires_at`,"
     " `revoked_at`, and `key`, the secret.",
     "keys list": "A list of keys as `keys create` prints them, without `key`.",

@@ -189,3 +189,32 @@ async def test_a_taken_port_and_a_store_that_is_not_there_are_told_with_their_se
     monkeypatch.setenv("COZY_SERVER__PORT", str(fake_openai.port))
     codes = {it.code: it async for it in examine(None, None, development=False)}
     assert codes["port_taken"].level == "warn"
+
+
+async def test_who_speaks_and_listens_is_told_and_what_they_are(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    found = await found_in(tmp_path, monkeypatch)
+    assert found["voices_ok"].values["names"] == "espeak"
+    assert "demo quality" in found["recognisers_demo"].cause("en")
+
+
+async def test_an_offline_engine_whose_package_is_missing_is_told_with_how_to_get_it(tmp_path: Path) -> None:
+    (tmp_path / "cozy.yaml").write_text("server: {port: 0}\nspeech:\n  stt: [pocketsphinx]\n")
+    variables = without("pocketsphinx", tmp_path)
+    code, out, _ = await command("doctor", "--json", folder=tmp_path, **variables)
+    rows = [row for row in json.loads(out)["checks"] if row["code"] == "engine_lost"]
+    assert code == 0
+    assert [(row["level"], row["origin"]) for row in rows][-1] == ("warn", "cozy.yaml:3")
+    assert "pocketsphinx is not installed" in rows[-1]["cause"]
+    assert rows[-1]["fix"] == "pip install 'cozy-engine[speech]'"
+
+
+async def test_an_engine_that_keeps_the_server_from_starting_is_a_fault_with_its_place(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "cozy.yaml").write_text("speech:\n  stt: [sherpa]\n  sherpa_stt: nowhere\n  tts: []\n")
+    found = await found_in(tmp_path, monkeypatch)
+    assert (found["speech_wrong"].level, found["speech_wrong"].origin) == ("fail", "cozy.yaml:2")
+    assert "speech.sherpa_stt: there is no folder" in found["speech_wrong"].cause("zh")
+    assert found["voices_none"].level == "warn"

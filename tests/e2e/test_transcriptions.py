@@ -215,8 +215,9 @@ async def test_a_persona_chooses_the_recogniser_and_the_language(
                 PATH, files={"file": SPOKEN}, data={"model": "gpt-transcribe", **fields}
             )
             assert answer.status_code == 200
-    asked = [(it["model"], it.get("language")) for it in sent(fake_openai)]
-    assert asked == [("hear?text=Hello", None), *[("whisper-1", "zh")] * 2, ("whisper-1", "de")]
+    asked = [(it["model"], it.get("language"), it.get("prompt")) for it in sent(fake_openai)]
+    mei = ("whisper-1", "zh", "Mei")
+    assert asked == [("hear?text=Hello", None, None), mei, mei, ("whisper-1", "de", "Mei")]
 
 
 async def test_what_only_one_recogniser_can_do_it_is_asked_for(

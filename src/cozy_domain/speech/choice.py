@@ -39,10 +39,16 @@ class ChosenVoice(msgspec.Struct, frozen=True):
 
 
 class ChosenEar(msgspec.Struct, frozen=True):
-    """``language`` is the persona's, for requests that name none."""
+    """``language`` is the persona's, for requests that name none; ``names`` are likely to be said to it."""
 
     engine: str | None = None
     language: str | None = None
+    names: tuple[str, ...] = ()
+
+    def prompt(self, *asked: str) -> str:
+        """What recognisers are told to expect: what the request says, and the names that it does not."""
+        told = [it for it in asked if it]
+        return ", ".join((*told, *(it for it in self.names if not any(it in text for text in told))))
 
 
 def choose_voice(asked: SpeechAsked, catalog: Catalog, engines: Collection[str]) -> ChosenVoice:
@@ -77,7 +83,7 @@ def choose_ear(
     engine = _engine(model, catalog, engines, HEARING)
     if speaker is None:
         return ChosenEar(engine)
-    return ChosenEar(engine or speaker.voice.stt, _language(speaker))
+    return ChosenEar(engine or speaker.voice.stt, _language(speaker), (speaker.name,))
 
 
 def _persona(model: str, asked: PersonaId | None, catalog: Catalog) -> Persona | None:

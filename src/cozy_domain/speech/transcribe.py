@@ -38,7 +38,7 @@ DECODING = DecodingLimits()
 RETRY_S = 5.0
 """A recording of some minutes is understood in that time."""
 PIECE_S = 600
-"""Seconds that a recogniser is given at once: OpenAI takes 25 MB, which is 13 minutes of WAV."""
+"""Seconds that a recogniser is given at once: a failure then costs no more than these, and no provider takes hours."""
 
 
 class Heard(msgspec.Struct, frozen=True):

@@ -153,7 +153,7 @@ async def _heard(wanted: Transcribe, sound: bytes, loaded: Loaded) -> Heard:
         )
         hearing = Hearing(
             language=wanted.language or chosen.language,
-            prompt=wanted.prompt,
+            prompt=chosen.prompt(wanted.prompt),
             word_times=wanted.words and able,
         )
         with _Progress() as progress:

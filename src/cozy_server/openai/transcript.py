@@ -62,7 +62,7 @@ def transcription(asked: TranscriptionIn, chosen: ChosenEar, *, stream: bool) ->
         )
     hearing = Hearing(
         language=asked.language or next(iter(asked.languages), None) or chosen.language,
-        prompt=", ".join((asked.prompt, *asked.keywords) if asked.prompt else asked.keywords),
+        prompt=chosen.prompt(asked.prompt, *asked.keywords),
         temperature=asked.temperature,
         word_times="word" in asked.timestamp_granularities,
     )

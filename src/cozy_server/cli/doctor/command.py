@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator
 import typer
 
 from cozy_domain.errors import ConfigError
-from cozy_server.cli.doctor import machine, models, store
+from cozy_server.cli.doctor import machine, models, speech, store
 from cozy_server.cli.doctor.finding import Finding, Level, fail, ok, warn
 from cozy_server.cli.given import settings_from
 from cozy_server.cli.telling import FAILED, as_json_text
@@ -90,6 +90,8 @@ async def _examined(loaded: Loaded, container: Container) -> AsyncIterator[Findi
     async for finding in models.providers(loaded, container, ids):
         yield finding
     async for finding in models.tool_servers(loaded, container):
+        yield finding
+    for finding in speech.engines(loaded, container):
         yield finding
     for finding in models.egress(loaded.settings):
         yield finding

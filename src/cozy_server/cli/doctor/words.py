@@ -32,6 +32,33 @@ WORDS: Mapping[str, Said] = {
         ("{setting} needs {package}, which is not installed", "pip install 'cozy-engine[{extra}]'"),
         ("{setting} 需要 {package}，但尚未安装", "pip install 'cozy-engine[{extra}]'"),
     ),
+    "voices_ok": Said(("speaks: {names}", ""), ("语音合成：{names}", "")),
+    "recognisers_ok": Said(("listens: {names}", ""), ("语音识别：{names}", "")),
+    "recognisers_demo": Said(
+        ("listens: {names}, offline, English, demo quality; others are named in speech.stt", ""),
+        ("语音识别：{names}，离线，仅英语，仅供演示；其他引擎在 speech.stt 中指定", ""),
+    ),
+    "voices_none": Said(
+        ("nobody speaks: speech.tts is empty", "Name a voice there: espeak, sherpa or provider/model."),
+        ("无语音合成：speech.tts 为空", "请在其中指定声音：espeak、sherpa 或 provider/model。"),
+    ),
+    "recognisers_none": Said(
+        (
+            "nobody listens: speech.stt is empty",
+            "Name one there: pocketsphinx, sherpa, faster-whisper or provider/model.",
+        ),
+        (
+            "无语音识别：speech.stt 为空",
+            "请在其中指定引擎：pocketsphinx、sherpa、faster-whisper 或 provider/model。",
+        ),
+    ),
+    "engine_lost": Said(
+        ("{setting} names {name}, which is left out: {missing} is not installed", ""),
+        ("{setting} 中的 {name} 未启用：未安装 {missing}", ""),
+    ),
+    "speech_wrong": Said(
+        ("{told}", "Correct it; the server does not start."), ("{told}", "请更正；服务器无法启动。")
+    ),
     "voice_ok": Said(("what calls need is installed", ""), ("通话所需的组件均已安装", "")),
     "voice_missing": Said(
         ("calls would need {missing}: pip install 'cozy-engine[voice]'", ""),

@@ -70,7 +70,15 @@ def test_what_is_not_there_is_told_with_the_nearest_name() -> None:
 def test_a_recogniser_is_chosen_likewise() -> None:
     assert choose_ear("whisper-1", None, CATALOG, ENGINES) == ChosenEar("openai/whisper-1")
     assert choose_ear("gpt-4o-transcribe", None, CATALOG, ENGINES) == ChosenEar()
-    assert choose_ear("mei", None, CATALOG, ENGINES) == ChosenEar("openai/whisper-1", "zh-CN")
-    assert choose_ear("gpt-4o-transcribe", PersonaId("any"), CATALOG, ENGINES) == ChosenEar()
+    assert choose_ear("mei", None, CATALOG, ENGINES) == ChosenEar("openai/whisper-1", "zh-CN", ("Mei",))
+    assert choose_ear("gpt-4o-transcribe", PersonaId("any"), CATALOG, ENGINES) == ChosenEar(names=("Any",))
     with pytest.raises(MissingError):
         choose_ear("tts-1", None, CATALOG, ENGINES)
+
+
+def test_a_recogniser_is_told_whom_it_hears_about_once_and_behind_what_the_request_says() -> None:
+    ear = choose_ear("mei", None, CATALOG, ENGINES)
+    assert ear.prompt("", "") == "Mei"
+    assert ear.prompt("Vienna", "", "Linz") == "Vienna, Linz, Mei"
+    assert ear.prompt("Mei Lin speaks.") == "Mei Lin speaks."
+    assert choose_ear("whisper-1", None, CATALOG, ENGINES).prompt("") == ""

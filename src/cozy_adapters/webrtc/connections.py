@@ -133,7 +133,7 @@ class WebRtcConnections:
 
     def _ended(self, name: str) -> None:
         peer = self._peers.pop(name)
-        del self._candidates[name]
+        self._candidates.pop(name, None)
         self._gone[name] = None
         while len(self._gone) > ENDED_NAMES:
             self._gone.popitem(last=False)

@@ -151,3 +151,22 @@ class PeerConnections(Protocol):
     async def aclose(self) -> None:
         """Ends all of them."""
         ...
+
+
+class PlacedCalls(Protocol):
+    """The calling side of WebRTC, for a program that speaks with a server as a browser does."""
+
+    async def place(self, name: str) -> AnsweredOffer:
+        """A line and the offer for it, with a channel for messages."""
+        ...
+
+    async def accept(self, name: str, answer: str) -> None:
+        """Connects to what the server answered.
+
+        Raises:
+            InputError: ``invalid_sdp``.
+            MissingError: ``connection_closed``: the line has ended meanwhile.
+        """
+        ...
+
+    async def aclose(self) -> None: ...

@@ -273,6 +273,32 @@ def transcribe(
 
 
 @app.command(epilog=EXIT_CODES)
+def call(
+    wav: Annotated[str, typer.Option("--wav", metavar="FILE", help="What to say: any sound file.")],
+    out: Annotated[
+        str, typer.Option("--out", metavar="FILE", help="Where the answer goes, as WAV.")
+    ] = "answer.wav",
+    url: Annotated[str, typer.Option("--url", help="A running server.")] = "http://127.0.0.1:8000",
+    key: Annotated[
+        str | None, typer.Option("--key", help="Its API key; better env:NAME or file:PATH than the key.")
+    ] = None,
+    persona: Annotated[
+        str | None, typer.Option("--persona", "-p", metavar="ID", help="Who answers; default: default.")
+    ] = None,
+    session: Annotated[
+        str | None, typer.Option("--session", metavar="UUID", help="Go on with this conversation.")
+    ] = None,
+    lang: Lang = None,
+    as_json: AsJson = False,
+) -> None:
+    """Call a running server as a browser does, say what is in a sound file, and keep the spoken answer."""
+    from cozy_server.cli import call as calling
+
+    with told_errors(as_json=as_json, language=lang):
+        calling.run(calling.CallOptions(wav, out, url, key, persona, session, as_json))
+
+
+@app.command(epilog=EXIT_CODES)
 def doctor(
     development: Annotated[bool, typer.Option("--dev", help="As `cozy dev` sees it, with .env.")] = False,
     lang: Lang = None,

@@ -23,6 +23,7 @@ JSON: Mapping[str, str] = {
     "say": "`file`, `format`, `seconds`, `bytes`.",
     "transcribe": "`text`, `language`, `seconds`, `recogniser`, `caution` (why not to trust it, or null), `segments` and"
     " `words` (each `start` and `end` in seconds, `text`).",
+    "call": "`question`, `answer` (their words), `file`, `seconds`, `heard_after_ms`, `session_id`.",
     "doctor": "`ok`, `checks` (each `check`, `level` (ok, warn, fail), `code`, `cause`, `fix`, `origin`). Codes are"
     " stable, the words are not.",
     "replay": "`same`, `steps`, `unanswered`, `phase`, `agent`, `user`, `differences` (each `step`, `at_ms`, `event`,"

@@ -5,6 +5,7 @@ from collections.abc import Callable
 
 from msgspec.structs import replace
 
+from cozy_adapters.clock import SystemClock
 from cozy_adapters.inmemory.simulated import Simulation as Simulation  # for the command line
 from cozy_adapters.inmemory.speech import LoudnessVoiceActivity
 from cozy_adapters.silero import SileroVoiceActivity, installed
@@ -20,7 +21,7 @@ from cozy_domain.speech.speak import Speaking, SpeakingDeadlines
 from cozy_domain.speech.transcribe import Transcribing
 from cozy_domain.voice.calling import Calling, CallingParts
 from cozy_domain.voice.policy import DEFAULT, S, VoiceProfile
-from cozy_domain.voice.ports import PeerConnections
+from cozy_domain.voice.ports import PeerConnections, PlacedCalls
 from cozy_domain.voice.seats import SeatLimits
 from cozy_server.container.installed import is_installed
 from cozy_server.settings.tree import IceServerSettings, VoiceSettings
@@ -96,6 +97,15 @@ def peer_connections(settings: VoiceSettings, clock: Clock) -> PeerConnections |
     return WebRtcConnections(
         clock, [configured(it) for it in servers], [configured(it) for it in servers if it.own]
     )
+
+
+def placed_calls() -> PlacedCalls | None:
+    """As `peer_connections`, for who calls."""
+    if not (is_installed("aiortc") and is_installed("av")):
+        return None
+    from cozy_adapters.webrtc.connections import WebRtcConnections  # as above
+
+    return WebRtcConnections(SystemClock())
 
 
 def profile(settings: VoiceSettings) -> VoiceProfile:

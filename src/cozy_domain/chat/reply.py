@@ -9,6 +9,8 @@ from cozy_domain.errors import LocalProtocolError
 from cozy_domain.messages import FinishReason, ToolCall
 from cozy_domain.models.deltas import RefusalDelta, TextDelta, TokenLogprob, ToolCallDelta
 
+_WORDS = (TextDelta, RefusalDelta, ToolCallDelta)
+
 
 class ReplyChoice(msgspec.Struct, frozen=True):
     """``text`` is None when nothing was said: the choice is tool calls or a refusal alone."""
@@ -42,7 +44,7 @@ async def fold(events: AsyncIterator[ChatEvent]) -> ChatReply:
             started = event
         elif isinstance(event, ToolRan):
             tools.append(event)
-        elif isinstance(event, TextDelta | RefusalDelta | ToolCallDelta):
+        elif isinstance(event, _WORDS):
             written.setdefault(event.choice, _Written()).add(event)
         elif isinstance(event, TurnEnded):
             if started is None:

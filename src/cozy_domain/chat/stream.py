@@ -7,6 +7,8 @@ from collections.abc import Sequence
 from cozy_domain.chat.events import ChatEvent, TurnEnded
 from cozy_domain.errors import CozyError
 
+_LAST = (TurnEnded, CozyError)
+
 
 class EventStream:
     """One writer, one reader. Writing never waits; a writer who minds looks at ``has_room`` first."""
@@ -74,14 +76,15 @@ class EventStream:
         """All that can be read without waiting; an error is left to ``read``."""
         found: list[ChatEvent] = []
         while self._released and self._events and not isinstance(event := self._events[0], CozyError):
-            self._events.popleft()
-            self._took(event)
             found.append(event)
+            self._events.popleft()
+        if found:
+            self._took(found[-1])
         return found
 
     def _took(self, event: ChatEvent | CozyError) -> None:
         self._read.set()
-        if isinstance(event, TurnEnded | CozyError):
+        if isinstance(event, _LAST):
             self.abandon()
 
     async def _wait(self) -> None:

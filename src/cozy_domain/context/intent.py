@@ -35,8 +35,10 @@ def query_of(text: str) -> str:
 def triggered(lore: Lore, said: Sequence[Message]) -> tuple[LoreEntry, ...]:
     """The entries that belong in the prompt, in the author's order: constant ones, and those with a key in the last
     ``scan_depth`` messages, whatever its case; then, ``recursion`` times, those with a key in what was added."""
-    heard = "\n".join(_spoken(said)[-lore.scan_depth :]).casefold()
     enabled = [entry for entry in lore.entries if entry.enabled]
+    if not enabled:
+        return ()
+    heard = "\n".join(_spoken(said)[-lore.scan_depth :]).casefold()
     found = [entry for entry in enabled if entry.constant or _mentions(heard, entry)]
     for _ in range(lore.recursion):
         heard = "\n".join(entry.text for entry in found).casefold()

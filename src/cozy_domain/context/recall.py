@@ -6,6 +6,7 @@ system message, and every ``<``, ``>``, ``&`` and ``"`` in it is escaped as in X
 
 from collections.abc import Sequence
 from datetime import date
+from functools import lru_cache
 
 import msgspec
 
@@ -140,7 +141,12 @@ def _escaped(text: str) -> str:
 
 def _day(at_us: int) -> str:
     """Times past the calendar's end show its last day."""
-    return date.fromordinal(min(_EPOCH_DAY + at_us // _DAY_US, _LAST_DAY)).isoformat()
+    return _written(min(_EPOCH_DAY + at_us // _DAY_US, _LAST_DAY))
+
+
+@lru_cache(4_096)
+def _written(day: int) -> str:
+    return date.fromordinal(day).isoformat()
 
 
 def _minute(now: Moment) -> str:

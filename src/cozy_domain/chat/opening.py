@@ -29,19 +29,17 @@ async def open_turn(
         LateStorageError: the store did not answer in time; the turn may yet be stored.
         StorageUnavailableError: the store is away, or the other turn did not end.
     """
-    try:
-        async with asyncio.timeout(parts.limits.turn_s) as deadline:
-            while True:
-                opening = await _tried(parts, plan)
-                if not isinstance(opening, AlreadyRunning):
-                    return opening
-                if (reason := over()) is not None:
-                    raise reason
-                await asyncio.sleep(_POLL_S)  # noqa: TID251  the other turn may be another process's
-    except TimeoutError:
-        if not deadline.expired():
-            raise
-        raise StorageUnavailableError("The first request with this Idempotency-Key has not ended.") from None
+    now = asyncio.get_running_loop().time
+    give_up = now() + parts.limits.turn_s
+    while True:
+        opening = await _tried(parts, plan)
+        if not isinstance(opening, AlreadyRunning):
+            return opening
+        if (reason := over()) is not None:
+            raise reason
+        if (left_s := give_up - now()) <= 0:
+            raise StorageUnavailableError("The first request with this Idempotency-Key has not ended.")
+        await asyncio.sleep(min(_POLL_S, left_s))  # noqa: TID251  the other turn may be another process's
 
 
 async def undo_open(parts: ChatParts, plan: TurnPlan) -> None:

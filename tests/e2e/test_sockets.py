@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Sequence
 
+import httpx2
 import msgspec
 import pytest
 from websockets.asyncio.client import connect
@@ -73,3 +74,12 @@ async def test_a_handshake_without_its_key_is_refused(server: Running) -> None:
         server, [b"GET /nowhere HTTP/1.1\r\n" + host + b"Connection: Upgrade\r\nUpgrade: websocket\r\n\r\n"]
     )
     assert got.startswith(b"HTTP/1.1 4")
+
+
+async def test_a_socket_is_none_of_the_methods_of_its_path(server: Running) -> None:
+    async with httpx2.AsyncClient(base_url=server.url) as client:
+        answer = await client.get("/v1/audio/stt/stream")
+        only = await client.get("/v1/audio/transcriptions/stream")
+    assert answer.status_code == 405
+    assert set(answer.headers["allow"].split(", ")) == {"OPTIONS", "POST"}
+    assert (only.status_code, only.json()["error"]["code"]) == (405, "method_not_supported")

@@ -6,6 +6,9 @@ from cozy_domain.errors import InputError
 from cozy_domain.routing.switchover import Named
 from cozy_domain.speech.ports import Hearing, HearingFeature, SpeechToText
 
+_FIELDS = {HearingFeature.WORD_TIMES: "timestamp_granularities", HearingFeature.PARTIALS: "partials"}
+"""Of requests, that ask for it."""
+
 
 def able(recognisers: Sequence[Named[SpeechToText]], hearing: Hearing) -> frozenset[str]:
     """The names of those that can hear like this: at least one, unless there are no recognisers.
@@ -23,7 +26,7 @@ def able(recognisers: Sequence[Named[SpeechToText]], hearing: Hearing) -> frozen
     raise InputError(
         f"No recogniser here is able to do: {', '.join(sorted(needed))}.",
         code="unsupported_value",
-        param="timestamp_granularities" if HearingFeature.WORD_TIMES in needed else "model",
+        param=next((field for feature, field in _FIELDS.items() if feature in needed), "model"),
     )
 
 
@@ -32,6 +35,7 @@ def needs(hearing: Hearing) -> frozenset[HearingFeature]:
     asked = {
         HearingFeature.WORD_TIMES: hearing.word_times,
         HearingFeature.TRANSLATION: hearing.translate,
+        HearingFeature.PARTIALS: hearing.partials,
     }
     return frozenset(feature for feature, wanted in asked.items() if wanted)
 

@@ -12,6 +12,7 @@ from contextlib import aclosing, asynccontextmanager
 from typing import TypeVar
 
 import msgspec
+from msgspec.structs import replace
 
 from cozy_domain.audio import SAMPLE_BYTES, Pcm
 from cozy_domain.errors import LimitError, ProviderError, ProviderTimeoutError
@@ -180,7 +181,8 @@ class Hearers:
             except LimitError:  # others are asked for it, or the same one again when it is over
                 pass
         sound = await utterance.whole()
-        return await self._transcribing.again(sound, self._hearing, first.name if first else None)
+        whole = replace(self._hearing, partials=False)  # it is over: anybody will do
+        return await self._transcribing.again(sound, whole, first.name if first else None)
 
     async def _live(
         self,

@@ -25,7 +25,7 @@ class HearingFeature(StrEnum):
 class Hearing(msgspec.Struct, frozen=True):
     """How to listen. ``prompt`` is what was said before or how names are written (at most 224 tokens count at OpenAI);
     ``phrases`` are all that can be said, for recognisers that can be held to them; ``temperature`` is 0..1;
-    ``translate`` asks for English."""
+    ``translate`` asks for English, ``partials`` for what is understood while it is spoken."""
 
     language: Language | None = None
     prompt: str = ""
@@ -33,6 +33,7 @@ class Hearing(msgspec.Struct, frozen=True):
     temperature: float | None = None
     word_times: bool = False
     translate: bool = False
+    partials: bool = False
 
 
 class Utterance(Protocol):

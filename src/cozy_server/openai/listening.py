@@ -188,7 +188,12 @@ class Stream:
         decoder = codec.opus() if asked.format == "opus" else codec.resampler(asked.rate)
         async with listening.to(
             _Decoded(self._sound, decoder, self._paced),
-            Hearing(asked.language or chosen.language, chosen.prompt(asked.prompt), asked.phrases),
+            Hearing(
+                asked.language or chosen.language,
+                chosen.prompt(asked.prompt),
+                asked.phrases,
+                partials=asked.partials,
+            ),
             dictation.policy_of(asked.turn_detection),
             wanted=chosen.engine,
         ) as events:

@@ -28,6 +28,8 @@ class Start(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag_field="
     prompt: Prompt = ""
     phrases: Annotated[tuple[Phrase, ...], Meta(max_length=200)] = ()
     model: Model = "whisper-1"
+    partials: bool = False
+    """Only recognisers that have them."""
     turn_detection: DetectionIn | None = None
     cozy: CozySpeechIn | None = None
 

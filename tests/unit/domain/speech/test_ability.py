@@ -32,6 +32,13 @@ def test_without_recognisers_nobody_is_able_and_nothing_is_refused() -> None:
     assert able([], Hearing(language="de", word_times=True)) == frozenset()
 
 
+def test_who_has_no_partial_results_is_passed_over_where_they_are_wanted() -> None:
+    assert able([PLAIN, *named(None)], Hearing(partials=True)) == {"r0"}
+    with pytest.raises(InputError, match="partial results") as caught:
+        able([PLAIN], Hearing(partials=True))
+    assert caught.value.param == "partials"
+
+
 @pytest.mark.parametrize("asked", ["en", "EN", "en-GB", None])
 def test_a_region_and_capitals_do_not_matter_and_no_language_is_heard_by_all(asked: str | None) -> None:
     assert hears(ScriptedSpeechToText([], frozenset({"en"})), Hearing(language=asked))

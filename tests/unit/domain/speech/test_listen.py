@@ -19,7 +19,7 @@ from cozy_domain.errors import (
 from cozy_domain.routing.switchover import Named, Switchover
 from cozy_domain.speech.detection import DetectionPolicy, SpeechEnded, SpeechStarted
 from cozy_domain.speech.listen import WINDOW_BYTES, Final, Listening, ListeningEvent, Partial
-from cozy_domain.speech.ports import WINDOW, Hearing, SpeechToText
+from cozy_domain.speech.ports import WINDOW, Hearing, HearingFeature, SpeechToText
 from cozy_domain.speech.transcribe import Transcribing
 from cozy_domain.speech.transcript import Transcript
 from tests.fixtures.speech import RawCodec
@@ -186,3 +186,22 @@ async def test_a_recogniser_that_hangs_is_given_up_for_another() -> None:
     backup = ScriptedSpeechToText(["understood"])
     events = await heard(listening(Slow("never"), backup), SPOKEN)
     assert [it[0] for it in finals(events)] == ["understood"]
+
+
+class WholeOnly(ScriptedSpeechToText):
+    """Has no partial results."""
+
+    def features(self) -> frozenset[HearingFeature]:
+        return frozenset()
+
+
+async def test_partial_results_that_are_wanted_come_from_who_has_them_and_if_he_fails_others_hear_the_whole() -> (
+    None
+):
+    whole = WholeOnly(["second"])
+    ears = listening(whole, ScriptedSpeechToText(["first one", FAILURE]))
+    async with ears.to(pieces(SPOKEN * 2), Hearing(partials=True), POLICY) as events:
+        got = [it async for it in events]
+    assert [text for text, _, _ in finals(got)] == ["first one", "second"]
+    assert next(it.text for it in got if isinstance(it, Partial)) == "first"
+    assert len(whole.heard) == 1

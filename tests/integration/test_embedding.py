@@ -1,4 +1,4 @@
-"""The page on embedding, tried by somebody who has only the bare wheel."""
+"""The pages on embedding, tried by somebody who has only the bare wheel."""
 
 import os
 import re
@@ -10,15 +10,15 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[2]
-PAGE = ROOT / "docs" / "how-to" / "embed.md"
+PAGES = ROOT / "docs" / "how-to"
 PATIENCE_S = 300
 """For pip, which may have to fetch the build backend."""
 
 
-def block(language: str) -> str:
+def block(page: str, language: str) -> str:
     """The only code block of the page in that language."""
     (found,) = re.findall(
-        rf"^```{language}\n(.*?)^```$", PAGE.read_text(encoding="utf-8"), re.MULTILINE | re.DOTALL
+        rf"^```{language}\n(.*?)^```$", (PAGES / page).read_text(encoding="utf-8"), re.MULTILINE | re.DOTALL
     )
     return str(found)
 
@@ -57,7 +57,8 @@ def test_the_environment_knows_no_time_zone_but_utc(bare: Path) -> None:
     )
 
 
-def test_the_example_prints_what_the_page_says(bare: Path) -> None:
+@pytest.mark.parametrize("page", ["embed.md", "embed-voice.md"])
+def test_the_example_prints_what_the_page_says(bare: Path, page: str) -> None:
     example = bare.parent / "example.py"
-    example.write_text(block("python"), encoding="utf-8")
-    assert run(bare, "-W", "error", example, cwd=bare.parent) == block("text")
+    example.write_text(block(page, "python"), encoding="utf-8")
+    assert run(bare, "-W", "error", example, cwd=bare.parent) == block(page, "text")

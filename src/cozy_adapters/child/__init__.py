@@ -3,5 +3,6 @@ or hold the interpreter's lock. They live as long as their standard input: when 
 they.
 
 ``process`` what a process is given, and what it does first
+``ending``  how one is ended
 ``pool``    several of the same program that answer questions, a JSON value in a line each
 """

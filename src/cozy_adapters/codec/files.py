@@ -2,10 +2,10 @@
 
 import asyncio
 import sys
-from contextlib import suppress
 
 import msgspec
 
+from cozy_adapters.child.ending import end
 from cozy_adapters.child.process import environment
 from cozy_adapters.codec import sandbox
 from cozy_adapters.codec.encoding import PyAvAudioEncoder, WavAudioEncoder, encoder_of
@@ -60,7 +60,7 @@ class PyAvAudioCodec:
         """Ends the processes that nobody needed."""
         spare, self._spare = self._spare, None
         for starting in (*self._unused, *((spare,) if spare else ())):
-            await _end(await starting)
+            await end(await starting)
         self._unused.clear()
 
     async def _decoded(self, data: bytes) -> Pcm:
@@ -72,7 +72,7 @@ class PyAvAudioCodec:
         except TimeoutError:
             raise _invalid(f"took longer than {patience:g} s to decode") from None
         finally:
-            await _end(process)
+            await end(process)
         if process.returncode == 0:
             return Pcm(out)
         raise self._refusal(process.returncode, errors)
@@ -122,13 +122,6 @@ class PyAvAudioCodec:
             stderr=asyncio.subprocess.PIPE,
             env=environment(),
         )
-
-
-async def _end(process: asyncio.subprocess.Process) -> None:
-    if process.returncode is None:
-        with suppress(ProcessLookupError):
-            process.kill()
-        await asyncio.shield(process.wait())
 
 
 def _invalid(reason: str) -> InputError:

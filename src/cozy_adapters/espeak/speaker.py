@@ -3,8 +3,9 @@
 import asyncio
 import sys
 from collections.abc import AsyncGenerator, AsyncIterator
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 
+from cozy_adapters.child.ending import end
 from cozy_adapters.child.process import environment
 from cozy_adapters.espeak.voices import OPENAI_VOICES, rate_of, readable, voice_of
 from cozy_adapters.espeak.wire import (
@@ -47,7 +48,7 @@ class EspeakTextToSpeech:
 
     async def aclose(self) -> None:
         while self._idle:
-            await _end(self._idle.pop())
+            await end(self._idle.pop())
 
     async def voices(self) -> tuple[str, ...]:
         return (*OPENAI_VOICES, *await self._voices())
@@ -117,7 +118,7 @@ class EspeakTextToSpeech:
             if answered:
                 self._idle.append(process)
             else:
-                await _end(process)
+                await end(process)
         return answer
 
 
@@ -141,13 +142,6 @@ async def _asked(process: asyncio.subprocess.Process, question: Question) -> Ans
     length = int.from_bytes(await process.stdout.readexactly(LENGTH_BYTES), "big")
     answer: Answer = ANSWERS.decode(await process.stdout.readexactly(length))
     return answer
-
-
-async def _end(process: asyncio.subprocess.Process) -> None:
-    if process.returncode is None:
-        with suppress(ProcessLookupError):
-            process.kill()
-        await asyncio.shield(process.wait())
 
 
 async def _pieces(spoken: Spoken) -> AsyncGenerator[Sound]:

@@ -81,7 +81,7 @@ async def callers(served: Server, count: int, loss: float = 0.0) -> list[LightCa
         answer = await served.ask({"name": str(number), "offer": await caller.offer()})
         await caller.accept(str(answer["answer"]))
         made.append(caller)
-    await until(lambda: all(it.connection.connectionState == "connected" for it in made), 30)
+    await until(lambda: all(it.connection.connectionState == "connected" for it in made), 90)
     return made
 
 

@@ -172,7 +172,7 @@ class WebRtcAudioPeer:
             self._report(lambda it: it.played(left))
 
     def _notice_arrivals(self) -> None:
-        internals.notice_arrivals(internals.ice_of(self._connection), self._notice)
+        internals.read_directly(self._connection, self._notice)
 
     def _notice(self) -> None:
         self._alive_at = time.monotonic()

@@ -90,7 +90,8 @@ class LightCaller:
 
     async def accept(self, answer: str) -> None:
         await self.connection.setRemoteDescription(RTCSessionDescription(answer, "answer"))
-        ice: Any = self.connection.getTransceivers()[0].receiver.transport.transport
+        internals.read_directly(self.connection, lambda: None)
+        ice: Any = internals.ice_of(self.connection)
         send = ice._send
 
         async def lossy(data: bytes) -> None:

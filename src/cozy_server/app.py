@@ -21,7 +21,7 @@ from cozy_server.auth import PUBLIC, Gate, caller_of_request
 from cozy_server.container.container import Container
 from cozy_server.container.speech import preload_speech
 from cozy_server.cozy import blobs, sessions
-from cozy_server.fastrtc import gradio, hooks, offer, socket, telephone
+from cozy_server.fastrtc import gradio, hooks, offer, page, socket, telephone
 from cozy_server.handshake import Handshakes, remember
 from cozy_server.openai import chat, embeddings, listening, models, speech, transcription
 from cozy_server.problems import EXCEPTION_HANDLERS, Stamp, errors_page
@@ -50,7 +50,11 @@ SOCKETS: tuple[WebsocketRouteHandler, ...] = (*listening.routes, *socket.routes,
 
 def create_app(container: Container) -> Litestar:
     """The whole server as an ASGI application. It works between the start and the end of its lifespan."""
-    routes = (*ROUTES, *docs.routes, *(docs.development_routes if container.development() else ()))
+    routes = (
+        *ROUTES,
+        *docs.routes,
+        *((*docs.development_routes, *page.routes) if container.development() else ()),
+    )
     app = Litestar(
         [*_methods_told(routes), *routes, *SOCKETS, Router("/", route_handlers=[errors_page], opt=PUBLIC)],
         dependencies={

@@ -328,7 +328,8 @@ def _query(taken: Taken) -> Iterator[Json]:
     if taken.query:
         schema = msgspec.json.schema(taken.query)["$defs"][taken.query.__name__]
         for name, it in schema["properties"].items():
-            yield {"name": name, "in": "query", "description": _QUERY_WORDS[name], "schema": it}
+            required = {"required": True} if name in schema.get("required", ()) else {}
+            yield {"name": name, "in": "query", "description": _QUERY_WORDS[name], **required, "schema": it}
 
 
 def _headers(taken: Taken) -> Iterator[Json]:

@@ -79,6 +79,7 @@ ROWS = {
     "GET /openapi.json": Row("key"),
     "GET /docs/errors": Row("public"),
 }
+VOICE_PAGE = ("GET /voice", "GET /voice/voice.js", "GET /voice/voice.css", "GET /voice/personas")
 EXPECTED = {
     "public": dict.fromkeys(WHO, 200),
     "key": {"nobody": 401, "wrong": 401, "revoked": 401, "user": 200, "admin": 200},
@@ -145,7 +146,7 @@ def test_every_route_is_listed_and_no_other(tmp_path: Path) -> None:
 
 def test_development_adds_the_documentation_alone(tmp_path: Path) -> None:
     app = create_app(container_for(settings_for(tmp_path), development=True))
-    assert set(listed(app)) == {*ROWS, "GET /", "GET /docs"}
+    assert set(listed(app)) == {*ROWS, "GET /", "GET /docs", *VOICE_PAGE}
 
 
 async def call(client: httpx2.AsyncClient, operation: str, session: str) -> httpx2.Response:

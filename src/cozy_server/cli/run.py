@@ -173,6 +173,7 @@ def banner(container: Container, url: str, loaded: Loaded) -> str:
     ]
     if development:
         lines.insert(1, ("docs", f"{url}/docs"))
+        lines.insert(2, ("voice", f"{url}/voice"))
     told = "\n".join(f"  {name:<10} {text}" for name, text in lines)
     return f"CozyEngine {version('cozy-engine')}{' for development' if development else ''}\n{told}\n  Ctrl+C stops it."
 

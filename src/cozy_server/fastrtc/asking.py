@@ -40,7 +40,7 @@ def wish_in_query(connection: Connection, kind: type[Wish]) -> Wish:
     return _converted(given, kind)
 
 
-def with_body(wish: Wish, said: msgspec.Raw | None) -> Wish:
+def with_body(wish: Wish, said: dict[str, Any] | None) -> Wish:
     """``said``, an object of the body, counts more than the query.
 
     Raises:
@@ -50,11 +50,10 @@ def with_body(wish: Wish, said: msgspec.Raw | None) -> Wish:
         return wish
     kind = type(wish)
     try:
-        given = msgspec.json.decode(said, type=kind)
-        names = msgspec.json.decode(said, type=dict[str, msgspec.Raw])
+        given = msgspec.convert(said, kind)
     except msgspec.ValidationError as error:
         raise _explained(str(error), kind, "cozy") from None
-    return replace(wish, **{it: getattr(given, it) for it in kind.__struct_fields__ if it in names})
+    return replace(wish, **{it: getattr(given, it) for it in kind.__struct_fields__ if it in said})
 
 
 async def read_json(request: Request[Any, Any, Any], body: JsonBody[Kind], kind: type[Kind]) -> Kind:

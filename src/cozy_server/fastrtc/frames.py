@@ -40,7 +40,7 @@ class Start(msgspec.Struct, frozen=True):
     stream_sid: str | None = None
     call_sid: str | None = None
     parameters: Mapping[str, str] = {}
-    cozy: msgspec.Raw | None = None
+    cozy: dict[str, Any] | None = None
 
 
 class Media(msgspec.Struct, frozen=True):
@@ -131,7 +131,7 @@ class _Message(msgspec.Struct, frozen=True):
     start: _TwilioStart | None = None
     media: _Media | None = None
     dtmf: _Dtmf | None = None
-    cozy: msgspec.Raw | None = None
+    cozy: dict[str, Any] | None = None
 
 
 _DECODER = msgspec.json.Decoder(_Message)

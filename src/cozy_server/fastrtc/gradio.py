@@ -54,7 +54,7 @@ async def component_server(
     wish = wish_in_query(request, CallWish)
     caller = await admit_first(request, wish)
     asked = await read_json(request, _CALL, ComponentCall)
-    data = b"null" if asked.data is None else bytes(asked.data)
+    data = ENCODER.encode(asked.data)
     if asked.fn_name == "offer":
         if wrong := incomplete(data, OfferIn):
             raise wrong

@@ -55,7 +55,7 @@ class OfferIn(msgspec.Struct, frozen=True):
     """`offer` or `ice-candidate`."""
     sdp: Annotated[str, Meta(max_length=65_536)] | None = None
     candidate: Candidate | None = None
-    cozy: msgspec.Raw | None = None
+    cozy: dict[str, Any] | None = None
     """A `CallWish`; it counts more than the query."""
 
 
@@ -140,7 +140,7 @@ class ComponentCall(msgspec.Struct, frozen=True):
 
     fn_name: Annotated[str, Meta(max_length=64)]
     """`offer`, `turn` or `quit_output_stream`."""
-    data: msgspec.Raw | None = None
+    data: Any = None
     """What the function takes: the body of an offer or a candidate, nothing, or `webrtc_id`."""
 
 

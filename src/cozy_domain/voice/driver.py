@@ -26,7 +26,7 @@ from cozy_domain.voice import events as it
 from cozy_domain.voice.ear import Ear
 from cozy_domain.voice.loudspeaker import Loudspeaker
 from cozy_domain.voice.policy import VoiceProfile
-from cozy_domain.voice.ports import HUNG_UP, NEVER_CONNECTED, AudioPeer
+from cozy_domain.voice.ports import CLOSED, HUNG_UP, NEVER_CONNECTED, AudioPeer
 from cozy_domain.voice.prediction import classified, finished
 from cozy_domain.voice.public import PublicEvent
 from cozy_domain.voice.replies import Replies
@@ -74,6 +74,8 @@ class VoiceCall:
         self._inbox: deque[it.Event] = deque()
         self._busy = False
         self._line: _Line | None = None
+        self._met = False
+        """Whether sound has flowed on any line."""
         self._reported = 0
         self._fresh = True
         """Whether the next sound that leaves is the first one after a silence, which the session waits for."""
@@ -100,9 +102,9 @@ class VoiceCall:
         if self._line:
             self._line.leave()
             self._close_line(self._line.peer)
-            self._post(it.MediaLost(self._now()))
-        first = self._line is None
-        self._line = _Line(self, line, first=first)
+            if self._met:
+                self._post(it.MediaLost(self._now()))
+        self._line = _Line(self, line)
         self._loudspeaker.connect(line)
         self._ear.forget()
         line.listen(self._line)
@@ -318,9 +320,10 @@ class VoiceCall:
 
     # What the line tells.
 
-    def _connected(self, *, first: bool) -> None:
-        now = self._now()
-        self._post(it.MediaConnected(now) if first else it.MediaResumed(now, kept=False))
+    def _connected(self) -> None:
+        now, met = self._now(), self._met
+        self._met = True
+        self._post(it.MediaResumed(now, kept=False) if met else it.MediaConnected(now))
 
     def _heard(self, samples: bytes) -> None:
         self._ear.heard(samples)
@@ -338,10 +341,10 @@ class VoiceCall:
                 self._replies.heard(response.response_id, heard_text(self._state))
 
     def _gone(self, reason: str) -> None:
-        if reason == HUNG_UP:
+        if reason in {HUNG_UP, CLOSED}:
             self.close("hangup")
-        elif reason == NEVER_CONNECTED:
-            self.close("connect_timeout")
+        elif not self._met:
+            self.close("connect_timeout" if reason == NEVER_CONNECTED else "media_lost")
         else:
             self._post(it.MediaLost(self._now()))
 
@@ -349,10 +352,9 @@ class VoiceCall:
 class _Line:
     """What one line of a call tells, for as long as it is the call's."""
 
-    def __init__(self, call: VoiceCall, peer: AudioPeer, *, first: bool) -> None:
+    def __init__(self, call: VoiceCall, peer: AudioPeer) -> None:
         self.peer = peer
         self._call: VoiceCall | None = call
-        self._first = first
 
     def leave(self) -> None:
         """Another one has taken its place."""
@@ -360,7 +362,7 @@ class _Line:
 
     def connected(self) -> None:
         if self._call:
-            self._call._connected(first=self._first)
+            self._call._connected()
 
     def heard(self, samples: bytes) -> None:
         if self._call:

@@ -2,20 +2,16 @@
 
 import asyncio
 
-import msgspec
 import pytest
 from msgspec.structs import replace
 
 from cozy_adapters.inmemory.language_model import calling, saying
 from cozy_adapters.inmemory.speech import ToneTextToSpeech
-from cozy_adapters.inmemory.toolbox import InMemoryToolBox, builtin_tools
 from cozy_domain.audio import SPEAKING_RATE
-from cozy_domain.messages import ToolCall, ToolMessage
+from cozy_domain.messages import ToolMessage
 from cozy_domain.models.deltas import TextDelta
-from cozy_domain.models.request import ToolDefinition
-from cozy_domain.persona.persona import Prompt, ToolPermissions, Voice
+from cozy_domain.persona.persona import Prompt, Voice
 from cozy_domain.speech.ports import Voicing
-from cozy_domain.tools.tool import Effect, ToolContext, ToolSpec
 from cozy_domain.voice.loudspeaker import PIECE
 from cozy_domain.voice.policy import DEFAULT as PROFILE
 from cozy_domain.voice.public import (
@@ -32,11 +28,10 @@ from cozy_domain.voice.public import (
 )
 from tests.fixtures.chat import DEFAULT, ChatUnderTest
 from tests.fixtures.clocks import LoopClock
-from tests.fixtures.driven_calls import VoiceUnderTest, settled
+from tests.fixtures.driven_calls import LOOKUP, VoiceUnderTest, settled, with_lookup
 
 pytestmark = pytest.mark.virtual_time
 
-LOOKUP = ToolCall("x", "lookup", "{}")
 LONG = "One two three four five six seven eight nine ten. Eleven twelve thirteen fourteen. Fifteen sixteen."
 
 
@@ -53,11 +48,6 @@ class Spoken(ToneTextToSpeech):
 
 def with_persona(**changes: object) -> ChatUnderTest:
     return ChatUnderTest(clock=LoopClock(), personas=(replace(DEFAULT, **changes),))
-
-
-def with_lookup(seconds: float) -> ChatUnderTest:
-    persona = replace(DEFAULT, tools=ToolPermissions(allow=("lookup",)))
-    return ChatUnderTest(clock=LoopClock(), personas=(persona,), toolbox=slow_tools(seconds))
 
 
 def now() -> float:
@@ -323,13 +313,3 @@ async def test_messages_of_the_program_reach_the_surface() -> None:
         call.line.caller.tell("handshake")
         await call.quiet(0.1)
     assert call.messages == ["handshake"]
-
-
-def slow_tools(seconds: float) -> InMemoryToolBox:
-    """With a tool ``lookup`` that takes so long."""
-
-    async def lookup(arguments: msgspec.Raw, context: ToolContext) -> str:
-        await asyncio.sleep(seconds)
-        return "It is 42."
-
-    return builtin_tools([(ToolSpec(ToolDefinition("lookup", "Looks it up."), Effect.READ), lookup)])

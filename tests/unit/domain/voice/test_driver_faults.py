@@ -6,7 +6,7 @@ from contextlib import asynccontextmanager
 
 import pytest
 
-from cozy_adapters.inmemory.language_model import saying
+from cozy_adapters.inmemory.language_model import calling, saying
 from cozy_adapters.inmemory.peer import InMemoryCall
 from cozy_adapters.inmemory.sessions import InMemoryTurnStore
 from cozy_adapters.inmemory.speech import ScriptedSpeechToText, ToneTextToSpeech
@@ -31,13 +31,14 @@ from cozy_domain.voice.public import (
     SessionClosed,
     SessionSuspended,
     SpeechUnavailable,
+    ToolStarted,
     TurnCommitted,
     TurnDiscarded,
 )
 from cozy_domain.voice.seats import SeatLimits
 from tests.fixtures.calls import said
 from tests.fixtures.chat import CALLER, OWNER, SESSION
-from tests.fixtures.driven_calls import CallUnderTest, VoiceUnderTest, begun, settled
+from tests.fixtures.driven_calls import LOOKUP, CallUnderTest, VoiceUnderTest, begun, settled, with_lookup
 
 pytestmark = pytest.mark.virtual_time
 
@@ -219,14 +220,14 @@ async def test_a_caller_may_come_back_on_another_line() -> None:
 
 async def test_a_caller_who_vanishes_is_waited_for_and_then_given_up() -> None:
     voice = VoiceUnderTest(heard=["Hm?"])
-    async with voice.running(saying(LONG)) as calling:
-        call = await begun(calling)
+    async with voice.running(saying(LONG)) as calls:
+        call = await begun(calls)
         await asked(call)
         await call.until(OutputStarted)
         await call.quiet(1.0)
         call.line.caller.go_away()
         reason = await call.call.ended()
-        assert calling.calls_open == 0
+        assert calls.calls_open == 0
         assert voice.chat.model.streaming == 0
     assert reason == "media_lost"
     (_, heard) = (await voice.history())[1]
@@ -236,58 +237,58 @@ async def test_a_caller_who_vanishes_is_waited_for_and_then_given_up() -> None:
 
 async def test_a_call_whose_line_never_comes_gives_its_seat_back() -> None:
     voice = VoiceUnderTest()
-    async with voice.running() as calling:
+    async with voice.running() as calls:
         call = CallUnderTest()
-        call.opened = await calling.open(CallOrder(CALLER, OWNER, "req"), tell=call.tell)
-        assert calling.calls_open == 1
+        call.opened = await calls.open(CallOrder(CALLER, OWNER, "req"), tell=call.tell)
+        assert calls.calls_open == 1
         assert await call.call.ended() == "connect_timeout"
-        assert calling.calls_open == 0
+        assert calls.calls_open == 0
 
 
 async def test_no_more_calls_than_seats() -> None:
     voice = VoiceUnderTest(seats=SeatLimits(at_once=3, each=2, busy_percent=90))
-    async with voice.running() as calling:
-        first, _second = await begun(calling), await begun(calling)
+    async with voice.running() as calls:
+        first, _second = await begun(calls), await begun(calls)
         with pytest.raises(LimitError) as refused:
-            await begun(calling)
+            await begun(calls)
         assert refused.value.code == "too_many_calls"
         other = await begun(
-            calling, caller=type(CALLER)("other"), owner=type(CALLER)("other").owner(None), session=None
+            calls, caller=type(CALLER)("other"), owner=type(CALLER)("other").owner(None), session=None
         )
         with pytest.raises(LimitError) as full:
-            await begun(calling, caller=Caller("third"))
+            await begun(calls, caller=Caller("third"))
         assert full.value.code == "server_overloaded"
         await first.hang_up()
-        await begun(calling)
+        await begun(calls)
         await other.hang_up()
         voice.percent = 95
         await asyncio.sleep(1.1)
         with pytest.raises(LimitError) as busy:
-            await begun(calling)
+            await begun(calls)
         assert busy.value.code == "server_overloaded"
 
 
 async def test_who_asks_for_a_persona_that_is_not_there_takes_no_seat() -> None:
-    async with VoiceUnderTest().running() as calling:
+    async with VoiceUnderTest().running() as calls:
         with pytest.raises(MissingError):
-            await begun(calling, persona=PersonaId("nobody"))
-        assert calling.calls_open == 0
+            await begun(calls, persona=PersonaId("nobody"))
+        assert calls.calls_open == 0
 
 
 async def test_calls_end_with_a_goodbye_when_the_server_stops() -> None:
     voice = VoiceUnderTest(heard=["Hm?"] * 10, seats=SeatLimits(each=10))
-    async with voice.running(*[saying(LONG)] * 10, drain_s=10.0) as calling:
-        calls = [await begun(calling, session=None) for _ in range(10)]
-        speaking = calls[0]
+    async with voice.running(*[saying(LONG)] * 10, drain_s=10.0) as calls:
+        callers = [await begun(calls, session=None) for _ in range(10)]
+        speaking = callers[0]
         await asked(speaking)
         await speaking.until(OutputStarted)
-    for call in calls:
+    for call in callers:
         assert call.told(SessionClosed)[0].reason == "drained"
         assert call.line.caller.ended
         assert "Goodbye!" in [it.text for it in call.told(ResponseDone)]
     assert voice.chat.model.streaming == 0
     with pytest.raises(LimitError) as refused:
-        await begun(calling)
+        await begun(calls)
     assert refused.value.code == "server_shutdown"
 
 
@@ -299,8 +300,8 @@ async def test_a_detector_that_does_not_work_ends_the_call() -> None:
         async def probability(self, window: bytes) -> float:
             raise ProviderUnavailableError("no", provider="test", code="not_configured")
 
-    async with VoiceUnderTest(detector=Broken()).running() as calling:
-        call = await begun(calling)
+    async with VoiceUnderTest(detector=Broken()).running() as calls:
+        call = await begun(calls)
         assert await call.call.ended() == "not_configured"
 
 
@@ -309,9 +310,9 @@ async def test_a_surface_that_cannot_tell_its_program_spoils_nothing() -> None:
         raise OSError
 
     voice = VoiceUnderTest(heard=["Hm?"])
-    async with voice.running(saying("Noon.")) as calling:
+    async with voice.running(saying("Noon.")) as calls:
         call = CallUnderTest()
-        opened = await calling.open(CallOrder(CALLER, OWNER, "req", session=SESSION), tell=broken)
+        opened = await calls.open(CallOrder(CALLER, OWNER, "req", session=SESSION), tell=broken)
         opened.call.attach(call.line.peer)
         await asked(call)
         await settled(lambda: bool(call.sounding()))
@@ -335,14 +336,45 @@ async def test_whoever_cannot_be_known_is_remembered_for_the_call_alone() -> Non
 @pytest.mark.parametrize("after_ms", [0, 30, 300, 700, 1_200, 1_550, 1_650, 1_720, 1_800, 2_500, 4_000])
 async def test_whenever_the_caller_hangs_up_nothing_is_left(after_ms: int) -> None:
     voice = VoiceUnderTest(heard=["What time is it?"])
-    async with voice.running(saying(LONG), saying(LONG)) as calling:
-        call = await begun(calling)
+    async with voice.running(saying(LONG), saying(LONG)) as calls:
+        call = await begun(calls)
         call.line.caller.say(bytes(16_000))
         call.line.caller.say(said(1.0))
         await asyncio.sleep(after_ms / 1000)
         await call.hang_up()
-        assert calling.calls_open == 0
+        assert calls.calls_open == 0
         assert voice.chat.model.streaming == 0
         assert not call.opened.call._tasks
     assert call.told(SessionClosed)[-1].reason == "hangup"
     assert all(cell.state != "started" for cell in voice.chat.conversations.turns.values())
+
+
+async def test_hanging_up_while_a_tool_runs_ends_the_call_at_once() -> None:
+    voice = VoiceUnderTest(chat=with_lookup(20.0), heard=["Look it up, please."])
+    async with voice.running(calling(LOOKUP)) as calls:
+        call = await begun(calls)
+        await asked(call)
+        await call.until(ToolStarted)
+        began = asyncio.get_running_loop().time()
+        await call.hang_up()
+        assert asyncio.get_running_loop().time() - began < 0.5
+        assert calls.calls_open == 0
+    stored = [type(it.message).__name__ for it in await voice.chat.stored()]
+    assert stored == ["UserMessage"]
+
+
+async def test_hanging_up_while_a_tool_runs_behind_another_question_ends_the_call_at_once() -> None:
+    voice = VoiceUnderTest(chat=with_lookup(20.0), heard=["Look it up, please.", "And how are you?"])
+    async with voice.running(calling(LOOKUP, before="Let me see what I can find."), saying("Fine.")) as calls:
+        call = await begun(calls)
+        await call.quiet(3.5)
+        await call.say(1.0)
+        await call.until(OutputStarted)
+        await call.quiet(0.5)
+        await call.say(1.0)
+        await call.until(ResponseDone, 2)
+        began = asyncio.get_running_loop().time()
+        await call.hang_up()
+        assert asyncio.get_running_loop().time() - began < 0.5
+    said = await voice.history()
+    assert said[-1] == ("agent", "Fine.")

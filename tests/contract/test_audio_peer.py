@@ -168,6 +168,15 @@ class AudioPeerContract(ABC):
         assert call.listener.told_in_order == [("connected", None), ("ended", CLOSED)]
         await until(lambda: call.far.ended)
 
+    async def test_what_was_told_before_closing_arrives(self, call: Call) -> None:
+        call.peer.tell("hello")
+        await until(lambda: call.far.messages == ["hello"])
+        for number in range(5):
+            call.peer.tell(f"goodbye {number}")
+        await call.peer.close()
+        await until(lambda: call.far.ended)
+        assert call.far.messages[1:] == [f"goodbye {number}" for number in range(5)]
+
     async def test_after_the_end_nothing_does_anything(self, call: Call) -> None:
         await until(lambda: bool(call.listener.told_in_order))
         await call.peer.close()

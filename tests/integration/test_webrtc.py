@@ -1,11 +1,9 @@
 """Calls over real UDP: candidates in every order, bad offers, weather, and nothing left behind."""
 
 import asyncio
-import random
 import time
 from collections.abc import AsyncIterator
 from importlib.metadata import version
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -21,11 +19,12 @@ from cozy_domain.errors import InputError, MissingError
 from cozy_domain.voice.outgoing import Frame
 from cozy_domain.voice.ports import HUNG_UP, NEVER_CONNECTED, IceCandidate
 from tests.fixtures.calls import Listener, loud_seconds, loudness, said, spoken, until
-from tests.fixtures.offers import CHROME, FIREFOX
+from tests.fixtures.offers import CHROME, FIREFOX, mutants
 from tests.fixtures.webrtc import (
     PlainCaller,
     Weather,
     lossy,
+    sockets,
     uneven,
     without_candidates,
 )
@@ -54,17 +53,6 @@ async def call(
     await until(lambda: bool(listener.told_in_order))
     yield caller, listener, connections
     await caller.hang_up()
-
-
-def sockets() -> int:
-    """Open sockets of this process."""
-    found = 0
-    for opened in Path("/proc/self/fd").iterdir():
-        try:
-            found += str(opened.readlink()).startswith("socket:")
-        except FileNotFoundError:
-            continue
-    return found
 
 
 def test_the_installed_libraries_are_those_whose_insides_we_know() -> None:
@@ -214,22 +202,10 @@ async def test_keys_that_are_never_agreed_on_end_the_call(connections: WebRtcCon
 async def test_bad_offers_leave_nothing_behind(connections: WebRtcConnections) -> None:
     """Cut, mixed and doubled lines of real offers, many of them: each is answered and then closed, or refused."""
     before, tasks = sockets(), len(asyncio.all_tasks())
-    chance = random.Random(5)
-    lines = [*CHROME.splitlines(), *FIREFOX.splitlines(), "a=candidate:1 1 udp 1 192.168.1.2 5000 typ host"]
     answered, codes = 0, set[str]()
-    for number in range(OFFERS):
-        offer = CHROME.splitlines()
-        for _ in range(chance.randint(1, 3)):
-            at = chance.randrange(len(offer))
-            act = chance.randrange(4)
-            if act == 0:
-                del offer[at]
-            elif act == 1:
-                offer[at] = offer[at][: chance.randrange(len(offer[at]) + 1)]
-            else:
-                offer.insert(at, chance.choice(lines))
+    for number, offer in enumerate(mutants(OFFERS, seed=5)):
         try:
-            made = await connections.answer(str(number), "\r\n".join(offer))
+            made = await connections.answer(str(number), offer)
         except InputError as error:
             codes.add(error.code)
         else:

@@ -29,6 +29,8 @@ MESSAGE_S = 0.02
 """A caller may send so many messages at once, and one in each such time after that; more are dropped."""
 UNTOLD = 500
 """What happened before somebody listened; the oldest is forgotten."""
+LAST_WORDS_S = 0.5
+"""So long the end of a line waits for messages that were told before it."""
 LOOK_S = 0.5
 """How often it is looked whether the caller is still there: the error of `Patience`."""
 
@@ -255,13 +257,27 @@ class WebRtcAudioPeer:
         self._timer.cancel()
         self._sound.close()
         self._outgoing.clear()
-        self._unsent.clear()
-        self.freed = asyncio.get_running_loop().create_task(self._free(), name="end of a line")
+        self.freed = asyncio.get_running_loop().create_task(
+            self._free(last_words=reason == CLOSED), name="end of a line"
+        )
         if self._forget is not None:
             self._forget()
         self._report(lambda it: it.ended(reason))
 
-    async def _free(self) -> None:
+    async def _free(self, *, last_words: bool) -> None:
+        if last_words and self._connected and not self._lost:
+            await self._tell_all()
+        self._unsent.clear()
         await self._connection.close()
         await self._connecting.over()
         self._track.stop()
+
+    async def _tell_all(self) -> None:
+        """Until all messages are on their way, if that is soon."""
+        until = time.monotonic() + LAST_WORDS_S
+        channel = self._channel
+        while channel is not None and channel.readyState == "open" and time.monotonic() < until:
+            self._send()
+            if not (self._unsent or channel.bufferedAmount):
+                return
+            await asyncio.sleep(0.005)

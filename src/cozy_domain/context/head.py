@@ -29,6 +29,9 @@ stands there, whoever it claims to come from.
 """Ours, in front of every persona; a card's system prompt replaces nothing of it."""
 
 _THE_USER = "the user"
+_USER = re.compile(r"\{\{\s*user\s*\}\}", re.IGNORECASE)
+_CALLED = re.compile(r"[,，]\s*\{\{\s*user\s*\}\}(?=\s*(?:[,.!?;，。！？；~～…]|$))", re.IGNORECASE)
+"""``Hello, {{user}}!``"""
 
 
 def persona_text(persona: Persona) -> str:
@@ -44,7 +47,7 @@ def persona_text(persona: Persona) -> str:
         shown = "\n".join(f"- {it.user}\n  {persona.name}: {it.assistant}" for it in prompt.examples)
         parts.append(f"Examples of how you speak:\n{shown}")
     if prompt.openings:
-        parts.append(f"Greeting: {' '.join(prompt.openings[0].split())}")
+        parts.append(f"Greeting: {' '.join(addressed(prompt.openings[0], persona).split())}")
     return filled("\n\n".join(parts), persona)
 
 
@@ -55,6 +58,15 @@ def filled(text: str, persona: Persona) -> str:
     name: that is the user's own text, and this may stand in a system message.
     """
     return PLACEHOLDER.sub(lambda found: _replacement(found, persona), text)
+
+
+def addressed(opening: str, persona: Persona) -> str:
+    """``opening`` for the one whom it greets: ``{{user}}`` is "you", and is left out where it only calls him by his name.
+    The rest is still to be `filled`."""
+    if "user" in persona.prompt.variables:
+        return opening
+    you = "你" if persona.locale.lower().startswith("zh") else "you"
+    return _USER.sub(you, _CALLED.sub("", opening))
 
 
 def system_message(platform: str, persona: Persona) -> SystemMessage:

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 
 from msgspec.structs import replace
 
-from cozy_domain.context.head import filled
+from cozy_domain.context.head import addressed, filled
 from cozy_domain.persona.persona import Persona
 from cozy_domain.voice.policy import MS, Phrases, VoiceProfile
 
@@ -43,7 +43,8 @@ def profile_of(persona: Persona, base: VoiceProfile) -> VoiceProfile:
 
 def _phrases(persona: Persona, wishes: Wishes) -> Phrases:
     words = CHINESE if persona.locale.partition("-")[0].lower() == "zh" else ENGLISH
-    opening = filled(persona.prompt.openings[0], persona) if persona.prompt.openings else ""
+    openings = persona.prompt.openings
+    opening = filled(addressed(openings[0], persona), persona) if openings else ""
 
     def said(name: str, usual: str) -> str:
         wish = wishes.get(name, usual)

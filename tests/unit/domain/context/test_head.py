@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cozy_domain.context.head import PLATFORM, filled, persona_text, system_message
+from cozy_domain.context.head import PLATFORM, addressed, filled, persona_text, system_message
 from cozy_domain.persona.persona import Example, Prompt, Variable
 from tests.unit.domain.context.givens import anna
 
@@ -24,7 +24,27 @@ def test_a_persona_is_its_system_text_style_and_examples() -> None:
 
 def test_the_first_opening_is_shown_in_one_line_as_the_greeting() -> None:
     greeter = anna(prompt=Prompt(system="Hi.", openings=("Hello,\n  {{user}}!", "Never this one.")))
-    assert persona_text(greeter) == "Hi.\n\nGreeting: Hello, the user!"
+    assert persona_text(greeter) == "Hi.\n\nGreeting: Hello!"
+
+
+@pytest.mark.parametrize(
+    ("opening", "locale", "said"),
+    [
+        ("Hello, {{user}}!", "en", "Hello!"),
+        ("Good evening, {{ User }}", "en", "Good evening"),
+        ("I waited for {{user}}. Come in, {{user}}, sit.", "en", "I waited for you. Come in, sit."),
+        ("Come, {{user}} and all!", "en", "Come, you and all!"),
+        ("你好，{{user}}！{{user}}来啦？", "zh-CN", "你好！你来啦？"),
+        ("{{char}} waves.", "en", "{{char}} waves."),
+    ],
+)
+def test_an_opening_speaks_to_the_user(opening: str, locale: str, said: str) -> None:
+    assert addressed(opening, anna(locale=locale)) == said
+
+
+def test_an_opening_calls_the_user_as_the_author_wishes() -> None:
+    persona = anna(prompt=Prompt(openings=("Hi, {{user}}!",), variables={"user": Variable(default="mate")}))
+    assert persona_text(persona).endswith("Greeting: Hi, mate!")
 
 
 @pytest.mark.parametrize(

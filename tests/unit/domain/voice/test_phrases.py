@@ -22,6 +22,8 @@ def turning(**detection: str | float | bool) -> Persona:
 def test_a_persona_greets_with_its_first_opening() -> None:
     assert profile_of(ANNA, DEFAULT).phrases.greeting == "Hi, Anna here."
     assert profile_of(replace(ANNA, prompt=Prompt()), DEFAULT).phrases.greeting == ""
+    caller = replace(ANNA, prompt=Prompt(openings=("Hi, {{user}}!",)))
+    assert profile_of(caller, DEFAULT).phrases.greeting == "Hi!"
 
 
 @pytest.mark.parametrize(

@@ -20,6 +20,8 @@ BEAM, WORD_BEAM = 1e-80, 1e-60
 """How much worse than the best something may be for now and still win in the end; the library's own 1e-48 and 7e-29 lose
 phrases. With its search for the best path, or its weight of 6.5 for the grammar, half of them come out cut short:
 of 26 phrases in two voices it had 11 right as it comes, 24 so, at 0.04 of real time."""
+SETTLING = 20 * FRAME
+"""Samples; 6 ms of CPU."""
 LOWEST = -1e9
 """Instead of the logarithm of a probability that is too small for a float."""
 PHRASES, FREE, PHONES = "phrases", "free", "phones"
@@ -91,8 +93,17 @@ class Ear:
     def _start(self, search: str) -> None:
         self._running = self._free if search == FREE else self._strict
         self._running.activate_search(search)
+        if search == FREE:
+            self._settle()
         self._running.set_cmn(self._fresh)  # nothing of the utterance before
         self._running.start_utt()
+
+    def _settle(self) -> None:
+        """The library looks for the best Gaussians of a frame first among those of the frame before, also across utterances
+        (ptm_mgau.c): free speech came out differently after a loud one. In a little silence that is forgotten."""
+        self._running.start_utt()
+        self._running.process_raw(bytes(SETTLING * 2))
+        self._running.end_utt()
 
     def _stop(self) -> None:
         if self._running:

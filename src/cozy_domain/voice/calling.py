@@ -48,6 +48,10 @@ _log = logging.getLogger("cozy.voice")
 
 STORAGE_S = 5.0
 """As the chat pipeline waits for the store."""
+SPOKEN = (
+    "The user hears your answer in a call. Answer as people speak: briefly, in short sentences, without lists, markup, "
+    "links or emoji, and in the user's language."
+)
 RESULTS = (
     "A tool that you called earlier has ended in the meantime; its result stands in the conversation. Tell the user in a "
     "sentence or two what came of it."
@@ -268,7 +272,7 @@ class _Requests:
             caller=order.caller,
             owner=order.owner,
             model=order.model,
-            messages=(*said, new),
+            messages=(*said, SystemMessage(content=SPOKEN), new),
             request=order.request,
             personal=order.personal,
             persona=self._persona,

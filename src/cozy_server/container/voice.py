@@ -122,16 +122,26 @@ def profile(settings: VoiceSettings) -> VoiceProfile:
     return replace(DEFAULT, limits=limits, speculation=speculation)
 
 
-class Load:
-    """How much of its time this process was busy since the last call of this, in percent of one core."""
+NEWS = 0.2
+"""The weight of the last second: a burst of callers, who cost most while they connect, is no lasting load."""
 
-    def __init__(self) -> None:
-        self._used = time.process_time()
-        self._at = time.monotonic()
+
+class Load:
+    """How much of its time this process is busy, in percent of one core; to be asked once a second."""
+
+    def __init__(
+        self,
+        used: Callable[[], float] = time.process_time,
+        now: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._clocks = used, now
+        self._used = used()
+        self._at = now()
+        self._percent = 0.0
 
     def __call__(self) -> int:
-        used, at = time.process_time(), time.monotonic()
-        passed = at - self._at
-        percent = round(100 * (used - self._used) / passed) if passed > 0 else 0
+        used, at = (clock() for clock in self._clocks)
+        if passed := at - self._at:
+            self._percent += NEWS * (min(100.0, 100 * (used - self._used) / passed) - self._percent)
         self._used, self._at = used, at
-        return min(100, percent)
+        return round(self._percent)

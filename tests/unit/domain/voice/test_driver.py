@@ -8,10 +8,11 @@ from msgspec.structs import replace
 from cozy_adapters.inmemory.language_model import calling, saying
 from cozy_adapters.inmemory.speech import ToneTextToSpeech
 from cozy_domain.audio import SPEAKING_RATE
-from cozy_domain.messages import ToolMessage
+from cozy_domain.messages import SystemMessage, ToolMessage
 from cozy_domain.models.deltas import TextDelta
 from cozy_domain.persona.persona import Prompt, Voice
 from cozy_domain.speech.ports import Voicing
+from cozy_domain.voice.calling import SPOKEN
 from cozy_domain.voice.loudspeaker import PIECE
 from cozy_domain.voice.policy import DEFAULT as PROFILE
 from cozy_domain.voice.public import (
@@ -78,6 +79,16 @@ async def test_a_finished_sentence_is_answered_within_three_tenths_of_a_second()
     (latency,) = call.told(TurnLatency)
     assert sum(it.ns for it in latency.stages) == latency.total_ns
     assert sum(it.ns for it in latency.stages[1:]) <= 40_000_000
+
+
+async def test_the_model_knows_that_it_is_heard_and_the_session_does_not_keep_that() -> None:
+    voice = VoiceUnderTest(heard=["What time is it?"])
+    async with voice.call(saying("Noon.")) as call:
+        await call.quiet(0.5)
+        await call.say(1.0)
+        await call.until(ResponseDone)
+    assert SystemMessage(content=SPOKEN) in voice.chat.model.requests[-1].messages
+    assert not any(isinstance(it.message, SystemMessage) for it in await voice.chat.stored())
 
 
 async def test_several_turns_are_one_conversation() -> None:

@@ -79,6 +79,8 @@ SERVER_DECISIONS = ("openai/dictation",)
 SIDE_BY_SIDE = ("-n", "2")
 """These tests spend more time waiting for servers and processes than computing."""
 
+CHROMIUMS = ("chromium", "chromium-browser", "google-chrome")
+
 DOCUMENTED = (
     "tests/integration/test_embedding.py",
     "tests/integration/test_persona_files.py",
@@ -155,8 +157,30 @@ def e2e(session: nox.Session) -> None:
 
 
 @nox.session(python=False, default=False)
+def browser(session: nox.Session) -> None:
+    """Pages in headless Chromium: the one that is found, else one installed where `CI` or `COZY_TEST_INSTALL=1` is set."""
+    python = environment(session, "tests") / "python"
+    if not any(map(shutil.which, CHROMIUMS)) and "COZY_TEST_CHROMIUM" not in os.environ:
+        install_chromium(session, str(python))
+    run_tests(session, "browser")
+
+
+def install_chromium(session: nox.Session, python: str) -> None:
+    """By the system where that can be, else Playwright's own, which is kept for the next time."""
+    if not (os.environ.get("CI") or os.environ.get("COZY_TEST_INSTALL") == "1"):
+        session.log(
+            "no Chromium on the PATH; Playwright's own is used if it is there, else: apt install chromium"
+        )
+    elif shutil.which("apt-get") and hasattr(os, "geteuid") and os.geteuid() == 0:
+        session.run("apt-get", "update", external=True)
+        session.run("apt-get", "install", "--yes", "chromium", external=True)
+    else:
+        session.run(python, "-m", "playwright", "install", "chromium", external=True)
+
+
+@nox.session(python=False, default=False)
 def slow(session: nox.Session) -> None:
-    """Kill, fault, soak and browser tests."""
+    """Kill, fault and soak tests."""
     run_tests(session, "slow")
 
 

@@ -17,7 +17,7 @@ settings.register_profile("ci", derandomize=True, deadline=None)
 settings.register_profile("here", deadline=None)
 settings.load_profile("ci" if os.environ.get("CI") else "here")
 
-CATEGORIES = ("unit", "contract", "integration", "e2e", "slow")
+CATEGORIES = ("unit", "contract", "integration", "e2e", "browser", "slow")
 TESTS = Path(__file__).parent
 SETTLING_ROUNDS = 5  # a cancelled task needs one round to end, its task group and its owner one more each
 

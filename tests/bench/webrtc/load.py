@@ -52,20 +52,20 @@ class Mouth(MediaStreamTrack):
         self.mode = "silent"
         self.onsets: list[float] = []
         self._tone, self._silence = tone, silence
-        self._frames = 0
+        self.frames = 0
         self._start = 0.0
 
     async def recv(self) -> "av.Packet[Any]":
         loop = asyncio.get_running_loop()
         self._start = self._start or loop.time() + random.random() * FRAME_S
-        await asyncio.sleep(self._start + self._frames * FRAME_S - loop.time())
-        self._frames += 1
-        at = self._frames % round(EVERY_S / FRAME_S)
+        await asyncio.sleep(self._start + self.frames * FRAME_S - loop.time())
+        self.frames += 1
+        at = self.frames % round(EVERY_S / FRAME_S)
         loud = self.mode == "talking" or (self.mode == "bursts" and at < BURST_S / FRAME_S)
         if self.mode == "bursts" and at == 0:
             self.onsets.append(time.monotonic())
-        packet: av.Packet[Any] = av.Packet((self._tone if loud else self._silence)[self._frames % 50])
-        packet.pts = self._frames * TICKS
+        packet: av.Packet[Any] = av.Packet((self._tone if loud else self._silence)[self.frames % 50])
+        packet.pts = self.frames * TICKS
         packet.time_base = Fraction(1, 48_000)
         return packet
 

@@ -67,6 +67,18 @@ def test_after_silence_the_clock_has_gone_on() -> None:
     assert line.due_ns == START + 2_000_000_000 + FRAME_NS
 
 
+def test_a_silence_shorter_than_a_delay_of_ours_is_silence_all_the_same() -> None:
+    line, _ = started(FRAME)
+    drain(line, START + 10**10)
+    again = START + (1 + TAIL) * FRAME_NS + LATE_NS // 2
+    line.play(sound(2 * FRAME))
+    first = line.take(again)
+    assert first is not None
+    assert first.position * FRAME_NS == (again - START) * FRAME
+    assert line.take(again) is None
+    assert line.due_ns == again + FRAME_NS
+
+
 def test_more_that_comes_during_the_tail_goes_on_without_a_break() -> None:
     line, _ = started(FRAME)
     drain(line, START + 2 * FRAME_NS)

@@ -9,9 +9,9 @@ from typing import Any
 import httpx2
 import pytest
 
-from cozy_domain.audio import HEARING_RATE, SPEAKING_RATE
+from cozy_domain.audio import SPEAKING_RATE
 from tests.fixtures.calls import loud_seconds, said, until
-from tests.fixtures.fastrtc import OFFER, Caller, taking_calls
+from tests.fixtures.fastrtc import OFFER, Caller, offered, taking_calls
 from tests.fixtures.server import Running
 from tests.fixtures.webrtc import until_connected
 
@@ -43,9 +43,7 @@ async def test_a_spoken_turn_is_answered_logged_and_told_with_its_latency(caller
     assert turn[-3:] == ["started_talking", "pause_detected", "response_starting"]
     committed = await caller.until_told("input_audio_buffer.committed")
     assert committed["text"]
-    heard = b"".join(it for _, it in caller.heard)
     await until(lambda: loud_seconds(b"".join(it for _, it in caller.heard), SPEAKING_RATE) > 0.5)
-    assert heard is not None
 
 
 async def test_the_answer_tells_the_conversation_and_so_does_the_first_message(
@@ -110,9 +108,7 @@ async def test_a_spoken_interruption_silences_the_answer(served: Served, caller:
     await asyncio.sleep(0.5)
     caller.say(said(2))
     await caller.until_told("output_audio_buffer.cleared", 1)
-    done = [it for it in caller.ours("response.done") if it["status"] == "cancelled"]
     await until(lambda: bool([it for it in caller.ours("response.done") if it["reason"] == "turn_detected"]))
-    assert done is not None
 
 
 async def candidate(client: httpx2.AsyncClient, id: str, line: str) -> Any:
@@ -276,7 +272,7 @@ async def test_what_is_no_json_is_refused_in_fastrtcs_shape(served: Served) -> N
 
 async def test_a_thousand_bad_offers_leave_nothing(served: Served, caller: Caller) -> None:
     server, client = served
-    good = await Caller(client).offered()
+    good = await offered(client)
     bad = [
         good.replace("a=fingerprint", "a=fingerprimp"),
         good.replace("a=ice-ufrag", "a=ice-xfrag"),
@@ -379,4 +375,3 @@ async def test_a_lost_call_goes_on_on_another_line(served: Served) -> None:
                 second.tell(json.dumps({"type": "cozy", "data": {"type": "client.hangup"}}))
     await second.hang_up()
     await first.hang_up()
-    assert HEARING_RATE

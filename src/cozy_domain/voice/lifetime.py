@@ -107,8 +107,6 @@ def close(m: Moment, reason: CloseReason) -> None:
 def close_if_done(m: Moment) -> None:
     if m.state.phase is not Phase.CLOSING or m.state.response:
         return
-    for armed in m.state.timers:
-        m.cancel(armed.timer, armed.key)
     m.put(phase=Phase.CLOSED)
     m.tell(SessionClosed(m.state.end_reason))
     m.do(CloseSession(m.state.end_reason))

@@ -182,8 +182,7 @@ def stall(m: Moment) -> None:
     if response is None:
         return
     fail(m, "failed", "playout_stalled")
-    if m.state.response:
-        m.put_response(m.state.response, ending=Ending("failed", "playout_stalled", cut=True))
+    m.put_response(m.state.response or response, ending=Ending("failed", "playout_stalled", cut=True))
     playout.clear(m)
 
 

@@ -380,6 +380,8 @@ def _text(m: Moment, event: ResponseTextAdded | ResponseTextFinished | ResponseF
             response.text_finished(m, current)
         case ResponseFailed(code=code):
             response.fail(m, "failed", code, by_itself=True)
+        case _:
+            assert_never(event)
 
 
 def _sound(m: Moment, event: SpeechSynthesized | SynthesisFinished | SynthesisFailed) -> None:
@@ -394,6 +396,8 @@ def _sound(m: Moment, event: SpeechSynthesized | SynthesisFinished | SynthesisFa
             response.sound_finished(m, current, segment)
         case SynthesisFailed(code=code):
             response.sound_failed(m, code)
+        case _:
+            assert_never(event)
 
 
 def _segment(state: VoiceSession, segment_id: int) -> Segment | None:
@@ -449,6 +453,8 @@ def _client_input(m: Moment, event: TextTyped | InputCommitted | InputCleared | 
             _forget_input(m, sample)
         case DtmfPressed(digit=digit):
             m.tell(DtmfReceived(digit))
+        case _:
+            assert_never(event)
 
 
 def _typed(m: Moment, text: str) -> None:
@@ -508,6 +514,8 @@ def _client_output(m: Moment, event: ResponseRequested | CancelRequested | Trunc
                 response.truncate(m, said, max(samples, 0))
             else:
                 m.ignore("stale")
+        case _:
+            assert_never(event)
 
 
 def _timer(m: Moment, event: TimerFired) -> None:

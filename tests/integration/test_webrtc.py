@@ -17,7 +17,7 @@ from cozy_adapters.webrtc.peer import MESSAGES_AT_ONCE, Patience
 from cozy_domain.audio import HEARING_RATE, SAMPLE_BYTES, SPEAKING_RATE
 from cozy_domain.errors import InputError, MissingError
 from cozy_domain.voice.outgoing import Frame
-from cozy_domain.voice.ports import HUNG_UP, NEVER_CONNECTED, IceCandidate
+from cozy_domain.voice.ports import FAILED, HUNG_UP, NEVER_CONNECTED, IceCandidate
 from tests.fixtures.calls import Listener, loud_seconds, loudness, said, spoken, until
 from tests.fixtures.offers import CHROME, FIREFOX, mutants
 from tests.fixtures.webrtc import (
@@ -314,6 +314,19 @@ async def test_a_flood_of_messages_is_dropped_and_does_not_stop_the_sound(
     before = loud_seconds(bytes(listener.sound), HEARING_RATE)
     caller.say(said(0.3))
     await until(lambda: loud_seconds(bytes(listener.sound), HEARING_RATE) > before + 0.25)
+
+
+async def test_a_message_without_an_end_ends_the_call(
+    call: tuple[PlainCaller, Listener, WebRtcConnections],
+) -> None:
+    caller, listener, connections = call
+    await until(lambda: caller.channel is not None and caller.channel.readyState == "open")
+    assert caller.channel is not None
+    caller.channel.transport._remote_max_message_size = 0  # of a program that does not care what we take
+    caller.channel.send("x" * 8_000_000)
+    await until(lambda: listener.ending is not None, 30)
+    assert listener.ending == FAILED
+    assert connections.open == 0
 
 
 @pytest.mark.parametrize(

@@ -29,6 +29,9 @@ Arrived = Callable[[int, int, int, bytes], None]
 """SSRC, sequence number, timestamp and payload of an RTP packet."""
 HEADER = struct.Struct("!BBHLL")
 RTP_HEADER = HEADER.size
+DATA_RATE = 262_144
+"""Bytes a second; 50 messages a second of 5,000 bytes."""
+DATA_BURST = 1_048_576
 ENDING_S = 1.0
 """A hundred times what a connection needs to notice that it was closed."""
 REPORT_S = 1.0
@@ -84,6 +87,7 @@ def read_directly(connection: RTCPeerConnection, noticed: Callable[[], None]) ->
     dtls = receiver.transport
     ice: Any = ice_of(connection)._connection
     data_received, request_received = ice.data_received, ice.request_received
+    allowance = _Allowance()
 
     def data(datagram: bytes, component: int) -> None:
         noticed()
@@ -92,7 +96,7 @@ def read_directly(connection: RTCPeerConnection, noticed: Callable[[], None]) ->
                 receiver.datagram(dtls._rx_srtp.unprotect(datagram))
             except pylibsrtp.Error:
                 """Forged, or repeated."""
-        else:
+        elif allowance.covers(len(datagram)):
             data_received(datagram, component)
 
     def request(*arguments: Any) -> None:
@@ -105,6 +109,28 @@ def read_directly(connection: RTCPeerConnection, noticed: Callable[[], None]) ->
 def is_rtp(datagram: bytes) -> bool:
     """And not RTCP, DTLS or STUN (RFC 7983, section 7, and RFC 5761, section 4)."""
     return len(datagram) >= RTP_HEADER and 128 <= datagram[0] <= 191 and not 192 <= datagram[1] <= 223
+
+
+def overfilled(connection: RTCPeerConnection) -> bool:
+    """Whether the caller sends messages beyond the window that it was given. aiortc keeps parts of unfinished messages
+    without end, whatever the window."""
+    return connection.sctp is not None and connection.sctp._advertised_rwnd < 0
+
+
+class _Allowance:
+    """Bytes of keys and messages that one caller may send: what is beyond is dropped, as a network would, and SCTP slows
+    down."""
+
+    def __init__(self) -> None:
+        self._used_until = 0.0
+
+    def covers(self, size: int) -> bool:
+        now = time.monotonic()
+        start = max(self._used_until, now)
+        if start - now > DATA_BURST / DATA_RATE:
+            return False
+        self._used_until = start + size / DATA_RATE
+        return True
 
 
 class _Numbered(NamedTuple):

@@ -207,6 +207,9 @@ class WebRtcAudioPeer:
 
     def _look(self) -> None:
         """Is the caller still there? If this comes late itself, what arrived meanwhile is not read yet."""
+        if internals.overfilled(self._connection):
+            self._finish(FAILED)
+            return
         late_s = asyncio.get_running_loop().time() - self._timer.when()
         silent_s = 0.0 if late_s > LOOK_S else time.monotonic() - self._alive_at
         if silent_s >= self._patience.vanished_s:

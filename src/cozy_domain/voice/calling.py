@@ -11,6 +11,7 @@ import asyncio
 import logging
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from functools import partial
 from uuid import UUID
 
 import msgspec
@@ -81,7 +82,8 @@ class CallOrder(msgspec.Struct, frozen=True):
 
 
 class CallingParts(msgspec.Struct, frozen=True):
-    """``load`` tells how busy the machine is, in percent."""
+    """``load`` tells how busy the machine is, in percent; ``record`` gets the lines of the recording of each call, by its
+    id, from the event loop."""
 
     pipeline: ChatPipeline
     history: TurnHistory
@@ -93,6 +95,7 @@ class CallingParts(msgspec.Struct, frozen=True):
     load: Callable[[], int] = lambda: 0
     profile: VoiceProfile = DEFAULT
     seats: SeatLimits = SeatLimits()
+    record: Callable[[UUID, bytes], None] | None = None
 
 
 class OpenedCall(msgspec.Struct, frozen=True):
@@ -188,9 +191,10 @@ class Calling:
         def replies(post: Callable[[Event], None], spawn: Spawn) -> Replies:
             return Replies(parts.pipeline, requests, parts.clock, post, spawn)
 
+        number = parts.ids.new()
         call = VoiceCall(
             CallParts(
-                id=parts.ids.new(),
+                id=number,
                 clock=parts.clock,
                 profile=profile_of(persona, parts.profile),
                 microphone=parts.listening.microphone(),
@@ -206,6 +210,7 @@ class Calling:
                 tell=tell,
                 told=told,
                 wanted_voice=persona.voice.tts,
+                record=partial(parts.record, number) if parts.record else None,
             )
         )
         return OpenedCall(call, order.owner, persona, session)

@@ -29,6 +29,7 @@ from cozy_domain.voice.policy import VoiceProfile
 from cozy_domain.voice.ports import CLOSED, HUNG_UP, NEVER_CONNECTED, AudioPeer
 from cozy_domain.voice.prediction import classified, finished
 from cozy_domain.voice.public import PublicEvent
+from cozy_domain.voice.replay import beginning_line, step_line
 from cozy_domain.voice.replies import Replies
 from cozy_domain.voice.session import begin, heard_text, step
 from cozy_domain.voice.voicing import SegmentVoice
@@ -44,7 +45,8 @@ Tell = Callable[[PublicEvent], None]
 
 
 class CallParts(msgspec.Struct, frozen=True):
-    """What one call is made of. ``wanted_voice`` names the engine to ask first."""
+    """What one call is made of. ``wanted_voice`` names the engine to ask first; ``record`` gets the lines of the call's
+    recording (`cozy_domain.voice.replay`)."""
 
     id: UUID
     clock: Clock
@@ -57,6 +59,7 @@ class CallParts(msgspec.Struct, frozen=True):
     tell: Tell
     told: Callable[[str], None]
     wanted_voice: str | None = None
+    record: Callable[[bytes], None] | None = None
 
 
 Spawn = Callable[[Coroutine[None, None, None]], asyncio.Task[None]]
@@ -89,7 +92,10 @@ class VoiceCall:
         self._voice = SegmentVoice(parts.speaking, self._loudspeaker, parts.clock, self._post, self._spawn)
         self._voice.voicing, self._voice.wanted = parts.voicing, parts.wanted_voice
         self._replies = parts.replies(self._post, self._spawn)
-        self._state, actions = begin(self._now(), parts.profile)
+        begun = self._now()
+        if parts.record:
+            parts.record(beginning_line(begun, parts.profile))
+        self._state, actions = begin(begun, parts.profile)
         self._act_all(actions)
 
     # The surface's side.
@@ -209,7 +215,10 @@ class VoiceCall:
         self._busy = True
         try:
             while self._inbox:
-                self._state, actions = step(self._state, self._inbox.popleft())
+                event = self._inbox.popleft()
+                self._state, actions = step(self._state, event)
+                if self._parts.record:
+                    self._parts.record(step_line(event, actions))
                 self._act_all(actions)
             self._replies.settle()
         except Exception:  # noqa: BLE001  the top loop of a call: it ends, the others go on

@@ -2,10 +2,12 @@
 
 import time
 from collections.abc import Callable
+from pathlib import Path
 
 from msgspec.structs import replace
 
 from cozy_adapters.clock import SystemClock
+from cozy_adapters.files.recordings import Recordings
 from cozy_adapters.inmemory.simulated import Simulation as Simulation  # for the command line
 from cozy_adapters.inmemory.speech import LoudnessVoiceActivity
 from cozy_adapters.silero import SileroVoiceActivity, installed
@@ -73,6 +75,7 @@ def calling(
             load=Load(),
             profile=profile(settings),
             seats=SeatLimits(at_once, each, settings.busy_percent),
+            record=Recordings(Path(settings.recordings)).write if settings.recordings else None,
         )
     )
 

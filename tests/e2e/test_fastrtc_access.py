@@ -9,9 +9,9 @@ import httpx2
 import pytest
 
 from cozy_domain.access.keys import render
-from tests.fixtures.calls import until
 from tests.fixtures.fastrtc import OFFER, Caller, key_for, offered, socket_to, taking_calls
 from tests.fixtures.server import Running
+from tests.fixtures.webrtc import until_connected
 
 CANDIDATE = {"candidate": {"candidate": ""}, "webrtc_id": "x", "type": "ice-candidate"}
 TURN = {"fn_name": "turn", "data": []}
@@ -162,8 +162,8 @@ async def test_calls_of_one_owner_are_limited_and_of_another_are_not(served: Ser
         other = Caller(ben)
         await other.call()
         for caller in (*callers, other):
+            await until_connected(caller)
             await caller.hang_up()
-    await until(lambda: True)
 
 
 async def test_a_page_of_another_origin_opens_no_socket(served: Served) -> None:

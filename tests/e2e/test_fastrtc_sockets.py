@@ -2,6 +2,8 @@
 
 import asyncio
 import json
+import re
+import sys
 from collections.abc import AsyncIterator
 from contextlib import suppress
 from pathlib import Path
@@ -186,3 +188,18 @@ async def test_a_lost_call_goes_on_over_the_socket(served: Served) -> None:
         assert await second.until_told("call.started") == started
         await client.post("/input_hook", json={"webrtc_id": "w2", "text": "Still there?"})
         await second.until_told("turn.latency")
+
+
+async def test_the_program_of_the_guide_works(served: Served, tmp_path: Path) -> None:
+    guide = Path(__file__).parents[2] / "docs" / "how-to" / "frontends.md"
+    (program,) = re.findall(r"```python\n(.*?)```", guide.read_text(), re.DOTALL)
+    server, _ = served
+    script = tmp_path / "call.py"
+    script.write_text(program.replace("ws://127.0.0.1:8000", f"ws{server.url.removeprefix('http')}"))
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, str(script), stdout=asyncio.subprocess.PIPE
+    )
+    async with asyncio.timeout(60):
+        told, _ = await process.communicate()
+    assert process.returncode == 0
+    assert float(told.split()[0]) > 1

@@ -38,6 +38,10 @@ _log = logging.getLogger("cozy.voice")
 
 PROGRESS = SPEAKING_RATE // 5
 """Samples between two reports of what was played: 200 ms, well below the 500 that the session wants."""
+DOUBT_NS = 100_000_000
+"""A turn that is about to end while something sounds ends only if that was no speech, which takes three windows to tell."""
+LOOK_S = 0.016
+"""Half a window."""
 STORING_S = 35.0
 """How long the last turns of a call may take to be stored: the pipeline tries for 30 s."""
 
@@ -306,6 +310,11 @@ class VoiceCall:
         self._timers[order.timer, order.key] = loop.call_later(delay_s, self._fire, order)
 
     def _fire(self, order: it.ArmTimer) -> None:
+        late_ns = self._now() - order.due
+        if order.timer is it.Timer.ENDPOINT and self._ear.starting and late_ns < DOUBT_NS:
+            again = asyncio.get_running_loop().call_later(LOOK_S, self._fire, order)
+            self._timers[order.timer, order.key] = again
+            return
         self._timers.pop((order.timer, order.key), None)
         self._post(it.TimerFired(self._now(), order.timer, order.key, order.epoch))
 

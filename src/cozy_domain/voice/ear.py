@@ -69,6 +69,11 @@ class Ear:
         self.position = 0
         """The next sample to come."""
 
+    @property
+    def starting(self) -> bool:
+        """The last window was loud: it may be speech, and is not long enough to be told."""
+        return not self._detection.speaking and self._detection.onset is not None
+
     def follow(self, endpointing: Endpointing) -> None:
         """Detects as the profile says, from now on."""
         self._policy = DetectionPolicy(

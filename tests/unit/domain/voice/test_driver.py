@@ -182,6 +182,29 @@ async def test_who_goes_on_after_a_pause_is_heard_to_the_end() -> None:
     assert len(voice.chat.conversations.turns) == 1
 
 
+async def test_a_turn_does_not_end_while_the_user_begins_to_speak_again() -> None:
+    voice = VoiceUnderTest(heard=["turn on the light", "in the kitchen"])
+    async with voice.call(*[saying("Done.")] * 3) as call:
+        await call.quiet(0.5)
+        await call.say(1.0)
+        await call.quiet(0.57)
+        await call.say(1.0)
+        await call.until(ResponseDone)
+    assert [it.text for it in call.told(TurnCommitted)] == ["turn on the light in the kitchen"]
+
+
+async def test_a_click_at_the_end_of_a_turn_does_not_keep_it_open() -> None:
+    voice = VoiceUnderTest(heard=["turn on the light"])
+    async with voice.call(*[saying("Done.")] * 3) as call:
+        await call.quiet(0.5)
+        await call.say(1.0)
+        ended = now()
+        await call.quiet(0.57)
+        await call.say(0.04)
+        await call.until(TurnCommitted)
+    assert 0.55 < call.at(TurnCommitted) - ended < 0.8
+
+
 async def test_markup_is_shown_and_words_are_spoken() -> None:
     spoken = Spoken()
     voice = VoiceUnderTest(heard=["What time is it?"], voices=[spoken])

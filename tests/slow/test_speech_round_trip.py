@@ -11,7 +11,7 @@ from cozy_adapters.pocketsphinx.recogniser import PocketsphinxSpeechToText
 from cozy_domain.audio import HEARING_RATE, SAMPLE_BYTES, SPEAKING_RATE, AudioFormat, Pcm, Upload
 from cozy_domain.speech.ports import Hearing
 from tests.fixtures.said import heard, said
-from tests.fixtures.sentences import OUTSIDE, PHRASES
+from tests.fixtures.sentences import HELD_OUT, HELD_OUT_NEAR, OUTSIDE, PHRASES
 from tests.fixtures.sounds import encoded
 
 HEARING = Hearing(phrases=PHRASES)
@@ -71,3 +71,17 @@ async def test_other_sentences_are_seldom_taken_for_a_phrase(
     assert mistaken <= 6
     assert sum(near) <= len(near) // 3
     assert sum(others) <= 1
+
+
+@pytest.mark.parametrize("voice", VOICES)
+async def test_so_it_is_with_sentences_that_had_no_part_in_how_that_is_decided(
+    voice: str, recogniser: PocketsphinxSpeechToText
+) -> None:
+    hearing = Hearing(language="en", phrases=HELD_OUT)
+    told = [(await recogniser.transcribe(await heard(it, voice), hearing)).text for it in HELD_OUT]
+    right = sum(text == said for text, said in zip(told, HELD_OUT, strict=True))
+    others = [(await recogniser.transcribe(await heard(it, voice), hearing)).text for it in HELD_OUT_NEAR]
+    taken = sum(map(bool, others))
+    print(f"\n{voice}: right {right} of {len(HELD_OUT)}; taken {taken} of {len(HELD_OUT_NEAR)} near")
+    assert right >= 12
+    assert taken <= 5

@@ -15,6 +15,12 @@ LEAST_MEAN, LEAST_WORD = -45.0, -70.0
 the worst one. The three were chosen by trying all combinations on 248 phrases (tests/fixtures/sentences.py) and 200 other
 sentences in four voices of espeak-ng 1.52; docs/reference/speech.md says how often they are wrong."""
 
+LEAST_PHONE, LEAST_PHONE_FRAME = -650.0, -90.0
+"""How much worse one phone of the words may fit than what is heard there, over all its frames and for each of them: a word
+that differs in a phone from the one that was said fits well on the whole. They are a seventh beyond the worst of the 62
+phrases of tests/fixtures/sentences.py in the voice alloy; docs/reference/speech.md has what they do to sentences and voices
+that had no part in it."""
+
 
 class Piece(msgspec.Struct, frozen=True):
     """A word or phone from frame ``start`` up to ``end``, and the logarithm of how well the sound fits it."""
@@ -43,6 +49,17 @@ def accepted(words: Sequence[Piece], phones: Sequence[Piece]) -> bool:
         sum(lengths) >= LEAST_COVERED * speech
         and sum(losses) >= LEAST_MEAN * sum(lengths)
         and all(loss >= LEAST_WORD * length for loss, length in zip(losses, lengths, strict=True))
+    )
+
+
+def consistent(aligned: Sequence[Piece], phones: Sequence[Piece]) -> bool:
+    """Whether each of the words' own phones, ``aligned`` with the sound, is something like what is heard there."""
+    free = _by_frame(phones)
+    spoken = [it for it in aligned if not it.silent]
+    losses = [it.score - sum(free[it.start : it.end]) for it in spoken]
+    return bool(spoken) and all(
+        loss >= max(LEAST_PHONE, LEAST_PHONE_FRAME * (it.end - it.start))
+        for it, loss in zip(spoken, losses, strict=True)
     )
 
 

@@ -10,7 +10,7 @@ import pocketsphinx
 from cozy_adapters.child.pool import line
 from cozy_adapters.child.process import fall_silent, leave_interrupts_to_parent
 from cozy_adapters.pocketsphinx import wire
-from cozy_adapters.pocketsphinx.acceptance import Piece, accepted
+from cozy_adapters.pocketsphinx.acceptance import Piece, accepted, consistent
 from cozy_adapters.pocketsphinx.phrases import grammar
 from cozy_adapters.pocketsphinx.wire import Answer, Begin, Begun, Feed, Heard, HeardWord, Partial, Question
 
@@ -43,6 +43,9 @@ class Ear:
             loglevel="FATAL", lm=None, bestpath=False, lw=1.0, beam=BEAM, pbeam=BEAM, wbeam=WORD_BEAM
         )
         self._strict.add_allphone_file(PHONES, None)
+        self._aligner = pocketsphinx.Decoder(
+            loglevel="FATAL", lm=None, bestpath=False, beam=BEAM, pbeam=BEAM, wbeam=WORD_BEAM
+        )
         self._free: Any = None
         self._fresh: str = self._strict.get_cmn()
         self._forms: tuple[str, ...] = ()
@@ -80,7 +83,10 @@ class Ear:
         text, words = _text(decoder), _pieces(decoder)
         if not self._begun.phrases:
             return _heard(text, words)
-        if text not in self._begun.phrases or not accepted(words, self._phones()):
+        if text not in self._begun.phrases:
+            return Heard()
+        phones = self._phones()
+        if not (accepted(words, phones) and consistent(self._aligned(text), phones)):
             return Heard()
         return _heard(text, words)
 
@@ -89,6 +95,28 @@ class Ear:
         self._running.process_raw(bytes(self._sound))
         self._stop()
         return _pieces(self._strict)
+
+    def _aligned(self, text: str) -> Sequence[Piece]:
+        """The phones of ``text``, where they fit the sound best; none if they do not fit at all."""
+        decoder = self._aligner
+        decoder.set_align_text(text)
+        self._align()
+        try:
+            decoder.set_alignment()  # from now on the phones in the words that were found
+        except RuntimeError:
+            return ()
+        self._align()
+        return [
+            Piece(phone.name, phone.start, phone.start + phone.duration, phone.score)
+            for word in decoder.get_alignment()
+            for phone in word
+        ]
+
+    def _align(self) -> None:
+        self._aligner.set_cmn(self._fresh)
+        self._aligner.start_utt()
+        self._aligner.process_raw(bytes(self._sound), full_utt=True)
+        self._aligner.end_utt()
 
     def _start(self, search: str) -> None:
         self._running = self._free if search == FREE else self._strict

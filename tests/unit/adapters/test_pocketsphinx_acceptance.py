@@ -2,7 +2,16 @@
 
 import pytest
 
-from cozy_adapters.pocketsphinx.acceptance import LEAST_COVERED, LEAST_MEAN, LEAST_WORD, Piece, accepted
+from cozy_adapters.pocketsphinx.acceptance import (
+    LEAST_COVERED,
+    LEAST_MEAN,
+    LEAST_PHONE,
+    LEAST_PHONE_FRAME,
+    LEAST_WORD,
+    Piece,
+    accepted,
+    consistent,
+)
 
 SILENCE = Piece("SIL", 0, 30, -300.0)
 PHONES = (SILENCE, Piece("OW", 30, 60, -60.0), Piece("P", 60, 130, -140.0), Piece("SIL", 130, 160, -300.0))
@@ -46,3 +55,26 @@ def test_no_words_are_no_phrase() -> None:
 
 def test_phones_may_begin_late() -> None:
     assert accepted(words(0.0, 0.0), PHONES[1:])
+
+
+def phones(first: float, second: float) -> tuple[Piece, ...]:
+    """Of 5 and of 20 frames, so much worse in all than what is heard there."""
+    return (
+        SILENCE,
+        Piece("OW", 60, 65, 5 * FREE + first),
+        Piece("P", 65, 85, 20 * FREE + second),
+        Piece("SIL", 130, 160, -9_000.0),
+    )
+
+
+@pytest.mark.parametrize(("worse", "expected"), [(1.0, True), (-1.0, False)])
+def test_one_phone_that_does_not_fit_is_enough_to_refuse_however_long_it_is(
+    worse: float, expected: bool
+) -> None:
+    assert consistent(phones(0.0, LEAST_PHONE + worse), PHONES) is expected
+    assert consistent(phones(5 * LEAST_PHONE_FRAME + worse, 0.0), PHONES) is expected
+
+
+def test_words_that_cannot_be_aligned_are_refused() -> None:
+    assert not consistent((), PHONES)
+    assert not consistent((SILENCE,), PHONES)

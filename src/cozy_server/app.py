@@ -20,6 +20,7 @@ from cozy_server import docs, health
 from cozy_server.auth import PUBLIC, Gate, caller_of_request
 from cozy_server.container.container import Container
 from cozy_server.container.speech import preload_speech
+from cozy_server.container.voice import preload_lines
 from cozy_server.cozy import blobs, sessions
 from cozy_server.fastrtc import gradio, hooks, offer, page, socket, telephone
 from cozy_server.handshake import Handshakes, remember
@@ -205,6 +206,7 @@ async def _close_models(container: Container) -> None:
 async def warm_speech(container: Container) -> None:
     """Loads and starts what speaks and encodes, so that the first request does not wait for it."""
     await asyncio.to_thread(preload_speech)
+    await asyncio.to_thread(preload_lines)
     engines: list[tuple[str, object]] = [
         *((it.name, it.engine) for it in container.voices().engines),
         *((it.name, it.engine) for it in container.recognisers().engines),

@@ -80,6 +80,12 @@ def calling(
     )
 
 
+def preload_lines() -> None:
+    """Loads what connects calls, so that the first one does not wait for it."""
+    if is_installed("aiortc") and is_installed("av"):
+        import cozy_adapters.webrtc.connections  # noqa: F401  it takes 0.2 s
+
+
 def peer_connections(settings: VoiceSettings, clock: Clock) -> PeerConnections | None:
     """None where nothing is installed that speaks WebRTC.
 

@@ -64,6 +64,7 @@ def reopen(m: Moment, turn: Turn, sample: int) -> None:
     m.put(turn=replace(turn, kind=Turning.OPEN))
     m.cancel(Timer.ENDPOINT)
     m.cancel(Timer.TRANSCRIPT)
+    m.watch(Timer.TURN_LONGEST, m.at + m.state.profile.endpointing.longest_ns)
     m.tell(InputSpeechStarted(turn.turn_id, turn.rev, sample))
 
 

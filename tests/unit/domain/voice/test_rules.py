@@ -321,6 +321,16 @@ def test_a_turn_that_lasts_too_long_is_taken_as_it_is(call: Call) -> None:
     assert call.last(CommitUser).text == "all of it"
 
 
+def test_who_goes_on_after_a_turn_was_too_long_has_a_deadline_again(call: Call) -> None:
+    call.start_speaking()
+    call.wait(60 * S)
+    assert call.all(TurnExceeded)
+    call.start_speaking()
+    assert call.state.turn
+    assert call.state.turn.rev == 2
+    assert call.armed(Timer.TURN_LONGEST)
+
+
 def test_a_turn_without_new_words_ends_though_the_detector_hears_somebody(call: Call) -> None:
     call.start_speaking()
     call.wait(S)

@@ -119,8 +119,11 @@ def guard_over(m: Moment) -> None:
 
 
 def time_is_up(m: Moment) -> None:
-    """It lasts: it is meant. Or it does not, and was not."""
-    if m.state.voice.kind is Voicing.SPEAKING:
+    """It lasts: it is meant. Or it does not, and was not. What has only begun again gets its own time."""
+    lasting = m.armed(Timer.OVERLAP_CONFIRM)
+    if m.state.voice.kind is Voicing.SPEAKING and lasting:
+        m.arm(Timer.OVERLAP_FALSE, lasting.due)
+    elif m.state.voice.kind is Voicing.SPEAKING:
         confirm(m)
     else:
         dismiss(m)

@@ -561,6 +561,21 @@ def test_a_second_noise_before_the_decision_does_not_lose_the_first(call: Call) 
     assert call.state.turn.rev == 2
 
 
+def test_a_second_noise_has_its_own_time_when_that_of_the_first_is_up(call: Call) -> None:
+    call.ask()
+    call.reply()
+    call.speak(200 * MS)
+    call.wait(1_150 * MS)
+    call.start_speaking()
+    call.wait(100 * MS)
+    assert not call.all(ClearPlayout)
+    call.stop_speaking()
+    assert not call.all(ClearPlayout)
+    call.wait(2 * S)
+    assert not call.all(ClearPlayout)
+    assert call.all(ResumePlayout)
+
+
 def test_speech_of_half_a_second_is_an_interruption_without_a_word(call: Call) -> None:
     call.ask()
     call.reply()

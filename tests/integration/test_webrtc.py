@@ -403,3 +403,40 @@ async def test_a_standstill_of_ours_is_no_absence_of_the_caller(
     at = loop.time()
     await until(lambda: loop.time() - at > 1.0)
     assert listener.ending is None
+
+
+async def test_a_call_that_is_closed_while_it_connects_leaves_nothing_behind(
+    connections: WebRtcConnections,
+) -> None:
+    """At every moment between the answer and the first sound, also in the one in which ICE has just completed."""
+    tasks = len(asyncio.all_tasks())
+    for moment in range(30):
+        caller = PlainCaller()
+        answered = await connections.answer(str(moment), await caller.offer())
+        await caller.accept(answered.sdp)
+        for _ in range(moment * 3):
+            await asyncio.sleep(0)
+        await answered.peer.close()
+        await caller.hang_up()
+    await until(lambda: len(asyncio.all_tasks()) == tasks)
+
+
+async def test_checks_that_begin_after_the_end_are_ended(connections: WebRtcConnections) -> None:
+    """What aioice does when a connection is closed in the very moment in which it completes."""
+    caller = PlainCaller()
+    answered = await connections.answer("a", await caller.offer())
+    await caller.accept(answered.sdp)
+    await until(lambda: caller.connection.connectionState == "connected")
+    peer = connections._peers["a"]
+    ice = internals.ice_of(peer._connection)._connection
+    closed = ice.close
+
+    async def closed_and_then_begun() -> None:
+        await closed()
+        ice._query_consent_task = asyncio.create_task(ice.query_consent())
+
+    ice.close = closed_and_then_begun  # type: ignore[method-assign]
+    await peer.close()
+    assert ice._query_consent_task is not None
+    assert ice._query_consent_task.done()
+    await caller.hang_up()

@@ -49,16 +49,22 @@ class Connecting:
     end, which comes up to 20 ms after the connection was closed, or hear of an error."""
 
     def __init__(self, connection: RTCPeerConnection) -> None:
+        self._connection = connection
         self._tasks: set[asyncio.Task[None]] = set()
         self._connect: Callable[[], Coroutine[Any, Any, None]] = connection._RTCPeerConnection__connect  # type: ignore[attr-defined]
         connection._RTCPeerConnection__connect = self._connected  # type: ignore[attr-defined]
 
     async def over(self) -> None:
-        """Returns when all of them have ended; those that do not by themselves are cancelled."""
+        """To be called after the connection was closed: returns when all of them have ended, and what they began after its
+        end. Those that do not end by themselves are cancelled."""
         if self._tasks:
             await asyncio.wait(self._tasks, timeout=ENDING_S)
         for task in self._tasks:
             task.cancel()
+        for transceiver in self._connection.getTransceivers():
+            await transceiver.stop()
+            await transceiver.receiver.transport.stop()
+        await end_consent(self._connection)
 
     async def _connected(self) -> None:
         task = asyncio.current_task()
@@ -70,6 +76,15 @@ class Connecting:
             """It was closed meanwhile."""
         finally:
             self._tasks.discard(task)
+
+
+async def end_consent(connection: RTCPeerConnection) -> None:
+    """Ends the checks that the caller is still there. A connection that is closed in the moment in which ICE completes
+    begins them after its end, and goes on for ever."""
+    task = ice_of(connection)._connection._query_consent_task
+    if task is not None and not task.done():
+        task.cancel()
+        await asyncio.wait([task])
 
 
 def ice_of(connection: RTCPeerConnection) -> RTCIceTransport:

@@ -18,7 +18,11 @@ _RETRY_S = 1.0
 
 
 class SocketLeftError(Exception):
-    """The client has gone."""
+    """The client has gone. ``said_so``: it closed the socket, and was not lost."""
+
+    def __init__(self, *, said_so: bool = False) -> None:
+        super().__init__()
+        self.said_so = said_so
 
 
 class ServerLeavesError(Exception):
@@ -56,7 +60,8 @@ class OpenSocket:
             return data if text is None else text
         if event.get(LEAVING):
             raise ServerLeavesError
-        raise SocketLeftError
+        # uvicorn gives a connection that breaks the same code as a close frame without one, but no reason.
+        raise SocketLeftError(said_so="reason" in event)
 
     async def tell(self, message: bytes, within_s: float = SEND_S) -> None:
         """Sends ``message``, which is UTF-8, as text.

@@ -178,11 +178,20 @@ async def test_a_server_that_stops_says_so_before_it_closes(tmp_path: Path) -> N
         assert await caller.closed() == 1000
 
 
+async def test_a_page_that_closes_its_socket_has_hung_up(served: Served) -> None:
+    server, _ = served
+    async with socket_to(server) as caller:
+        await caller.send(event="start", websocket_id="w1")
+        await caller.until_told("session.active")
+    await until(lambda: len(server.container.conversations()) == 0, 5)
+
+
 async def test_a_lost_call_goes_on_over_the_socket(served: Served) -> None:
     server, client = served
     async with socket_to(server) as first:
         await first.send(event="start", websocket_id="w1")
         started = await first.until_told("call.started")
+        await first.vanish()
     async with socket_to(server) as second:
         await second.send(event="start", websocket_id="w2", cozy={"call": started["call_id"]})
         assert await second.until_told("call.started") == started

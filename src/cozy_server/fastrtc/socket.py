@@ -33,6 +33,7 @@ from cozy_server.throttle.throttle import count_owner
 
 START_S = 10.0
 """A client that has not said ``start`` by then says nothing."""
+STOP = '{"event":"stop"}'
 REFUSED_CODE = 1000
 """FastRTC's: its pages read the message before it."""
 
@@ -58,7 +59,8 @@ class Inbox:
         """Called when it is the server that stops; the client is still there, and hears what is sent to it."""
 
     async def next(self) -> str | None:
-        """None when the client has gone. Bytes are no message of this protocol: they are refused as one that is no JSON."""
+        """None when the client is lost; `STOP` also when it has closed the socket, as FastRTC's pages do. Bytes are no
+        message of this protocol: they are refused as one that is no JSON."""
         while True:
             try:
                 message = await self._socket.message()
@@ -66,8 +68,8 @@ class Inbox:
                 if self.on_leaving is None:
                     return None
                 self.on_leaving()
-            except SocketLeftError:
-                return None
+            except SocketLeftError as left:
+                return STOP if left.said_so else None
             else:
                 return message if isinstance(message, str) else "\x00"
 

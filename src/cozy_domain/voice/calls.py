@@ -21,6 +21,7 @@ def request(m: Moment, response: Response, call: Call) -> None:
     """The model calls a tool; too many at once are refused."""
     policy = m.state.profile
     if len(m.state.calls) >= policy.tools.at_once:
+        m.put(tools=call.number)
         m.do(RecordToolResult(response.response_id, call.call_id, "failed"))
         return
     m.put(calls=(*m.state.calls, call), tools=call.number)

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from cozy_server.cli import demo
+from cozy_server.cli import demo, spoken
 from tests.fixtures.fake_openai import FakeOpenAI
 from tests.fixtures.server import command, without
 
@@ -23,7 +23,7 @@ async def test_it_answers_calls_a_tool_remembers_and_exits_0(tmp_path: Path) -> 
     assert out.count("[calculator: ok]") == 1
     assert out.index("391") < out.index("[calculator: ok]") < out.index("What is my name?")
     assert "unless a model is named" not in out
-    assert len(re.findall(r"context \d+ ms · first token \d+ ms · total \d+ ms", out)) == 3
+    assert len(re.findall(r"context \d+ ms · first token \d+ ms · total \d+ ms", out)) == 4
     assert "The log is intact." in out
     assert left_in(tmp_path) == []
 
@@ -54,12 +54,45 @@ async def test_a_script_gets_the_steps_as_one_object(tmp_path: Path) -> None:
     code, out, errors = await command("demo", "--json", folder=tmp_path)
     told = json.loads(out)
     assert (code, errors, told["ok"], told["model"]) == (0, "", True, "offline/offline")
-    assert [step["step"] for step in told["steps"]] == [step.name for step in demo.STEPS]
+    assert [step["step"] for step in told["steps"]] == [step.name for step in (*demo.STEPS, demo.SPOKEN)]
     assert told["steps"][1]["tools"] == [{"name": "calculator", "outcome": "ok"}]
 
 
+async def test_one_turn_is_spoken_and_says_that_its_recogniser_was_given_a_grammar(tmp_path: Path) -> None:
+    code, out, _ = await command("demo", folder=tmp_path)
+    assert code == 0
+    spoken = out[out.index("(spoken: ") :]
+    assert "[understood: What is my name?]" in spoken
+    assert "its recogniser was given a grammar: What is my name? What time is it?" in spoken
+    assert spoken.index("grammar") < spoken.index("Your name is Robin.") < spoken.index("[spoken: ")
+    assert "[spoken: 0.0 s" not in spoken
+
+
+async def test_the_spoken_turn_is_told_to_a_script_with_its_grammar(tmp_path: Path) -> None:
+    _, out, _ = await command("demo", "--json", folder=tmp_path)
+    turn = json.loads(out)["steps"][-1]
+    assert (turn["says"], turn["said"]) == ("What is my name?", "Your name is Robin.")
+    assert turn["says"] in turn["grammar"]
+    assert len(turn["grammar"]) > 1
+    assert 0.5 < turn["answer_s"] < 10
+
+
+async def test_without_a_recogniser_the_demo_says_what_to_install_and_works(tmp_path: Path) -> None:
+    code, out, _ = await command("demo", folder=tmp_path, **without("pocketsphinx", tmp_path))
+    assert code == 0
+    assert "No spoken turn: " in out
+    assert "pip install 'cozy-engine[all]'" in out
+    assert "All of it works." in out
+
+
+async def test_a_socket_that_refuses_is_a_failure_with_its_reason(unused_tcp_port: int) -> None:
+    with pytest.raises(spoken.NotUnderstoodError, match="Refused"):
+        await spoken.understood(f"http://127.0.0.1:{unused_tcp_port}/v1", b"")
+
+
 def test_every_step_has_a_name_of_its_own() -> None:
-    assert len({step.name for step in demo.STEPS}) == len(demo.STEPS)
+    names = [step.name for step in (*demo.STEPS, demo.SPOKEN)]
+    assert len(set(names)) == len(names)
 
 
 @pytest.mark.parametrize(

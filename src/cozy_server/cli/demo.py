@@ -1,7 +1,8 @@
 """`cozy demo`: the main job of the product, done once over HTTP with a stock client, and checked.
 
 The server runs in this process on a free port with a data folder that is deleted afterwards. Three turns of one session: a
-streamed answer, one that needs a tool, and one that needs what was said before. Then the audit log is checked.
+streamed answer, one that needs a tool, and one that needs what was said before; and a fourth that is spoken, where speech is
+installed. Then the audit log is checked.
 """
 
 import asyncio
@@ -21,6 +22,7 @@ from cozy_domain.audit.check import check
 from cozy_domain.audit.events import AuditRecord, ToolCalled
 from cozy_domain.routing.default import OFFLINE
 from cozy_server.app import create_app
+from cozy_server.cli import spoken
 from cozy_server.cli.audit import told
 from cozy_server.cli.composition import container_of, store_to_read
 from cozy_server.cli.given import settings_from
@@ -75,6 +77,7 @@ STEPS = (
     Step("an answer that needs the calculator", "What is 17 * 23?", PRODUCT),
     Step("an answer that needs the turns before", "What is my name?", NAME),
 )
+SPOKEN = Step("a spoken turn", spoken.GRAMMAR[0], NAME)
 
 
 class Stage:
@@ -179,20 +182,53 @@ async def _converse(base_url: str, container: Container, stage: Stage) -> list[F
     async with AsyncOpenAI(base_url=base_url, api_key="demo", max_retries=0) as client:
         for step in STEPS:
             stage.say(f"\nyou   {step.says}")
-            try:
-                said, turn = await _turn(client, step, session, stage)
-            except APIError as error:
-                failures.append(Failure(step.name, str(error)))
-                continue
-            calls = await _calls(container, turn.turn_id)
-            for call in calls:
-                stage.say(f"      [{call.tool}: {call.outcome}]")
-            stage.say(f"      [{_timed(turn)}]")
-            tools = [{"name": call.tool, "outcome": call.outcome} for call in calls]
-            stage.steps.append({"step": step.name, "says": step.says, "said": said, "tools": tools})
-            if not said.strip() or step.must_hold not in said:
-                failures.append(Failure(step.name, f"the answer does not hold '{step.must_hold}'"))
+            failures += await _step(client, container, step, session, stage)
+        failures += await _spoken(client, container, session, stage)
     return failures
+
+
+async def _step(
+    client: AsyncOpenAI, container: Container, step: Step, session: str, stage: Stage
+) -> list[Failure]:
+    try:
+        said, turn = await _turn(client, step, session, stage)
+    except APIError as error:
+        return [Failure(step.name, str(error))]
+    calls = await _calls(container, turn.turn_id)
+    for call in calls:
+        stage.say(f"      [{call.tool}: {call.outcome}]")
+    stage.say(f"      [{_timed(turn)}]")
+    tools = [{"name": call.tool, "outcome": call.outcome} for call in calls]
+    stage.steps.append({"step": step.name, "says": step.says, "said": said, "tools": tools})
+    if not said.strip() or step.must_hold not in said:
+        return [Failure(step.name, f"the answer does not hold '{step.must_hold}'")]
+    return []
+
+
+async def _spoken(client: AsyncOpenAI, container: Container, session: str, stage: Stage) -> list[Failure]:
+    """The question as sound, through the recogniser into the same session, and the answer as sound again."""
+    if not (container.voices().engines and container.recognisers().engines):
+        stage.say(
+            "\nNo spoken turn: what speaks or listens is not installed. Type: pip install 'cozy-engine[all]'"
+        )
+        return []
+    try:
+        question = await spoken.aloud(client, SPOKEN.says)
+        stage.say(f"\nyou   {SPOKEN.says} (spoken: {spoken.seconds(question):.1f} s of sound)")
+        heard = await spoken.understood(str(client.base_url).rstrip("/"), question)
+        stage.say(f"      [understood: {heard or 'nothing'}]")
+        stage.say(f"      [its recogniser was given a grammar: {' '.join(spoken.GRAMMAR)}]")
+        if not heard:
+            return [Failure(SPOKEN.name, "the recogniser understood nothing")]
+        failures = await _step(client, container, replace(SPOKEN, says=heard), session, stage)
+        if failures:
+            return failures
+        answer = await spoken.aloud(client, str(stage.steps[-1]["said"]))
+    except (APIError, spoken.NotUnderstoodError) as error:
+        return [Failure(SPOKEN.name, str(error))]
+    stage.say(f"      [spoken: {spoken.seconds(answer):.1f} s of sound]")
+    stage.steps[-1] |= {"grammar": list(spoken.GRAMMAR), "answer_s": round(spoken.seconds(answer), 3)}
+    return [] if answer else [Failure(SPOKEN.name, "the answer has no sound")]
 
 
 async def _calls(container: Container, turn: str | None) -> list[ToolCalled]:

@@ -15,7 +15,8 @@ JSON: Mapping[str, str] = {
     "dev": "One line when requests are taken: `listening` (base URL), `model`, `reason`, `personas`, `development`, `data`,"
     " `off`. The log goes to standard error.",
     "serve": "As `cozy dev`.",
-    "demo": "`ok`, `model`, `steps` (each `step`, `says`, `said`, `tools` with `name` and `outcome`), `failures` (each"
+    "demo": "`ok`, `model`, `steps` (each `step`, `says`, `said`, `tools` with `name` and `outcome`; of the spoken one also"
+    " `grammar`: all that its recogniser could understand, and `answer_s`: seconds of the spoken answer), `failures` (each"
     " `step`, `reason`).",
     "chat": "One object a line, told apart by `type`: `turn_started` (`session_id`, `turn_id`), `text`, `refusal` and"
     " `reasoning` (`text`), `tool` (`name`, `arguments`, `outcome`, `duration_ms`), and last of each turn `turn_ended`"

@@ -77,6 +77,7 @@ class VoiceCall:
         self._parts = parts
         self._clock = parts.clock
         self._tasks: set[asyncio.Task[None]] = set()
+        self._closing: set[asyncio.Task[None]] = set()
         self._timers: dict[tuple[it.Timer, int], asyncio.TimerHandle] = {}
         self._inbox: deque[it.Event] = deque()
         self._busy = False
@@ -188,12 +189,13 @@ class VoiceCall:
             handle.cancel()
         self._timers.clear()
         self._replies.settle()
+        self._replies.leave()
         try:
             async with asyncio.timeout(STORING_S):
                 await self._replies.over()
         except TimeoutError:
             _log.warning("the last turns of a call were not stored in time")
-        for task in tuple(self._tasks):
+        for task in self._tasks - self._closing:
             task.cancel()
         if self._line:
             await self._line.peer.close()
@@ -328,10 +330,12 @@ class VoiceCall:
         self._tasks.discard(task)
         if not task.cancelled() and (error := task.exception()):
             _log.error("call %s failed", self.id, exc_info=error)
-            self._end("server_error")
+            self.close("server_error")
 
     def _close_line(self, line: AudioPeer) -> None:
-        self._spawn(line.close())
+        closing = self._spawn(line.close())
+        self._closing.add(closing)
+        closing.add_done_callback(self._closing.discard)
 
     def _now(self) -> int:
         return self._clock.monotonic_ns()

@@ -137,6 +137,14 @@ class Replies:
                 reply.settled = True
                 reply.turn.delivered("", interrupted=reply.cancelled)
 
+    def leave(self) -> None:
+        """Nothing more will be said about any: those of which not all is known end with what was heard so far."""
+        for reply in self._replies.values():
+            if not reply.settled:
+                reply.cancelled, reply.undecided = True, False
+                if reply.turn:
+                    reply.turn.leave()
+
     def stop_tool(self, response: int, call: str) -> None:
         """The pipeline has no calls that end alone: when the last one is not wanted, neither is the turn."""
         if reply := self._replies.get(response):

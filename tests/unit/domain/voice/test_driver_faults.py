@@ -378,3 +378,67 @@ async def test_hanging_up_while_a_tool_runs_behind_another_question_ends_the_cal
         assert asyncio.get_running_loop().time() - began < 0.5
     said = await voice.history()
     assert said[-1] == ("agent", "Fine.")
+
+
+class FaultyTextToSpeech(ToneTextToSpeech):
+    """Has a bug, which its second text meets after a second."""
+
+    def __init__(self) -> None:
+        self._texts = 0
+
+    @asynccontextmanager
+    async def speak(self, text: str, voicing: Voicing) -> AsyncIterator[AsyncIterator[Sound]]:
+        self._texts += 1
+        if self._texts > 1:
+            await asyncio.sleep(1.0)
+            raise ValueError("a bug")
+        async with super().speak(text, voicing) as sounds:
+            yield sounds
+
+
+async def test_a_bug_in_an_engine_ends_its_call_at_once_with_what_was_heard() -> None:
+    voice = VoiceUnderTest(heard=["Hm?"], voices=[FaultyTextToSpeech()])
+    async with voice.running(saying(LONG)) as calls:
+        call = await begun(calls)
+        await asked(call)
+        await call.until(OutputStarted)
+        async with asyncio.timeout(2.0):
+            assert await call.call.ended() == "server_error"
+    assert call.told(SessionClosed)[-1].reason == "server_error"
+    (_, (role, text)) = await voice.history()
+    assert (role, text) == ("agent", call.told(ResponseDone)[-1].text)
+    assert LONG.startswith(text)
+
+
+async def test_a_call_that_cannot_even_decide_ends_at_once_with_what_was_heard() -> None:
+    full = False
+
+    def record(_: object, line: bytes) -> None:
+        if full:
+            raise RuntimeError("a bug")
+
+    voice = VoiceUnderTest(heard=["Hm?"], record=record)
+    async with voice.running(saying(LONG)) as calls:
+        call = await begun(calls)
+        await asked(call)
+        await call.until(OutputStarted)
+        await call.quiet(1.0)
+        full = True
+        async with asyncio.timeout(2.0):
+            assert await call.call.ended() == "server_error"
+        assert voice.chat.model.streaming == 0
+    (_, (role, text)) = await voice.history()
+    assert role == "agent"
+    assert LONG.startswith(text)
+
+
+async def test_a_line_that_comes_when_the_call_has_just_ended_is_closed() -> None:
+    voice = VoiceUnderTest()
+    async with voice.running() as calls:
+        call = await begun(calls)
+        await call.quiet(0.5)
+        call.call.close("hangup")
+        other = InMemoryCall()
+        call.call.attach(other.peer)
+        await call.call.ended()
+        await settled(lambda: other.caller.ended, 1.0)

@@ -56,6 +56,8 @@ class Loudspeaker:
             size = samples * SAMPLE_BYTES
             self._waiting.append(memoryview(bytes(sound[:size])))
             del sound[:size]
+            if not sound:
+                del self._segments[segment]
             self.feed()
 
     def left(self, samples: int) -> None:

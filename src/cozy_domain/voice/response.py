@@ -355,7 +355,7 @@ def _swapped(response: Response, segment: Segment) -> tuple[Segment, ...]:
 def _given_up(m: Moment, response: Response) -> tuple[Segment, ...]:
     """What remains when nothing more is made: the sound that was enqueued."""
     for segment in response.segments:
-        if segment.asked and not segment.done:
+        if segment.asked and (not segment.done or segment.pushed < segment.samples):
             m.do(CancelSegment(response.response_id, segment.segment_id))
     return tuple(
         replace(it, done=it.done and it.pushed == it.samples, samples=it.pushed)

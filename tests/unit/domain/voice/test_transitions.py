@@ -5,6 +5,7 @@ from msgspec.structs import replace
 
 from cozy_domain.voice.events import (
     CancelResponse,
+    CancelSegment,
     CancelTool,
     ClearPlayout,
     CloseRequested,
@@ -216,6 +217,17 @@ def test_t7_who_goes_on_within_a_speculation_drops_it_silently_and_keeps_the_tur
     call.wait(S)
     assert call.last(CommitUser).text == "I would like a cup of tea."
     assert call.last(ConfirmResponse).response_id == call.last(StartResponse).response_id
+
+
+def test_the_sound_of_a_dropped_speculation_is_not_kept(call: Call) -> None:
+    call.speak()
+    call.understand("I would like")
+    call.write("A cup of tea it is.")
+    made = call.last(SynthesizeSegment)
+    call.sound()
+    call.start_speaking()
+    assert call.last(CancelResponse).response_id == made.response_id
+    assert call.last(CancelSegment).segment_id == made.segment_id
 
 
 def test_t8_a_tool_goes_on_in_the_background_and_its_result_is_told_when_nobody_speaks(call: Call) -> None:

@@ -12,7 +12,7 @@ from pathlib import Path
 import httpx2
 import pytest
 
-from tests.fixtures.server import PATIENCE_S, Process, command, environment, server_process
+from tests.fixtures.server import PATIENCE_S, Process, command, environment, server_process, without
 
 KEY = "ab" * 32
 TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?Z")
@@ -56,6 +56,18 @@ async def test_dev_looks_for_an_ollama_where_the_environment_says(tmp_path: Path
     variables = {"COZY_MODEL": "", "OLLAMA_HOST": closed}
     async with server_process("dev", "--port", "0", folder=tmp_path, **variables) as server:
         assert f"OLLAMA_HOST: nothing listens on {closed}" in server.banner
+
+
+async def test_dev_names_the_page_for_calls_where_they_can_be_made(tmp_path: Path) -> None:
+    async with server_process("dev", "--port", "0", folder=tmp_path) as server:
+        assert f"{server.url}/voice" in server.banner
+        assert "calls over WebRTC" not in server.banner
+
+
+async def test_dev_lists_calls_as_off_where_their_extra_is_not_installed(tmp_path: Path) -> None:
+    async with server_process("dev", "--port", "0", folder=tmp_path, **without("aiortc", tmp_path)) as server:
+        assert "/voice" not in server.banner
+        assert "calls over WebRTC (the extra `voice` is not installed)" in server.banner
 
 
 async def test_a_port_that_was_asked_for_and_is_taken_is_an_error(tmp_path: Path) -> None:

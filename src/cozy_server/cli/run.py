@@ -169,11 +169,12 @@ def banner(container: Container, url: str, loaded: Loaded) -> str:
             "not asked for on this machine" if development else "asked for by every route but the probes",
         ),
         ("limits", _limits(container)),
-        ("off", "; ".join(_off())),
+        ("off", "; ".join(_off(container))),
     ]
     if development:
         lines.insert(1, ("docs", f"{url}/docs"))
-        lines.insert(2, ("voice", f"{url}/voice"))
+        if _takes_calls(container):
+            lines.insert(2, ("voice", f"{url}/voice"))
     told = "\n".join(f"  {name:<10} {text}" for name, text in lines)
     return f"CozyEngine {version('cozy-engine')}{' for development' if development else ''}\n{told}\n  Ctrl+C stops it."
 
@@ -190,7 +191,7 @@ def start_line(container: Container, url: str) -> str:
         "data": _data(container.settings()),
         "voices": [it.name for it in container.voices().engines],
         "recognisers": [it.name for it in container.recognisers().engines],
-        "off": list(_off()),
+        "off": list(_off(container)),
     }
     return json.dumps(told, ensure_ascii=False)
 
@@ -236,9 +237,17 @@ def _sharing(container: Container) -> str:
     return "Redis does not answer, so until it does this process counts by itself"
 
 
-def _off() -> tuple[str, ...]:
-    """What a reader of the documentation may expect and does not get in this version."""
-    return ("memory, knowledge and profile that outlive the process, and learning from conversations",)
+def _takes_calls(container: Container) -> bool:
+    """Whether what the page and `cozy call` need is installed."""
+    return container.calling() is not None and container.peer_connections() is not None
+
+
+def _off(container: Container) -> tuple[str, ...]:
+    """What a reader of the documentation may expect and does not get in this version, or of what is installed."""
+    version_lacks = "memory, knowledge and profile that outlive the process, and learning from conversations"
+    if _takes_calls(container):
+        return (version_lacks,)
+    return (version_lacks, "calls over WebRTC (the extra `voice` is not installed)")
 
 
 def _moved(url: str, loaded: Loaded) -> str:

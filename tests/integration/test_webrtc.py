@@ -1,6 +1,7 @@
 """Calls over real UDP: candidates in every order, bad offers, weather, and nothing left behind."""
 
 import asyncio
+import socket
 import time
 from collections.abc import AsyncIterator
 from importlib.metadata import version
@@ -13,7 +14,7 @@ from cozy_adapters.clock import SystemClock
 from cozy_adapters.webrtc import internals
 from cozy_adapters.webrtc.connections import WebRtcConnections
 from cozy_adapters.webrtc.ice import MOST_CANDIDATES, ConfiguredIceServer
-from cozy_adapters.webrtc.peer import MESSAGES_AT_ONCE, Patience
+from cozy_adapters.webrtc.peer import MESSAGES_AT_ONCE, Patience, WebRtcAudioPeer
 from cozy_domain.audio import HEARING_RATE, SAMPLE_BYTES, SPEAKING_RATE
 from cozy_domain.errors import InputError, MissingError
 from cozy_domain.voice.outgoing import Frame
@@ -197,6 +198,58 @@ async def test_keys_that_are_never_agreed_on_end_the_call(connections: WebRtcCon
     await until(lambda: listener.ending is not None, 5)
     assert listener.told_in_order == [("ended", NEVER_CONNECTED)]
     await caller.hang_up()
+
+
+async def test_a_strangers_malformed_checks_are_dropped_without_a_word(
+    connections: WebRtcConnections,
+) -> None:
+    """Numbers that are too short, in each attribute of STUN that is one."""
+    peer = (await connections.answer("stun", CHROME)).peer
+    assert isinstance(peer, WebRtcAudioPeer)
+    faults: list[dict[str, Any]] = []
+    loop = asyncio.get_running_loop()
+    loop.set_exception_handler(lambda _, context: faults.append(context))
+    ice: Any = internals.ice_of(peer._connection)._connection
+    for protocol in ice._protocols:
+        noticed = _counted(protocol, "datagram_received")
+        host, port = protocol.transport.get_extra_info("sockname")[:2]
+        with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET, socket.SOCK_DGRAM) as stranger:
+            for attribute in (0x0024, 0x8028, 0x8029, 0x802A):
+                value = attribute.to_bytes(2, "big") + b"\0\1x\0\0\0"
+                head = b"\0\1" + len(value).to_bytes(2, "big") + 0x2112A442.to_bytes(4, "big")
+                stranger.sendto(head + bytes(12) + value, (host, port))
+        await until(lambda noticed=noticed: len(noticed) == 4)
+    assert not faults
+    await peer.close()
+
+
+async def test_a_report_that_is_cut_short_does_not_end_the_call(
+    call: tuple[PlainCaller, Listener, WebRtcConnections],
+) -> None:
+    """An estimate of bandwidth (REMB) for more streams than it names."""
+    caller, listener, _ = call
+    await until(lambda: caller.channel is not None and caller.channel.readyState == "open")
+    assert caller.channel is not None
+    transport: Any = caller.connection.getTransceivers()[0].receiver.transport
+    await transport._send_rtp(b"\x8f\xce\0\5" + bytes(8) + b"REMB\x05" + bytes(7))
+    caller.channel.send("after it")
+    await until(lambda: ("told", "after it") in listener.told_in_order or listener.ending is not None)
+    assert listener.ending is None
+
+
+def _counted(owner: Any, name: str) -> list[Any]:
+    """What ``owner`` was called with, when the call has returned or failed."""
+    calls: list[Any] = []
+    called = getattr(owner, name)
+
+    def counting(*arguments: Any) -> None:
+        try:
+            called(*arguments)
+        finally:
+            calls.append(arguments)
+
+    setattr(owner, name, counting)
+    return calls
 
 
 async def test_bad_offers_leave_nothing_behind(connections: WebRtcConnections) -> None:

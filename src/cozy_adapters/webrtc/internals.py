@@ -1,9 +1,9 @@
 """All that we use of aiortc and aioice beyond what they document, for the versions that `KNOWN` names.
 
-Four things: a receiver of our own stands in for aiortc's, so that packets come to us undecoded and unbuffered; the ICE
-transport of a connection is told candidates directly; the end of connecting can be waited for; and what arrives from the
-caller is noticed, and read where it arrives. A test fails when an installed version is another one, so that whoever renews
-it looks here.
+Five things: a receiver of our own stands in for aiortc's, so that packets come to us undecoded and unbuffered; the ICE
+transport of a connection is told candidates directly; the end of connecting can be waited for; what arrives from the
+caller is noticed, and read where it arrives; and what is malformed is dropped where it would raise. A test fails when an
+installed version is another one, so that whoever renews it looks here.
 """
 
 import asyncio
@@ -119,6 +119,33 @@ def read_directly(connection: RTCPeerConnection, noticed: Callable[[], None]) ->
         request_received(*arguments)
 
     ice.data_received, ice.request_received = data, request
+    handle_rtcp = dtls._handle_rtcp_data
+
+    async def rtcp(packet: bytes) -> None:
+        try:
+            await handle_rtcp(packet)
+        except struct.error:
+            """An estimate of bandwidth that is cut short: aiortc would end the call for it, with a traceback."""
+
+    dtls._handle_rtcp_data = rtcp
+
+
+def drop_malformed(connection: RTCPeerConnection) -> None:
+    """To be called when the candidates are gathered. aioice reads STUN before it knows from whom it is, and a number in it
+    that is too short raises what nobody catches: each datagram of a stranger would be a traceback in the log."""
+    ice: Any = ice_of(connection)._connection
+    for protocol in ice._protocols:
+        protocol.datagram_received = _bearing(protocol.datagram_received)
+
+
+def _bearing(received: Callable[[bytes, Any], None]) -> Callable[[bytes, Any], None]:
+    def bearing(datagram: bytes, address: Any) -> None:
+        try:
+            received(datagram, address)
+        except struct.error:
+            """No STUN: dropped, as what is malformed in other ways is."""
+
+    return bearing
 
 
 def is_rtp(datagram: bytes) -> bool:

@@ -86,6 +86,7 @@ class WebRtcAudioPeer:
             await self._connection.setRemoteDescription(RTCSessionDescription(str(offer), "offer"))
             self._notice_arrivals()
             await self._connection.setLocalDescription()
+            internals.drop_malformed(self._connection)
         except _REFUSALS as error:
             raise InputError(
                 "This offer cannot be answered: it does not fit together.", code="invalid_sdp", param="sdp"
@@ -96,6 +97,7 @@ class WebRtcAudioPeer:
         """Our own offer, as SDP, with a data channel: this side calls."""
         self._use(self._connection.createDataChannel("text"))
         await self._connection.setLocalDescription()
+        internals.drop_malformed(self._connection)
         return self._connection.localDescription.sdp
 
     async def accept(self, answer: Description) -> None:

@@ -82,6 +82,12 @@ async def test_what_twilio_did_not_sign_for_this_address_is_refused(served: Serv
         assert answer.json()["status"] == "failed"
 
 
+async def test_a_signature_of_any_bytes_is_refused_as_a_wrong_one(served: Served) -> None:
+    _, client = served
+    answer = await client.post(INCOMING, data=FORM, headers={"X-Twilio-Signature": b"\xe9\xff"})
+    assert answer.status_code == 403
+
+
 async def test_a_stream_needs_the_ticket_of_its_call(served: Served) -> None:
     server, client = served
     good = await ticket(client)

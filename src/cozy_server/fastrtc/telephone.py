@@ -62,7 +62,9 @@ async def incoming(
     token = _token(telephone.settings)
     form = _form(await read_bytes(request, FORM_BYTES))
     called = _address(request, telephone.settings, str(request.url.path), request.url.query)
-    if not hmac.compare_digest(signature(token, called, form), request.headers.get("x-twilio-signature", "")):
+    # As bytes: text must be ASCII to be compared, and what a stranger sends need not be.
+    signed = request.headers.get("x-twilio-signature", "").encode()
+    if not hmac.compare_digest(signature(token, called, form).encode(), signed):
         raise AccessError(
             "The request is not signed by Twilio for this address.",
             hint="voice.twilio_token is the account's auth token; voice.twilio_url is this server as Twilio calls it.",

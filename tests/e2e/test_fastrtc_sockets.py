@@ -15,6 +15,7 @@ from websockets.asyncio.client import connect
 from websockets.exceptions import ConnectionClosed
 
 from cozy_domain.audio import SPEAKING_RATE
+from cozy_server.fastrtc.socket import MOST_BEFORE_START
 from tests.fixtures.calls import loud_seconds, tone, until
 from tests.fixtures.fastrtc import SocketCaller, socket_to, taking_calls
 from tests.fixtures.server import Running
@@ -121,6 +122,8 @@ async def test_a_full_line_is_refused_with_fastrtcs_message(tmp_path: Path) -> N
         ("/websocket/offer?format=mp3", {"websocket_id": "w"}, "invalid_value"),
         ("/websocket/offer?session=x", {"websocket_id": "w"}, "invalid_value"),
         ("/websocket/offer?persona=nobody", {"websocket_id": "w"}, "persona_not_found"),
+        ("/websocket/offer?timezone=../../etc/passwd", {"websocket_id": "w"}, "invalid_value"),
+        ("/websocket/offer", {"websocket_id": "w", "cozy": {"timezone": "Europe"}}, "invalid_value"),
         ("/websocket/offer", {"websocket_id": "w", "cozy": {"call": "x"}}, "not_found"),
         ("/websocket/offer", {"websocket_id": ""}, "invalid_value"),
     ],
@@ -156,6 +159,16 @@ async def test_floods_large_messages_rubbish_and_bytes_end_the_call_with_a_code(
                 pass
             assert socket.close_code == code
         await until(lambda: len(server.container.conversations()) == 0, 30)
+
+
+async def test_a_stranger_who_floods_before_he_says_who_he_is_is_refused(served: Served) -> None:
+    server, _ = served
+    async with socket_to(server) as caller:
+        with suppress(ConnectionClosed):
+            for _ in range(2 * MOST_BEFORE_START):
+                await caller.send(event="x")
+        assert await caller.closed() == 1000
+        assert caller.messages[0]["meta"]["param"] == "event"
 
 
 async def test_sockets_that_never_speak_leave_nothing(served: Served) -> None:

@@ -56,7 +56,7 @@ class TurnPlan(msgspec.Struct, frozen=True):
 
     @property
     def moment(self) -> Moment:
-        return Moment(self.at.astimezone(_zone(self.timezone)), self.timezone)
+        return Moment(self.at.astimezone(zone_of(self.timezone)), self.timezone)
 
     def opened(self, lease_until: datetime) -> TurnOpened:
         request = self.request
@@ -147,18 +147,22 @@ async def plan_turn(parts: ChatParts, request: ChatRequest) -> TurnPlan:
 
 
 def _zone_name(name: str) -> str:
+    zone_of(name)
+    return name
+
+
+def zone_of(name: str) -> tzinfo:
+    """UTC needs no time zone database, which not every machine has.
+
+    Raises:
+        InputError: it is no IANA name.
+    """
     try:
-        _zone(name)
+        return UTC if name == "UTC" else ZoneInfo(name)
     except (ZoneInfoNotFoundError, ValueError, OSError):
         raise InputError(
             "The time zone is not an IANA name.", param="cozy.timezone", hint="For example Asia/Shanghai."
         ) from None
-    return name
-
-
-def _zone(name: str) -> tzinfo:
-    """UTC needs no time zone database, which not every machine has."""
-    return UTC if name == "UTC" else ZoneInfo(name)
 
 
 def no_such_session() -> MissingError:

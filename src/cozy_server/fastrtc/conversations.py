@@ -8,6 +8,7 @@ import msgspec
 from litestar.types import Scope
 
 from cozy_domain.access.caller import Caller
+from cozy_domain.chat.plan import zone_of
 from cozy_domain.errors import InputError, LimitError, MissingError
 from cozy_domain.ids import Owner, PersonaId, SessionId
 from cozy_domain.voice.calling import Calling, CallOrder, OpenedCall
@@ -185,8 +186,10 @@ class Conversations:
 def order_of(wish: CallWish, caller: Caller, scope: Scope) -> CallOrder:
     """
     Raises:
-        InputError: the session is no UUID.
+        InputError: the session is no UUID, or the time zone no IANA name.
     """
+    if wish.timezone is not None:
+        zone_of(wish.timezone)
     session = None if wish.session is None else _uuid(wish.session)
     if wish.session is not None and session is None:
         raise InputError("A session's id is a UUID.", param="session")

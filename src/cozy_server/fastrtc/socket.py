@@ -33,6 +33,8 @@ from cozy_server.throttle.throttle import count_owner
 
 START_S = 10.0
 """A client that has not said ``start`` by then says nothing."""
+MOST_BEFORE_START = 20
+"""Messages before ``start``: Twilio sends one, pages none. Nobody has said who he is yet, and each costs the same."""
 STOP = '{"event":"stop"}'
 REFUSED_CODE = 1000
 """FastRTC's: its pages read the message before it."""
@@ -98,11 +100,15 @@ async def first(inbox: Inbox, way: OpenSocket) -> Start:
     """
     Raises:
         StillbornError: it did not come.
-        InputError: what came was no message.
+        InputError: what came was no message, or too many that are not ``start``.
     """
+    seen = 0
     try:
         async with asyncio.timeout(START_S):
             while (message := await inbox.next()) is not None:
+                seen += 1
+                if seen > MOST_BEFORE_START:
+                    raise InputError("The first message must be 'start'.", param="event")
                 inbound = read(message)
                 if isinstance(inbound, Start):
                     return inbound

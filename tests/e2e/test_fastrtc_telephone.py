@@ -84,7 +84,7 @@ async def test_what_twilio_did_not_sign_for_this_address_is_refused(served: Serv
 
 async def test_a_signature_of_any_bytes_is_refused_as_a_wrong_one(served: Served) -> None:
     _, client = served
-    answer = await client.post(INCOMING, data=FORM, headers={"X-Twilio-Signature": b"\xe9\xff"})
+    answer = await client.post(INCOMING, data=FORM, headers=[(b"X-Twilio-Signature", b"\xe9\xff")])
     assert answer.status_code == 403
 
 

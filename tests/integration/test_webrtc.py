@@ -210,15 +210,16 @@ async def test_a_strangers_malformed_checks_are_dropped_without_a_word(
     loop = asyncio.get_running_loop()
     loop.set_exception_handler(lambda _, context: faults.append(context))
     ice: Any = internals.ice_of(peer._connection)._connection
+    noticed: list[list[Any]] = []
     for protocol in ice._protocols:
-        noticed = _counted(protocol, "datagram_received")
+        noticed.append(_counted(protocol, "datagram_received"))
         host, port = protocol.transport.get_extra_info("sockname")[:2]
         with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET, socket.SOCK_DGRAM) as stranger:
             for attribute in (0x0024, 0x8028, 0x8029, 0x802A):
                 value = attribute.to_bytes(2, "big") + b"\0\1x\0\0\0"
                 head = b"\0\1" + len(value).to_bytes(2, "big") + 0x2112A442.to_bytes(4, "big")
                 stranger.sendto(head + bytes(12) + value, (host, port))
-        await until(lambda noticed=noticed: len(noticed) == 4)
+    await until(lambda: all(len(it) == 4 for it in noticed))
     assert not faults
     await peer.close()
 

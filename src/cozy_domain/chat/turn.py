@@ -69,6 +69,7 @@ class ChatTurn:
         self._stopped = False
         self._winding_up = False
         self._ended_by: CozyError | None = None
+        self._broken_by: CozyError | None = None
         self._scope: asyncio.Timeout | None = None
         self._began_ns = parts.clock.monotonic_ns()
         self._context_ms = 0.0
@@ -96,7 +97,8 @@ class ChatTurn:
     async def __anext__(self) -> ChatEvent:
         """
         Raises:
-            CozyError: the turn failed; what was said before is stored.
+            CozyError: the turn failed; what was said before is stored, or of a spoken answer will be when ``delivered`` has
+                told what was heard of it.
         """
         return await self._events.read()
 
@@ -268,8 +270,8 @@ class ChatTurn:
 
     def _why_stopped(self, plan: TurnPlan) -> CozyError | None:
         """None when the caller wanted it so."""
-        if self._ended_by:
-            return self._ended_by
+        if known := self._ended_by or self._broken_by:
+            return known
         if self._failure or self._is_over() or (self._delivery.spoken and self._delivery.whole):
             return None
         return ProviderTimeoutError(
@@ -290,9 +292,20 @@ class ChatTurn:
         )
         rounds = Rounds(self._parts, plan, self._progress, listener)
         tainted = holds_words_of_strangers(plan, self._gathered, bundle)
-        self._waiting_for = await rounds.run(bundle, tainted=tainted)
+        try:
+            self._waiting_for = await rounds.run(bundle, tainted=tainted)
+        except CozyError as error:
+            await self._hear_out(error)
+            raise
         if self._delivery.spoken and (self._progress.text or not self._waiting_for):
             self._events.write(AnswerWritten())
+            await self._delivery.settled()
+
+    async def _hear_out(self, error: CozyError) -> None:
+        """What is written of a spoken answer that breaks off is still heard; who speaks it learns at once that it ends."""
+        if self._delivery.spoken and self._progress.text:
+            self._broken_by = error
+            self._events.write(error)
             await self._delivery.settled()
 
     def _began(self) -> None:

@@ -62,6 +62,8 @@ class Reply:
         """The session expects nothing of it any more."""
         self.tools: dict[str, str] = {}
         """Calls under way, and their names."""
+        self.known = asyncio.Event()
+        """All that will be known of it is."""
         self.over = asyncio.Event()
 
 
@@ -104,6 +106,7 @@ class Replies:
             if reply.undecided and reply.turn:
                 reply.undecided = False
                 reply.turn.leave()
+                reply.known.set()
             elif reply.tools and reply.turn:
                 reply.turn.wind_up()
 
@@ -131,17 +134,20 @@ class Replies:
             if reply.turn is None or reply.settled or reply.undecided or (reply.tools and reply.cancelled):
                 continue
             if reply.heard:
-                reply.settled = True
                 reply.turn.delivered(reply.heard.text, interrupted=reply.heard.interrupted)
             elif reply.cancelled or reply.done:
-                reply.settled = True
                 reply.turn.delivered("", interrupted=reply.cancelled)
+            else:
+                continue
+            reply.settled = True
+            reply.known.set()
 
     def leave(self) -> None:
         """Nothing more will be said about any: those of which not all is known end with what was heard so far."""
         for reply in self._replies.values():
             if not reply.settled:
                 reply.cancelled, reply.undecided = True, False
+                reply.known.set()
                 if reply.turn:
                     reply.turn.leave()
 
@@ -168,18 +174,37 @@ class Replies:
                     turn.overhear()
                 if reply.cancelled:
                     turn.leave()
-                async for event in turn:
-                    self._note(reply, event)
+                try:
+                    async for event in turn:
+                        self._note(reply, event)
+                except CozyError as error:
+                    self._failed(reply, error)
+                    await self._heard_out(reply, turn)
         except CozyError as error:
-            if not reply.cancelled:
-                self._tell(ResponseFailed(self._clock.monotonic_ns(), order.response_id, error.code))
+            self._failed(reply, error)
         finally:
-            for call in reply.tools:
-                self._tell(ToolFailed(self._clock.monotonic_ns(), call, "cancelled"))
+            self._end_tools(reply)
             self._replies.pop(order.response_id, None)
             if reply.settled:
                 self._request.heard(order.text, reply.heard.text if reply.heard else "")
             reply.over.set()
+
+    def _failed(self, reply: Reply, error: CozyError) -> None:
+        if not reply.cancelled:
+            self._tell(ResponseFailed(self._clock.monotonic_ns(), reply.order.response_id, error.code))
+
+    async def _heard_out(self, reply: Reply, turn: ChatTurn) -> None:
+        """What was written before it failed is still spoken, and stored as far as it is heard."""
+        self._end_tools(reply)
+        if reply.written:
+            turn.expect_audio(reply.written * SLOWEST_MS + PATIENCE_MS)
+            self.settle()
+            await reply.known.wait()
+
+    def _end_tools(self, reply: Reply) -> None:
+        ended, reply.tools = reply.tools, {}
+        for call in ended:
+            self._tell(ToolFailed(self._clock.monotonic_ns(), call, "cancelled"))
 
     async def _stored_before(self, reply: Reply) -> None:
         """Results of tools are in the history when the turns that called them have ended."""
@@ -212,6 +237,7 @@ class Replies:
             if reply.turn and reply.undecided:
                 reply.undecided = False
                 await reply.turn.confirm()
+                self.settle()
         except CozyError as error:
             response = reply.order.response_id
             self._tell(ResponseFailed(self._clock.monotonic_ns(), response, error.code))

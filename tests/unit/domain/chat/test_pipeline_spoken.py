@@ -7,7 +7,7 @@ import pytest
 from cozy_adapters.inmemory.language_model import calling, saying
 from cozy_domain.chat.events import AnswerWritten, ChatEvent, TurnEnded
 from cozy_domain.chat.turn import ChatTurn
-from cozy_domain.errors import LocalProtocolError
+from cozy_domain.errors import LocalProtocolError, ProviderUnavailableError
 from cozy_domain.messages import AssistantMessage, ToolCall, ToolMessage
 from cozy_domain.models.deltas import TextDelta
 from cozy_domain.sessions.turn import TurnState
@@ -95,6 +95,23 @@ async def test_an_interruption_closes_the_model_at_once() -> None:
         await until(lambda: chat.model.streaming == 0)
         assert asyncio.get_running_loop().time() - began < 0.2
         assert (await ended(turn)).state == "interrupted"
+
+
+async def test_of_an_answer_that_breaks_off_what_is_heard_afterwards_is_kept_too() -> None:
+    chat = ChatUnderTest(clock=LoopClock())
+    dead = ProviderUnavailableError("dead", provider="test")
+    async with chat.running((TextDelta("One two three"), dead)) as pipeline:
+        async with pipeline.turn(asking("count"), delivery="spoken") as turn:
+            with pytest.raises(ProviderUnavailableError):
+                await written(turn)
+            turn.expect_audio(2_000)
+            await asyncio.sleep(1.5)
+            turn.delivered("One two", interrupted=True)
+        await until(lambda: not pipeline.turns_running)
+        stored = await chat.stored()
+        (cell,) = chat.conversations.turns.values()
+    assert stored[-1].message == AssistantMessage("One two")
+    assert cell.state == "interrupted"
 
 
 async def test_what_was_not_heard_is_in_no_history_and_in_no_later_prompt() -> None:

@@ -169,6 +169,28 @@ async def test_a_model_that_breaks_off_has_said_what_was_heard() -> None:
     assert [text for _, text in await voice.history()][1:] in ([], [done.text])
 
 
+@pytest.mark.parametrize("personal", [True, False])
+async def test_what_a_model_wrote_before_it_broke_off_is_remembered_as_far_as_it_was_heard(
+    personal: bool,
+) -> None:
+    voice = VoiceUnderTest(heard=["Hm?", "And?"])
+    order = {} if personal else {"session": None, "personal": False}
+    gate = asyncio.Event()
+    async with voice.call((TextDelta(LONG), gate, DEAD), saying("Here."), **order) as call:
+        await asked(call)
+        await call.until(OutputStarted)
+        gate.set()
+        done = await call.until(ResponseDone)
+        await asked(call)
+        await call.until(ResponseDone, 2)
+    assert (done.status, done.reason) == ("failed", "provider_unavailable")
+    assert done.text.startswith("One two three four")
+    assert LONG.startswith(done.text)
+    said = [it.content for it in voice.chat.model.requests[-1].messages]
+    assert done.text in said
+    assert "Hm?" in said
+
+
 async def test_without_its_store_nothing_is_answered(monkeypatch: pytest.MonkeyPatch) -> None:
     async def away(self: InMemoryTurnStore, turn: TurnOpened) -> Opening:
         raise StorageUnavailableError("away")

@@ -26,6 +26,7 @@ _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 _QUIET = {
     "uvicorn.error": logging.ERROR,
     "httpx2": logging.WARNING,
+    "aioice": logging.WARNING,  # a dozen lines for each call, with the addresses of who calls
     "asyncio": logging.WARNING,
     "mcp": logging.CRITICAL,  # it repeats what servers send, and session ids; what matters is told by our own adapter
 }

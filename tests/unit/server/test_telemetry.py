@@ -63,6 +63,13 @@ def test_what_is_below_the_level_is_not_logged(log: io.StringIO) -> None:
     assert log.getvalue() == ""
 
 
+def test_where_a_caller_was_reached_is_not_logged(log: io.StringIO) -> None:
+    logging.getLogger("aioice.ice").info("Check CandidatePair(('192.0.2.2', 35669) -> ('192.0.2.3', 38181))")
+    assert log.getvalue() == ""
+    logging.getLogger("aioice.ice").warning("no pair")
+    assert "no pair" in log.getvalue()
+
+
 def test_an_answer_that_was_cut_at_shutdown_is_no_error(log: io.StringIO) -> None:
     for error in (asyncio.CancelledError(), ValueError("ours")):
         logging.getLogger("uvicorn.error").error("Exception in ASGI application", exc_info=error)

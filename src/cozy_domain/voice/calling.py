@@ -82,8 +82,8 @@ class CallOrder(msgspec.Struct, frozen=True):
 
 
 class CallingParts(msgspec.Struct, frozen=True):
-    """``load`` tells how busy the machine is, in percent; ``record`` gets the lines of the recording of each call, by its
-    id, from the event loop."""
+    """``phrases`` are all that callers can say, none for anything; ``load`` tells how busy the machine is, in percent;
+    ``record`` gets the lines of the recording of each call, by its id, from the event loop."""
 
     pipeline: ChatPipeline
     history: TurnHistory
@@ -94,6 +94,7 @@ class CallingParts(msgspec.Struct, frozen=True):
     ids: Ids
     load: Callable[[], int] = lambda: 0
     profile: VoiceProfile = DEFAULT
+    phrases: tuple[str, ...] = ()
     seats: SeatLimits = SeatLimits()
     record: Callable[[UUID, bytes], None] | None = None
 
@@ -198,7 +199,9 @@ class Calling:
                 clock=parts.clock,
                 profile=profile_of(persona, parts.profile),
                 microphone=parts.listening.microphone(),
-                hearers=parts.listening.hearers(Hearing(language=language), persona.voice.stt),
+                hearers=parts.listening.hearers(
+                    Hearing(language=language, phrases=parts.phrases), persona.voice.stt
+                ),
                 speaking=parts.speaking,
                 voicing=Voicing(
                     voice=persona.voice.voice,

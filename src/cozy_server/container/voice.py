@@ -74,6 +74,7 @@ def calling(
             ids=ids,
             load=Load(),
             profile=profile(settings),
+            phrases=settings.phrases,
             seats=SeatLimits(at_once, each, settings.busy_percent),
             record=Recordings(Path(settings.recordings)).write if settings.recordings else None,
         )

@@ -310,6 +310,9 @@ class VoiceSettings(msgspec.Struct, frozen=True):
     """So long a call whose line is lost waits for another one."""
     speculate: bool = True
     """Whether an answer is begun before it is certain that the user has finished; what is wasted is billed all the same."""
+    phrases: tuple[str, ...] = ()
+    """All that callers can say, for recognisers that can be held to it, such as the offline one, which knows English words
+    and numbers in words; none: anything."""
     recordings: str = ""
     """A folder into which every call is written down, for `cozy replay`; empty: none is. It holds what was said, without
     sound, and nothing deletes it."""

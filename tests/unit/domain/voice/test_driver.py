@@ -6,7 +6,7 @@ import pytest
 from msgspec.structs import replace
 
 from cozy_adapters.inmemory.language_model import calling, saying
-from cozy_adapters.inmemory.speech import ToneTextToSpeech
+from cozy_adapters.inmemory.speech import ScriptedSpeechToText, ToneTextToSpeech
 from cozy_domain.audio import SPEAKING_RATE
 from cozy_domain.messages import SystemMessage, ToolMessage
 from cozy_domain.models.deltas import TextDelta
@@ -66,6 +66,17 @@ async def test_a_question_is_answered_aloud_and_remembered() -> None:
     ((start, end),) = call.sounding()
     assert end - start == pytest.approx(len("It is noon.") * 0.06, abs=0.1)
     assert await voice.history() == [("user", "What time is it?"), ("agent", "It is noon.")]
+
+
+async def test_a_recogniser_is_held_to_all_that_callers_can_say() -> None:
+    phrases = ("What time is it?", "What day is it?")
+    recogniser = ScriptedSpeechToText(["What time is it?"])
+    voice = VoiceUnderTest(recognisers=[recogniser], phrases=phrases)
+    async with voice.call(saying("It is noon.")) as call:
+        await call.quiet(0.5)
+        await call.say(1.0)
+        await call.until(ResponseDone)
+    assert [hearing.phrases for _, hearing in recogniser.heard] == [phrases]
 
 
 async def test_a_finished_sentence_is_answered_within_three_tenths_of_a_second() -> None:

@@ -92,7 +92,7 @@ SERVER_DECISIONS = ("openai/dictation",)
 """Likewise in the server."""
 
 SIDE_BY_SIDE = ("-n", "2")
-"""These tests spend more time waiting for servers and processes than computing."""
+"""Two processes: tests of servers and processes spend most of their time waiting, and the others have a core each."""
 
 CHROMIUMS = ("chromium", "chromium-browser", "google-chrome")
 
@@ -132,14 +132,14 @@ def unit(session: nox.Session) -> None:
     """Pure tests; every branch of the pure decision modules must be reached."""
     python = environment(session, "tests") / "python"
     data = {"COVERAGE_FILE": str(ROOT / ".nox" / "coverage-unit")}
+    measured = ("--cov", "--cov-report=")
     session.run(
         str(python),
         "-m",
-        "coverage",
-        "run",
-        "-m",
         "pytest",
         "tests/unit",
+        *measured,
+        *SIDE_BY_SIDE,
         *session.posargs,
         env=data,
         external=True,

@@ -141,7 +141,7 @@ def _lost_in_json(kept: CardFile | None, picture: bytes | None) -> Iterator[str]
     if picture is not None or (kept is not None and kept.format == "png"):
         yield "the picture: .png and .charx keep it"
     if assets := _assets(kept):
-        yield f"{len(assets)} {'asset' if len(assets) == 1 else 'assets'}: .charx keeps what there is"
+        yield f"{len(assets)} assets: .charx keeps them" if len(assets) > 1 else "1 asset: .charx keeps it"
 
 
 def _main_icon(json: bytes, kept: CardFile) -> bytes | None:

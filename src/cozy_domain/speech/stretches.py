@@ -1,7 +1,6 @@
 """A long recording in stretches that a recogniser can take at once (pure)."""
 
-import array
-import sys
+import struct
 from collections.abc import Iterator
 
 from cozy_domain.audio import HEARING_RATE, SAMPLE_BYTES, Pcm
@@ -29,7 +28,5 @@ def stretches(sound: Pcm, longest: int = LONGEST) -> Iterator[tuple[int, int]]:
 
 def _loudness(sound: Pcm, at: int) -> int:
     """Over `GRAIN` samples from ``at``; only comparable with itself."""
-    samples = array.array("h", sound.samples[at * SAMPLE_BYTES : (at + GRAIN) * SAMPLE_BYTES])
-    if sys.byteorder == "big":
-        samples.byteswap()
-    return sum(map(abs, samples))
+    samples = sound.samples[at * SAMPLE_BYTES : (at + GRAIN) * SAMPLE_BYTES]
+    return sum(map(abs, struct.unpack(f"<{len(samples) // SAMPLE_BYTES}h", samples)))

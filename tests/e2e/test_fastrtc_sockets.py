@@ -15,6 +15,7 @@ from websockets.asyncio.client import connect
 from websockets.exceptions import ConnectionClosed
 
 from cozy_domain.audio import SPEAKING_RATE
+from cozy_server.fastrtc.conversations import SILENT_TURNS
 from cozy_server.fastrtc.socket import MOST_BEFORE_START
 from tests.fixtures.calls import loud_seconds, tone, until
 from tests.fixtures.fastrtc import SocketCaller, socket_to, taking_calls
@@ -169,6 +170,19 @@ async def test_a_stranger_who_floods_before_he_says_who_he_is_is_refused(served:
                 await caller.send(event="x")
         assert await caller.closed() == 1000
         assert caller.messages[0]["meta"]["param"] == "event"
+
+
+async def test_a_program_cannot_order_answers_without_end(served: Served) -> None:
+    server, _ = served
+    async with socket_to(server) as caller:
+        await caller.send(event="start", websocket_id="w")
+        await caller.until_told("session.active")
+        for number in range(SILENT_TURNS.requests + 5):
+            await caller.send(type="cozy", data={"type": "client.text", "text": f"Question {number}"})
+        await caller.until_message(lambda it: it.get("type") == "error" and "wait" in it["data"])
+        assert len(caller.of("input_audio_buffer.committed")) <= SILENT_TURNS.requests
+        await caller.send(event="ping")
+        await caller.until_message(lambda it: it.get("event") == "pong")
 
 
 async def test_sockets_that_never_speak_leave_nothing(served: Served) -> None:

@@ -8,6 +8,7 @@ import msgspec
 from litestar.types import Scope
 
 from cozy_domain.access.caller import Caller
+from cozy_domain.access.limits import Limit, fits, used_us
 from cozy_domain.chat.plan import zone_of
 from cozy_domain.errors import InputError, LimitError, MissingError
 from cozy_domain.ids import Owner, PersonaId, SessionId
@@ -17,12 +18,17 @@ from cozy_domain.voice.public import PublicEvent, SessionClosed
 from cozy_server.fastrtc.lines import Line, Lines
 from cozy_server.fastrtc.outputs import Outputs
 from cozy_server.fastrtc.refusals import too_many
-from cozy_server.fastrtc.translate import Translation, ours, output, read, received
+from cozy_server.fastrtc.translate import Order, Translation, error, ours, output, read, received
 from cozy_server.fastrtc.wire import CallStarted, CallWish
 from cozy_server.problems import language_of, request_id
 
 MOST_EARLY = 64
 """Messages that wait for the line; a call has told a few of them when it is attached."""
+
+SILENT_TURNS = Limit(60)
+"""Turns that a client's program may begin in a minute of a call without anybody's voice: as many as an owner may ask for
+over HTTP (settled question 2)."""
+_BEGIN_TURNS: frozenset[Order] = frozenset(("text", "commit", "respond"))
 
 
 class Conversation:
@@ -35,6 +41,8 @@ class Conversation:
         self._peer: AudioPeer | None = None
         self._early: deque[str] = deque(maxlen=MOST_EARLY)
         self._over = False
+        self._silent_from_us = 0
+        """When the allowance of `SILENT_TURNS` is whole again."""
 
     @property
     def started(self) -> CallStarted:
@@ -67,6 +75,10 @@ class Conversation:
         if self._peer is not None:
             self._peer.tell(received(message))
         it, call = read(message), self.its.call
+        if it and it.order in _BEGIN_TURNS and not self._may_begin():
+            if self._peer is not None:
+                self._peer.tell(error("Too many orders in this call; wait a moment."))
+            return
         match it and it.order:
             case "text" if it:
                 call.typed(it.text)
@@ -84,6 +96,14 @@ class Conversation:
                 call.respond()
             case _:
                 pass
+
+    def _may_begin(self) -> bool:
+        now_us = int(asyncio.get_running_loop().time() * 1_000_000)
+        used = used_us(self._silent_from_us, SILENT_TURNS, now_us)
+        if not fits(used, SILENT_TURNS):
+            return False
+        self._silent_from_us = now_us + used + SILENT_TURNS.interval_us
+        return True
 
     async def ended(self) -> None:
         """Waits for the end; a call that failed is told as one that ended."""

@@ -57,10 +57,11 @@ GONE = Ending(HUNG_UP, 1000)
 LOST = Ending(VANISHED, 1006)
 ENDED = Ending(CLOSED, 1000)
 IDLE = Ending(VANISHED, 1008)
-FLOOD = Ending(FAILED, 1008)
-TOO_LARGE = Ending(FAILED, 1009)
-MALFORMED = Ending(FAILED, 1007)
+FLOOD = Ending(CLOSED, 1008)
+TOO_LARGE = Ending(CLOSED, 1009)
+MALFORMED = Ending(CLOSED, 1007)
 SLOW = Ending(VANISHED, 1013)
+"""A program that breaks the rules has no call to come back to; one that was only too slow has."""
 
 
 class SocketPeer:

@@ -22,6 +22,7 @@ from cozy_domain.chat.deadline import stored
 from cozy_domain.chat.pipeline import ChatPipeline
 from cozy_domain.chat.plan import no_such_session
 from cozy_domain.chat.request import ChatRequest
+from cozy_domain.chat.turn import Spawn
 from cozy_domain.clock import Clock
 from cozy_domain.errors import (
     InputError,
@@ -38,7 +39,7 @@ from cozy_domain.sessions.ports import TurnHistory
 from cozy_domain.speech.listen import Listening
 from cozy_domain.speech.ports import Hearing, Voicing
 from cozy_domain.speech.speak import Speaking
-from cozy_domain.voice.driver import CallParts, Spawn, Tell, VoiceCall
+from cozy_domain.voice.driver import CallParts, Tell, VoiceCall
 from cozy_domain.voice.events import Event
 from cozy_domain.voice.phrases import profile_of
 from cozy_domain.voice.policy import DEFAULT, VoiceProfile

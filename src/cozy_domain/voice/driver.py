@@ -17,6 +17,7 @@ from uuid import UUID
 import msgspec
 
 from cozy_domain.audio import SPEAKING_RATE
+from cozy_domain.chat.turn import Spawn
 from cozy_domain.clock import Clock
 from cozy_domain.errors import CozyError
 from cozy_domain.speech.listen import Hearers
@@ -59,14 +60,11 @@ class CallParts(msgspec.Struct, frozen=True):
     hearers: Hearers
     speaking: Speaking
     voicing: Voicing
-    replies: Callable[[Callable[[it.Event], None], "Spawn"], Replies]
+    replies: Callable[[Callable[[it.Event], None], Spawn], Replies]
     tell: Tell
     told: Callable[[str], None]
     wanted_voice: str | None = None
     record: Callable[[bytes], None] | None = None
-
-
-Spawn = Callable[[Coroutine[None, None, None]], asyncio.Task[None]]
 
 
 class VoiceCall:

@@ -5,9 +5,10 @@ task of the call; each stretch of speech is recognised in a task of its own, fro
 """
 
 import asyncio
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable
 
 from cozy_domain.audio import HEARING_RATE, SAMPLE_BYTES
+from cozy_domain.chat.turn import Spawn
 from cozy_domain.clock import Clock
 from cozy_domain.errors import CozyError
 from cozy_domain.speech.detection import Detection, DetectionPolicy, step
@@ -38,8 +39,6 @@ SIGN_OF_LIFE = HEARING_RATE // 5
 """Samples of speech between two signs that the microphone still sends."""
 NEVER = 2**62
 """The session itself ends a turn that grows too long."""
-
-Spawn = Callable[[Coroutine[None, None, None]], asyncio.Task[None]]
 
 
 class Ear:

@@ -5,13 +5,13 @@ each was heard.
 """
 
 import asyncio
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable
 from typing import Protocol
 
 from cozy_domain.chat.events import AnswerWritten, ToolBegan, ToolRan
 from cozy_domain.chat.pipeline import ChatPipeline
 from cozy_domain.chat.request import ChatRequest
-from cozy_domain.chat.turn import ChatTurn
+from cozy_domain.chat.turn import ChatTurn, Spawn
 from cozy_domain.clock import Clock
 from cozy_domain.errors import CozyError
 from cozy_domain.models.deltas import RefusalDelta, TextDelta
@@ -33,8 +33,6 @@ SLOWEST_MS = 300
 """Milliseconds that a character takes at most: a Chinese one, slowly spoken."""
 PATIENCE_MS = 60_000
 """And what may come between: pauses, a line that is lost and comes back."""
-
-Spawn = Callable[[Coroutine[None, None, None]], asyncio.Task[None]]
 
 
 class Request(Protocol):

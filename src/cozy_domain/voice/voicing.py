@@ -1,9 +1,10 @@
 """The segments of a call's replies, to sound: each is synthesized in a task of its own."""
 
 import asyncio
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable
 
 from cozy_domain.audio import SAMPLE_BYTES
+from cozy_domain.chat.turn import Spawn
 from cozy_domain.clock import Clock
 from cozy_domain.errors import CozyError
 from cozy_domain.speech.ports import Mark, Sound, Voicing
@@ -18,8 +19,6 @@ from cozy_domain.voice.events import (
     SynthesizeSegment,
 )
 from cozy_domain.voice.loudspeaker import Loudspeaker
-
-Spawn = Callable[[Coroutine[None, None, None]], asyncio.Task[None]]
 
 
 class SegmentVoice:

@@ -9,7 +9,7 @@ Whatever goes wrong is told as an ``error`` message with the usual error object;
 import asyncio
 import logging
 from collections import deque
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any
 
 import msgspec
@@ -268,7 +268,9 @@ class Waiting:
 class _Decoded:
     """What waits, as PCM16 at the rate of hearing, counted and paced."""
 
-    def __init__(self, sound: Waiting, decoder: FrameDecoder, paced: Any) -> None:
+    def __init__(
+        self, sound: Waiting, decoder: FrameDecoder, paced: Callable[[int], Awaitable[None]]
+    ) -> None:
         self._sound = sound
         self._decoder = decoder
         self._paced = paced

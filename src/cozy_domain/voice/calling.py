@@ -156,15 +156,18 @@ class Calling:
             ProviderUnavailableError: ``not_configured``: there is no recogniser or no voice.
             StorageUnavailableError: the session could not be looked for.
         """
-        if self._draining or self._tasks is None:
-            raise _not_now(self._draining)
+        self._taking()
         sitter = self._seats.take(order.caller, order.owner, self._load)
         try:
-            opened = await self._opened(order, tell, told)
-            self._begin(opened, sitter)
+            self._check_engines()
+            persona = await self._persona(order)
+            tasks = self._taking()
+            opened = self._opened(order, persona, tell, told)
         except BaseException:
             self._seats.free(sitter)
             raise
+        self._calls[opened.call.id] = opened
+        tasks.create_task(self._run(opened.call, sitter))
         return opened
 
     def find(self, owner: Owner, call: UUID) -> OpenedCall | None:
@@ -172,20 +175,28 @@ class Calling:
         opened = self._calls.get(call)
         return opened if opened and opened.owner == owner and not opened.call.reason else None
 
-    def _begin(self, opened: OpenedCall, sitter: Sitter) -> None:
-        if self._tasks is None or self._draining:
+    def _taking(self) -> asyncio.TaskGroup:
+        """
+        Raises:
+            LimitError: ``server_shutdown``.
+        """
+        if self._draining or self._tasks is None:
             raise _not_now(self._draining)
-        self._calls[opened.call.id] = opened
-        self._tasks.create_task(self._run(opened.call, sitter))
+        return self._tasks
 
-    async def _opened(self, order: CallOrder, tell: Tell, told: Callable[[str], None]) -> OpenedCall:
+    def _check_engines(self) -> None:
         parts = self._parts
         for kind, engines in (("recogniser", parts.listening.engines), ("voice", parts.speaking.engines)):
             if not engines:
                 raise ProviderUnavailableError(
                     f"There is no {kind}, so nobody can be called.", provider="none", code="not_configured"
                 )
-        persona = await self._persona(order)
+
+    def _opened(
+        self, order: CallOrder, persona: Persona, tell: Tell, told: Callable[[str], None]
+    ) -> OpenedCall:
+        """Waits for nothing: a call is driven from the moment in which it is made."""
+        parts = self._parts
         session = order.session or (SessionId(parts.ids.new()) if order.personal else None)
         language = None if persona.locale == "mul" else persona.locale
         requests = _Requests(order, persona.id, session)
@@ -257,11 +268,16 @@ class Calling:
     async def _watch_load(self) -> None:
         while True:
             await asyncio.sleep(LOAD_S)  # noqa: TID251  the pace of looking
-            percent = self._parts.load()
-            if abs(percent - self._load) >= LOAD_STEP:
-                self._load = percent
-                for opened in tuple(self._calls.values()):
-                    opened.call.busy(percent)
+            try:
+                self._tell_load(self._parts.load())
+            except Exception:  # noqa: BLE001  the top loop of upkeep: a gauge that fails ends no call
+                _log.exception("how busy the machine is could not be seen")
+
+    def _tell_load(self, percent: int) -> None:
+        if abs(percent - self._load) >= LOAD_STEP:
+            self._load = percent
+            for opened in tuple(self._calls.values()):
+                opened.call.busy(percent)
 
 
 class _Requests:

@@ -188,6 +188,8 @@ class VoiceCall:
         self._timers.clear()
         self._replies.settle()
         self._replies.leave()
+        if self._line:
+            self._close_line(self._line.peer)  # the caller does not wait for the store
         try:
             async with asyncio.timeout(STORING_S):
                 await self._replies.over()
@@ -195,8 +197,6 @@ class VoiceCall:
             _log.warning("the last turns of a call were not stored in time")
         for task in self._tasks - self._closing:
             task.cancel()
-        if self._line:
-            await self._line.peer.close()
         if self._tasks:
             await asyncio.wait(self._tasks)
 

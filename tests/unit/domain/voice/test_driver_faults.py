@@ -1,26 +1,29 @@
 """What fails in a call: the call goes on as well as it can, and nothing is left of it in the end."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable
 from contextlib import asynccontextmanager
 
 import pytest
+from msgspec.structs import replace
 
 from cozy_adapters.inmemory.language_model import calling, saying
 from cozy_adapters.inmemory.peer import InMemoryCall
-from cozy_adapters.inmemory.sessions import InMemoryTurnStore
+from cozy_adapters.inmemory.sessions import InMemoryTurnHistory, InMemoryTurnStore
 from cozy_adapters.inmemory.speech import ScriptedSpeechToText, ToneTextToSpeech
 from cozy_domain.access.caller import Caller
 from cozy_domain.audio import Pcm
+from cozy_domain.chat.parts import ChatParts
 from cozy_domain.errors import (
     LimitError,
     MissingError,
     ProviderUnavailableError,
     StorageUnavailableError,
 )
-from cozy_domain.ids import PersonaId
+from cozy_domain.ids import Owner, PersonaId, SessionId
 from cozy_domain.models.deltas import TextDelta
-from cozy_domain.sessions.turn import Opening, TurnOpened
+from cozy_domain.sessions.session import Session
+from cozy_domain.sessions.turn import Opening, TurnClosed, TurnOpened
 from cozy_domain.speech.ports import Hearing, Sound, Voicing
 from cozy_domain.voice.calling import CallOrder
 from cozy_domain.voice.public import (
@@ -37,7 +40,8 @@ from cozy_domain.voice.public import (
 )
 from cozy_domain.voice.seats import SeatLimits
 from tests.fixtures.calls import said
-from tests.fixtures.chat import CALLER, OWNER, SESSION
+from tests.fixtures.chat import CALLER, OWNER, SESSION, ChatUnderTest
+from tests.fixtures.clocks import LoopClock
 from tests.fixtures.driven_calls import LOOKUP, CallUnderTest, VoiceUnderTest, begun, settled, with_lookup
 
 pytestmark = pytest.mark.virtual_time
@@ -464,3 +468,110 @@ async def test_a_line_that_comes_when_the_call_has_just_ended_is_closed() -> Non
         call.call.attach(other.peer)
         await call.call.ended()
         await settled(lambda: other.caller.ended, 1.0)
+
+
+class AwayTurnStore(InMemoryTurnStore):
+    """Ends no turn while it is away."""
+
+    away = True
+
+    async def close(self, turn: TurnClosed) -> None:
+        if self.away:
+            raise StorageUnavailableError("away")
+        await super().close(turn)
+
+
+class ChatWithAwayStore(ChatUnderTest):
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        self.turns = AwayTurnStore(self.conversations)
+
+    def parts(self) -> ChatParts:
+        return replace(super().parts(), turns=self.turns)
+
+
+async def test_a_caller_is_let_go_at_once_while_the_store_is_away_and_nothing_is_lost() -> None:
+    chat = ChatWithAwayStore(clock=LoopClock())
+    voice = VoiceUnderTest(chat=chat, heard=["Hm?"])
+    async with voice.running(saying(LONG)) as calls:
+        call = await begun(calls)
+        await asked(call)
+        await call.until(OutputStarted)
+        await call.quiet(1.0)
+        call.call.close("drained")
+        await settled(lambda: call.line.caller.ended, 0.1)
+        await call.quiet(10.0)
+        assert calls.calls_open == 1, "the seat is taken until all is stored"
+        chat.turns.away = False
+        assert await call.call.ended() == "drained"
+        await settled(lambda: calls.calls_open == 0)
+    (_, (role, text)) = await voice.history()
+    assert (role, text) == ("agent", call.told(ResponseDone)[-1].text)
+    assert LONG.startswith(text)
+    assert text
+
+
+async def test_a_store_that_stays_away_keeps_the_seat_for_as_long_as_it_is_tried() -> None:
+    chat = ChatWithAwayStore(clock=LoopClock())
+    voice = VoiceUnderTest(chat=chat, heard=["Hm?"])
+    async with voice.running(saying(LONG)) as calls:
+        call = await begun(calls)
+        await asked(call)
+        await call.until(OutputStarted)
+        call.line.caller.hang_up()
+        began = asyncio.get_running_loop().time()
+        await call.call.ended()
+        assert 25.0 < asyncio.get_running_loop().time() - began < 40.0
+        await settled(lambda: calls.calls_open == 0)
+
+
+async def test_a_call_that_comes_while_the_server_stops_leaves_no_timer() -> None:
+    class SlowHistory(InMemoryTurnHistory):
+        async def session(self, owner: Owner, session: SessionId) -> Session | None:
+            await asyncio.sleep(1.0)
+            return await super().session(owner, session)
+
+    chat = ChatUnderTest(clock=LoopClock())
+    chat.history = SlowHistory(chat.conversations)
+    lines: list[bytes] = []
+    voice = VoiceUnderTest(chat=chat, record=lambda _, line: lines.append(line))
+    async with asyncio.TaskGroup() as tasks:
+        async with voice.running() as calls:
+            coming = tasks.create_task(refusal(begun(calls)))
+            await asyncio.sleep(0.5)
+        assert (await coming).code == "server_shutdown"
+        assert calls.calls_open == 0
+    assert not lines, "no call was begun, so nothing of it is armed"
+
+
+async def refusal(coming: Awaitable[object]) -> LimitError:
+    with pytest.raises(LimitError) as refused:
+        await coming
+    return refused.value
+
+
+async def test_a_gauge_that_fails_ends_no_call(caplog: pytest.LogCaptureFixture) -> None:
+    class Broken(VoiceUnderTest):
+        readings = iter((50, OSError("no such file"), 95))
+
+        @property
+        def percent(self) -> int:
+            reading = next(self.readings, 95)
+            if isinstance(reading, OSError):
+                raise reading
+            return reading
+
+        @percent.setter
+        def percent(self, _: int) -> None: ...
+
+    voice = Broken(heard=["Hm?"])
+    async with voice.running(saying("Noon.")) as calls:
+        call = await begun(calls)
+        await asked(call)
+        assert (await call.until(ResponseDone)).text == "Noon."
+        await call.quiet(2.0)
+        with pytest.raises(LimitError) as busy:
+            await begun(calls)
+        await call.hang_up()
+    assert busy.value.code == "server_overloaded"
+    assert "could not be seen" in caplog.text

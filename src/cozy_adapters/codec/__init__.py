@@ -6,4 +6,5 @@
 ``encoding`` writes MP3, Opus, AAC, FLAC, WAV and PCM while the sound is being made
 ``wav``      the header of a WAV file
 ``frames``   packets of live streams: Opus, and PCM at another rate
+``libopus``  Opus without FFmpeg around it
 """

@@ -9,7 +9,7 @@ import asyncio
 import time
 from collections.abc import Callable
 
-from cozy_adapters.webrtc.decoder import HearingDecoder
+from cozy_adapters.codec.frames import OpusDecoder
 from cozy_domain.audio import HEARING_RATE, SAMPLE_BYTES
 from cozy_domain.errors import InputError
 from cozy_domain.voice.incoming import RTP_RATE, SECOND, Incoming, Missing, Piece, opus_ticks
@@ -25,7 +25,7 @@ class ReceivedSound:
     def __init__(self, heard: Callable[[bytes], None]) -> None:
         self.incoming = Incoming()
         self._heard = heard
-        self._decoder = HearingDecoder()
+        self._decoder = OpusDecoder()
         self._source: int | None = None
         self._last = b""
         self._timer: asyncio.TimerHandle | None = None

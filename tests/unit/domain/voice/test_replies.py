@@ -45,9 +45,7 @@ class Driven:
     @asynccontextmanager
     async def running(self, *scripts: Script) -> AsyncIterator[Replies]:
         async with self.chat.running(*scripts) as pipeline, asyncio.TaskGroup() as tasks:
-            self.replies = Replies(
-                pipeline, Asking(), self.chat.clock, self.events.append, lambda work: tasks.create_task(work)
-            )
+            self.replies = Replies(pipeline, Asking(), self.chat.clock, self.events.append, tasks.create_task)
             yield self.replies
 
     async def kept(self) -> list[str]:
@@ -100,7 +98,9 @@ async def test_a_turn_that_is_committed_is_kept_though_the_call_breaks_down_in_t
 
 
 @pytest.mark.parametrize("ahead_s", [None, 0, 1])
-async def test_of_a_turn_that_was_never_committed_nothing_is_kept(driven: Driven, ahead_s: float | None) -> None:
+async def test_of_a_turn_that_was_never_committed_nothing_is_kept(
+    driven: Driven, ahead_s: float | None
+) -> None:
     async with driven.running((TextDelta("It is "), asyncio.Event())) as replies:
         replies.start(MADE_AHEAD)
         await passed(ahead_s)

@@ -247,7 +247,7 @@ class TestWebRtcAudioPeer(AudioPeerContract):
 
     @pytest.fixture
     async def call(self) -> AsyncIterator[Call]:
-        connections = WebRtcConnections(SystemClock(), patience=Patience(5.0, 0.5, 2.0))
+        connections = WebRtcConnections(SystemClock(), patience=Patience(30.0, 0.5, 2.0))
         caller, listener = PlainCaller(), Listener()
         answered = await connections.answer("test", await caller.offer())
         answered.peer.listen(listener)

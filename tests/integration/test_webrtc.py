@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 from aiortc import RTCSessionDescription
+from aiortc.rtcsctptransport import InitAckChunk
 
 from cozy_adapters.clock import SystemClock
 from cozy_adapters.webrtc import internals
@@ -320,6 +321,40 @@ async def test_a_caller_without_a_channel_hears_and_is_heard(connections: WebRtc
     answered.peer.play(spoken(0.3))
     await until(lambda: loud_seconds(bytes(listener.sound), HEARING_RATE) > 0.25)
     await until(lambda: listener.left == round(0.3 * SPEAKING_RATE))
+    await caller.hang_up()
+
+
+async def test_messages_arrive_when_the_packets_that_begin_them_were_lost(
+    connections: WebRtcConnections,
+) -> None:
+    """Each side has the other's INIT, and neither the answer to its own."""
+    caller, listener = PlainCaller(), Listener()
+    answered = await connections.answer("a", await caller.offer())
+    answered.peer.listen(listener)
+    sctp: Any = caller.connection.sctp
+    send, receive = sctp._send_chunk, sctp._receive_chunk
+    lost: list[str] = []
+
+    def loses(chunk: Any, way: str) -> bool:
+        if not isinstance(chunk, InitAckChunk) or way in lost:
+            return False
+        lost.append(way)
+        return True
+
+    async def sent(chunk: Any) -> None:
+        if not loses(chunk, "to the server"):
+            await send(chunk)
+
+    async def received(chunk: Any) -> None:
+        if not loses(chunk, "to the caller"):
+            await receive(chunk)
+
+    sctp._send_chunk, sctp._receive_chunk = sent, received
+    await caller.accept(answered.sdp)
+    answered.peer.tell("to the caller")
+    caller.tell("to the server")
+    await until(lambda: caller.messages == ["to the caller"] and listener.messages == ["to the server"])
+    assert sorted(lost) == ["to the caller", "to the server"]
     await caller.hang_up()
 
 

@@ -1,9 +1,10 @@
 """All that we use of aiortc and aioice beyond what they document, for the versions that `KNOWN` names.
 
-Five things: a receiver of our own stands in for aiortc's, so that packets come to us undecoded and unbuffered; the ICE
+Six things: a receiver of our own stands in for aiortc's, so that packets come to us undecoded and unbuffered; the ICE
 transport of a connection is told candidates directly; the end of connecting can be waited for; what arrives from the
-caller is noticed, and read where it arrives; and what is malformed is dropped where it would raise. A test fails when an
-installed version is another one, so that whoever renews it looks here.
+caller is noticed, and read where it arrives; what is malformed is dropped where it would raise; and messages find their
+way when the packets that begin them are lost. A test fails when an installed version is another one, so that whoever
+renews it looks here.
 """
 
 import asyncio
@@ -20,6 +21,7 @@ from aiortc.rtcdtlstransport import RTCDtlsTransport
 from aiortc.rtcicetransport import RTCIceTransport
 from aiortc.rtcrtpparameters import RTCRtpReceiveParameters
 from aiortc.rtcrtpreceiver import RemoteStreamTrack, StreamStatistics
+from aiortc.rtcsctptransport import Chunk, InitChunk, RTCSctpTransport, serialize_packet
 from aiortc.rtp import AnyRtcpPacket, RtcpReceiverInfo, RtcpRrPacket, RtcpSrPacket, RtpPacket
 from aiortc.stats import RTCStatsReport
 
@@ -34,6 +36,8 @@ DATA_RATE = 262_144
 DATA_BURST = 1_048_576
 ENDING_S = 1.0
 """A hundred times what a connection needs to notice that it was closed."""
+FIRST_TIMEOUT_S = 1.0
+"""Until the time to the caller and back is known (RFC 9260, section 16). aiortc waits 3 s, as RFC 4960 had it."""
 REPORT_S = 1.0
 """Between two reports to the sender, varied by half (RFC 3550, section 6.2, with the interval of aiortc)."""
 
@@ -128,6 +132,31 @@ def read_directly(connection: RTCPeerConnection, noticed: Callable[[], None]) ->
             """An estimate of bandwidth that is cut short: aiortc would end the call for it, with a traceback."""
 
     dtls._handle_rtcp_data = rtcp
+
+
+def begin_messages(connection: RTCPeerConnection) -> None:
+    """To be called before the connection connects: see `_Beginning`."""
+    sctp: Any = connection.sctp
+    if sctp is not None:
+        sctp._rto = FIRST_TIMEOUT_S
+        sctp._send_chunk = _Beginning(sctp)
+
+
+class _Beginning:
+    """Sends chunks as ever, but each INIT with no verification tag (RFC 9260, section 8.5.1). Both sides send one. aiortc
+    repeats its own with the tag that it learned from the other's, and everybody must drop that: where the answers to
+    both were lost, no message would ever arrive."""
+
+    def __init__(self, sctp: RTCSctpTransport) -> None:
+        self._sctp: Any = sctp
+        self._send: Callable[[Chunk], Coroutine[Any, Any, None]] = self._sctp._send_chunk
+
+    async def __call__(self, chunk: Chunk) -> None:
+        if isinstance(chunk, InitChunk):
+            sctp = self._sctp
+            await sctp.transport._send_data(serialize_packet(sctp._local_port, sctp._remote_port, 0, chunk))
+        else:
+            await self._send(chunk)
 
 
 def drop_malformed(connection: RTCPeerConnection) -> None:

@@ -177,6 +177,7 @@ class WebRtcAudioPeer:
 
     def _notice_arrivals(self) -> None:
         internals.read_directly(self._connection, self._notice)
+        internals.begin_messages(self._connection)
 
     def _notice(self) -> None:
         self._alive_at = time.monotonic()

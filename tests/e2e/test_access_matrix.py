@@ -79,7 +79,11 @@ ROWS = {
     "GET /openapi.json": Row("key"),
     "GET /docs/errors": Row("public"),
 }
-VOICE_PAGE = ("GET /voice", "GET /voice/voice.js", "GET /voice/voice.css", "GET /voice/personas")
+VOICE_PAGE = tuple(
+    f"{method} /voice{rest}"
+    for method in ("GET", "HEAD")
+    for rest in ("", "/voice.js", "/voice.css", "/personas")
+)
 EXPECTED = {
     "public": dict.fromkeys(WHO, 200),
     "key": {"nobody": 401, "wrong": 401, "revoked": 401, "user": 200, "admin": 200},

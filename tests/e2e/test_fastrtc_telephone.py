@@ -7,6 +7,7 @@ from pathlib import Path
 
 import httpx2
 import pytest
+from websockets.exceptions import InvalidStatus
 
 from cozy_server.fastrtc.telephone import signature
 from cozy_server.settings.secret import Secret
@@ -63,7 +64,8 @@ async def test_a_telephone_is_answered_heard_and_falls_silent_when_interrupted(s
         line.call.typed("Something else")
         await until(lambda: any(it.get("event") == "clear" for it in caller.messages))
         assert {it["streamSid"] for it in caller.messages} == {"MZ1"}
-        assert {it["event"] for it in caller.messages} == {"clear"}, "Twilio knows no other words"
+        known = {"clear", "mark"}
+        assert {it["event"] for it in caller.messages} <= known, "Twilio knows no other words"
         await caller.say(tone(1.5, 440, 8_000) + bytes(16_000))
         await until(lambda: bool(line.outputs.since(0)[1] >= 3), 20)
         await caller.send(event="stop", streamSid="MZ1", stop={"callSid": "CA1"})
@@ -111,8 +113,38 @@ async def test_telephones_count_among_the_calls_of_their_number(served: Served) 
             assert second.messages[0]["meta"]["error"] == "concurrency_limit_reached"
 
 
+async def test_a_reply_has_ended_when_the_telephone_has_played_it(served: Served) -> None:
+    server, client = served
+    async with socket_to(server, "/telephone/handler", 8_000) as caller:
+        await start(caller, await ticket(client))
+        asked = await caller.until_message(lambda it: it.get("event") == "mark")
+        assert asked["streamSid"] == "MZ1"
+        (line,) = server.container.conversations().lines._open.values()
+        assert line.outputs.since(0)[1] == 0, "the greeting is not heard yet"
+        await caller.send(event="mark", streamSid="MZ1", sequenceNumber="4", mark=asked["mark"])
+        await until(lambda: line.outputs.since(0)[1] == 1)
+
+
 async def test_without_a_token_there_are_no_telephones(tmp_path: Path) -> None:
-    async with taking_calls(tmp_path) as (_, client):
+    async with taking_calls(tmp_path, development=False) as (server, client):
         answer = await ring(client)
         assert answer.status_code == 404
         assert answer.json()["meta"]["error"] == "unknown_url"
+        with pytest.raises(InvalidStatus) as refusal:
+            async with socket_to(server, "/telephone/handler"):
+                pass
+        assert refusal.value.response.status_code == 404
+
+
+async def test_in_development_anything_that_speaks_as_twilio_does_may_call(tmp_path: Path) -> None:
+    async with taking_calls(tmp_path) as (server, client):
+        answer = await client.post(INCOMING, data=FORM)
+        assert answer.headers["content-type"].startswith("application/xml")
+        (url,) = re.findall(r'<Connect><Stream url="([^"]*)">', answer.text)
+        assert url == f"ws{server.url.removeprefix('http')}/telephone/handler"
+        async with socket_to(server, "/telephone/handler", 8_000) as caller:
+            await caller.send(event="connected", protocol="Call", version="1.0.0")
+            await caller.send(event="start", streamSid="MZ1", start={"streamSid": "MZ1", "callSid": "CA1"})
+            await until(lambda: loud_seconds(b"".join(it for _, it in caller.sound), 8_000) > 0.5, 20)
+        elsewhere = await client.post(INCOMING, data=FORM, headers={"Host": "evil.example"})
+        assert elsewhere.status_code == 404

@@ -58,6 +58,7 @@ from cozy_server.fastrtc.lines import Lines
 from cozy_server.fastrtc.offer import WebRtc
 from cozy_server.fastrtc.socket import Sockets
 from cozy_server.fastrtc.telephone import Telephone
+from cozy_server.fastrtc.waiting import WaitingRoom
 from cozy_server.health import Vitals
 from cozy_server.model_choice import LiveConfiguration
 from cozy_server.openai.listening import ListeningParts
@@ -116,11 +117,12 @@ class Container(containers.DeclarativeContainer):
     )
     own_limits = providers.Singleton(InMemoryLimitStore, clock)
     shared_limits = providers.Singleton(shared_limits, settings, rates, own_limits, clock)
+    addresses = providers.Singleton(Addresses, settings.provided.server.trusted_proxies)
     throttle = providers.Singleton(
         Throttle,
         providers.Callable(limits, own_limits, shared_limits),
         rates,
-        providers.Singleton(Addresses, settings.provided.server.trusted_proxies),
+        addresses,
         clock,
         seats,
     )
@@ -275,8 +277,19 @@ class Container(containers.DeclarativeContainer):
     peer_connections = providers.Singleton(peer_connections, settings.provided.voice, clock)
     conversations = providers.Singleton(Conversations, calling, providers.Singleton(Lines, clock))
     webrtc = providers.Singleton(WebRtc, conversations, peer_connections)
-    fastrtc_sockets = providers.Singleton(Sockets, conversations, codec, clock)
-    telephone = providers.Singleton(Telephone, fastrtc_sockets, settings.provided.voice)
+    fastrtc_sockets = providers.Singleton(
+        Sockets,
+        conversations,
+        codec,
+        clock,
+        providers.Singleton(WaitingRoom),
+        addresses,
+        settings.provided.voice.socket_input_rate,
+        settings.provided.voice.socket_output_rate,
+    )
+    telephone = providers.Singleton(
+        Telephone, fastrtc_sockets, settings.provided.voice, development=development
+    )
 
     sealing = providers.Singleton(Sealing, audit, audit_anchor, audit_key, settings.provided.audit.seal_s)
     worker = providers.Singleton(Worker, jobs, providers.Object({LEARN: flush}), clock)

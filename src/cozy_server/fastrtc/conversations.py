@@ -51,7 +51,7 @@ class Conversation:
         return CallStarted(str(opened.call.id), session, str(opened.persona.id))
 
     def attach(self, peer: AudioPeer, *, announces: bool) -> None:
-        """``announces``: outputs are announced on this line, as FastRTC does but on sockets."""
+        """``announces``: outputs are announced on this line, and messages acknowledged, as FastRTC does but on sockets."""
         self._translation.announces = announces
         self._peer = peer
         peer.tell(ours({"type": "call.started", **msgspec.to_builtins(self.started)}))
@@ -72,7 +72,7 @@ class Conversation:
 
     def told(self, message: str) -> None:
         """What the client's program tells."""
-        if self._peer is not None:
+        if self._peer is not None and self._translation.announces:
             self._peer.tell(received(message))
         it, call = read(message), self.its.call
         if it and it.order in _BEGIN_TURNS and not self._may_begin():

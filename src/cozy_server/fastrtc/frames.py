@@ -27,8 +27,8 @@ class SocketWish(CallWish, frozen=True):
     """``format`` and rates of the sound, as query parameters or in ``cozy`` of ``start``."""
 
     format: Literal["mulaw", "pcm16"] = "mulaw"
-    input_rate: SampleRate = RATE
-    output_rate: SampleRate = RATE
+    input_rate: SampleRate | None = None
+    output_rate: SampleRate | None = None
     clear: bool = False
     """The client stops playing when it is told ``clear``, as Twilio does."""
 
@@ -61,13 +61,19 @@ class Key(msgspec.Struct, frozen=True):
     digit: str
 
 
+class Mark(msgspec.Struct, frozen=True):
+    """A telephone has played what stood before the mark of this name, or was told to forget it."""
+
+    name: str
+
+
 class Words(msgspec.Struct, frozen=True):
     """Anything else: an event that we do not know, or one of our own orders."""
 
     message: str
 
 
-Inbound = Start | Media | Ping | Stop | Key | Words
+Inbound = Start | Media | Ping | Stop | Key | Mark | Words
 
 
 def read(message: str) -> Inbound:
@@ -94,6 +100,8 @@ def read(message: str) -> Inbound:
             return Stop()
         case "dtmf" if it.dtmf:
             return Key(it.dtmf.digit)
+        case "mark" if it.mark:
+            return Mark(it.mark.name)
         case _:
             return Words(message)
 
@@ -105,6 +113,11 @@ def media(payload: bytes, stream_sid: str | None) -> str:
 def clear(stream_sid: str | None) -> str:
     """Forget what you have not played. FastRTC's own pages do not know it, and ignore it."""
     return _event("clear", stream_sid)
+
+
+def mark(name: str, stream_sid: str | None) -> str:
+    """To be sent back when all before it has been played."""
+    return _event("mark", stream_sid, mark={"name": name})
 
 
 def pong() -> str:
@@ -119,6 +132,10 @@ class _Dtmf(msgspec.Struct, frozen=True):
     digit: Annotated[str, Meta(min_length=1, max_length=1)]
 
 
+class _Mark(msgspec.Struct, frozen=True):
+    name: Annotated[str, Meta(max_length=128)]
+
+
 class _TwilioStart(msgspec.Struct, frozen=True, rename="camel"):
     call_sid: str | None = None
     custom_parameters: dict[str, str] = {}
@@ -131,6 +148,7 @@ class _Message(msgspec.Struct, frozen=True):
     start: _TwilioStart | None = None
     media: _Media | None = None
     dtmf: _Dtmf | None = None
+    mark: _Mark | None = None
     cozy: dict[str, Any] | None = None
 
 

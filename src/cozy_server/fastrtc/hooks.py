@@ -11,18 +11,17 @@ from litestar.params import SkipValidation
 from litestar.types import Receive, Scope, Send
 from msgspec import inspect
 
-from cozy_domain.errors import LimitError, MissingError
+from cozy_domain.errors import MissingError
 from cozy_server.auth import LATE, admit, count_request
 from cozy_server.body import JsonBody, explain
 from cozy_server.fastrtc.asking import admit_first, read_json, wish_in_query
 from cozy_server.fastrtc.conversations import Conversations
-from cozy_server.fastrtc.outputs import Outputs
+from cozy_server.fastrtc.outputs import Reader
 from cozy_server.fastrtc.refusals import answer_refusal
 from cozy_server.fastrtc.wire import CallWish, InputHookIn, Ok, OutputsQuery, Refused
 
 HEARTBEAT_S = 15.0
 """Silence before a comment is sent; proxies cut idle lines after 30 s and more."""
-RETRY_S = 5.0
 _COMMENT = b": \n\n"
 _STREAM = [
     (b"content-type", b"text/event-stream; charset=utf-8"),
@@ -36,8 +35,8 @@ _HOOK = JsonBody(InputHookIn)
 class ReadAlong:
     """The answer to one who reads along: from what was said first to the end of the call, or until he leaves."""
 
-    def __init__(self, outputs: Outputs) -> None:
-        self._outputs = outputs
+    def __init__(self, reader: Reader) -> None:
+        self._reader = reader
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:  # noqa: ARG002  as ASGI has it
         tasks = (asyncio.create_task(self._write(send)), asyncio.create_task(_left(receive)))
@@ -47,17 +46,17 @@ class ReadAlong:
             for task in tasks:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
+            self._reader.close()
 
     async def _write(self, send: Send) -> None:
         await send({"type": "http.response.start", "status": 200, "headers": _STREAM})
         await send({"type": "http.response.body", "body": _COMMENT, "more_body": True})
-        with self._outputs.reader() as reader:
-            more = True
-            while more:
-                more = await reader.wait(HEARTBEAT_S)
-                frames = [b"event: output\ndata: %s\n\n" % it for it in reader.take()]
-                body = b"".join(frames) or _COMMENT
-                await send({"type": "http.response.body", "body": body, "more_body": more})
+        more = True
+        while more:
+            more = await self._reader.wait(HEARTBEAT_S)
+            frames = [b"event: output\ndata: %s\n\n" % it for it in self._reader.take()]
+            body = b"".join(frames) or _COMMENT
+            await send({"type": "http.response.body", "body": body, "more_body": more})
 
 
 async def _left(receive: Receive) -> None:
@@ -75,16 +74,15 @@ async def outputs(
     request: Request[Any, Any, Any],
     conversations: NamedDependency[SkipValidation[Conversations]],
 ) -> ReadAlong:
-    """What a call says, as server-sent events `output`, each `{"role", "content"}`: from its beginning to its end."""
+    """What a call says, as server-sent events `output`, each `{"role", "content"}`: from its beginning to its end. A
+    call that is about to begin is waited for, some seconds."""
     query = _query(request)
     caller = await admit(request.scope, query.token)
     await count_request(request.scope)
-    line = conversations.lines.find(caller, query.webrtc_id, query.user_id)
+    line = await conversations.lines.awaited(caller, query.webrtc_id, query.user_id)
     if line is None:
         raise _no_call()
-    if line.outputs.full:
-        raise LimitError("Too many read along with this call.", retry_after_s=RETRY_S)
-    return ReadAlong(line.outputs)
+    return ReadAlong(line.outputs.reader())
 
 
 @post(

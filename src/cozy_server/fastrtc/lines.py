@@ -1,6 +1,7 @@
 """Whose id is whose. Clients make up the ids of their calls, so an id alone opens nothing: it is looked up among those of
 its caller."""
 
+import asyncio
 from collections import OrderedDict
 
 import msgspec
@@ -16,6 +17,10 @@ CANDIDATES = 30
 20 candidates, and most of them before the offer is answered (limit of candidates: reliability I10)."""
 REMEMBERED_NS = 30_000_000_000
 MOST_REMEMBERED = 10_000
+AWAITED_S = 10.0
+"""Pages read along as soon as they have made up an id, and some before they have offered."""
+MOST_AWAITING = 256
+"""Who wait for a call to begin."""
 
 Key = tuple[str, str]
 """Account and id."""
@@ -52,6 +57,8 @@ class Lines:
         self._clock = clock
         self._open: dict[Key, Line] = {}
         self._seen: OrderedDict[Key, _Seen] = OrderedDict()
+        self._ended: OrderedDict[Key, int] = OrderedDict()
+        self._awaiting: list[tuple[Key, asyncio.Future[None]]] = []
 
     def __len__(self) -> int:
         return len(self._open)
@@ -81,6 +88,10 @@ class Lines:
             raise refused(EXISTS)
         self.belongs(*key)
         line = self._open[key] = Line(key, subject)
+        self._ended.pop(key, None)
+        for wanted, begun in self._awaiting:
+            if wanted == key and not begun.done():
+                begun.set_result(None)
         return line
 
     def find(self, caller: Caller, id: str, subject: str | None = None) -> Line | None:
@@ -88,8 +99,31 @@ class Lines:
         line = self._open.get((caller.account, id))
         return line if line and subject in (None, line.subject) else None
 
+    async def awaited(self, caller: Caller, id: str, subject: str | None = None) -> Line | None:
+        """As ``find``; a line that is about to be opened is waited for. None at once when it has just ended."""
+        key = (caller.account, id)
+        if key not in self._open and not self._has_ended(key) and len(self._awaiting) < MOST_AWAITING:
+            waiting = (key, asyncio.get_running_loop().create_future())
+            self._awaiting.append(waiting)
+            try:
+                await asyncio.wait((waiting[1],), timeout=AWAITED_S)
+            finally:
+                self._awaiting.remove(waiting)
+        return self.find(caller, id, subject)
+
+    @property
+    def awaiting(self) -> int:
+        return len(self._awaiting)
+
+    def _has_ended(self, key: Key) -> bool:
+        return self._ended.get(key, 0) > self._clock.monotonic_ns()
+
     def release(self, line: Line) -> None:
         """The call is over, or never began. Twice does nothing."""
         if self._open.get(line.key) is line:
             del self._open[line.key]
             line.outputs.close()
+            self._ended[line.key] = self._clock.monotonic_ns() + REMEMBERED_NS
+            self._ended.move_to_end(line.key)
+            if len(self._ended) > MOST_REMEMBERED:
+                self._ended.popitem(last=False)

@@ -91,7 +91,7 @@ async def add_candidate(
     try:
         await connections_of(webrtc).add_candidate(
             name_of(caller.account, asked.webrtc_id),
-            IceCandidate(candidate.candidate, candidate.sdp_mid, candidate.sdp_m_line_index),
+            IceCandidate(candidate.candidate or "", candidate.sdp_mid, candidate.sdp_m_line_index),
         )
     except InputError:
         raise refused(BAD_CANDIDATE) from None

@@ -2,13 +2,14 @@
 
 import asyncio
 from collections import deque
-from collections.abc import Iterator
-from contextlib import contextmanager
+
+from cozy_domain.errors import LimitError
 
 MOST_KEPT = 200
 """Outputs of one call; the oldest are forgotten."""
 MOST_READERS = 8
 """Of one call at once."""
+RETRY_S = 5.0
 
 
 class Outputs:
@@ -21,10 +22,6 @@ class Outputs:
         self._readers = 0
         self.closed = False
 
-    @property
-    def full(self) -> bool:
-        return self._readers >= MOST_READERS
-
     def add(self, output: bytes) -> None:
         self._kept.append(output)
         self._added += 1
@@ -35,13 +32,20 @@ class Outputs:
         self.closed = True
         self._tell()
 
-    @contextmanager
-    def reader(self) -> Iterator["Reader"]:
+    def reader(self) -> "Reader":
+        """One more, to be closed.
+
+        Raises:
+            LimitError: there are `MOST_READERS`.
+        """
+        if self._readers >= MOST_READERS:
+            raise LimitError("Too many read along with this call.", retry_after_s=RETRY_S)
         self._readers += 1
-        try:
-            yield Reader(self)
-        finally:
-            self._readers -= 1
+        return Reader(self)
+
+    def left(self) -> None:
+        """A reader is closed."""
+        self._readers -= 1
 
     def since(self, read: int) -> tuple[list[bytes], int]:
         """What is kept behind the first ``read``, and how many there were in all."""
@@ -65,6 +69,13 @@ class Reader:
     def __init__(self, outputs: Outputs) -> None:
         self._outputs = outputs
         self._read = 0
+        self._closed = False
+
+    def close(self) -> None:
+        """Twice does nothing."""
+        if not self._closed:
+            self._closed = True
+            self._outputs.left()
 
     def take(self) -> list[bytes]:
         """What is new, oldest first."""

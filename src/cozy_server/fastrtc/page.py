@@ -3,7 +3,7 @@
 from importlib.resources import files
 
 import msgspec
-from litestar import MediaType, Response, get
+from litestar import HttpMethod, MediaType, Response, route
 from litestar.di import NamedDependency
 from litestar.handlers import HTTPRouteHandler
 from litestar.params import SkipValidation
@@ -21,6 +21,7 @@ _HEADERS = {
     "referrer-policy": "no-referrer",
     "cache-control": "no-cache",
 }
+_LOADED = (HttpMethod.GET, HttpMethod.HEAD)
 _STATIC = files("cozy_server.fastrtc") / "static"
 
 
@@ -35,25 +36,27 @@ class PersonasOut(msgspec.Struct, frozen=True):
     personas: tuple[PersonaOut, ...]
 
 
-@get("/voice", media_type=MediaType.HTML, include_in_schema=False, sync_to_thread=False)
+@route(
+    "/voice", http_method=_LOADED, media_type=MediaType.HTML, include_in_schema=False, sync_to_thread=False
+)
 def voice() -> Response[bytes]:
     """The page."""
     return _file("voice.html", "text/html; charset=utf-8")
 
 
-@get("/voice/voice.js", include_in_schema=False, sync_to_thread=False)
+@route("/voice/voice.js", http_method=_LOADED, include_in_schema=False, sync_to_thread=False)
 def script() -> Response[bytes]:
     """What it does."""
     return _file("voice.js", "text/javascript; charset=utf-8")
 
 
-@get("/voice/voice.css", include_in_schema=False, sync_to_thread=False)
+@route("/voice/voice.css", http_method=_LOADED, include_in_schema=False, sync_to_thread=False)
 def style() -> Response[bytes]:
     """How it looks."""
     return _file("voice.css", "text/css; charset=utf-8")
 
 
-@get("/voice/personas", include_in_schema=False, sync_to_thread=False)
+@route("/voice/personas", http_method=_LOADED, include_in_schema=False, sync_to_thread=False)
 def personas(snapshot: NamedDependency[SkipValidation[Snapshot]]) -> PersonasOut:
     """Whom it offers."""
     catalog = snapshot.catalog

@@ -6,6 +6,7 @@ refused; a refusal is then FastRTC's message and the end.
 
 import asyncio
 from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 import msgspec
@@ -15,6 +16,7 @@ from litestar.handlers import WebsocketRouteHandler
 from litestar.params import SkipValidation
 from litestar.types import Scope
 
+from cozy_domain.access.caller import Caller
 from cozy_domain.audio import HEARING_RATE, SPEAKING_RATE
 from cozy_domain.clock import Clock
 from cozy_domain.errors import InputError, MissingError
@@ -22,13 +24,15 @@ from cozy_domain.speech.ports import AudioCodec
 from cozy_server.auth import LATE, admit, count_request
 from cozy_server.fastrtc.asking import admit_first, wish_in_query, with_body
 from cozy_server.fastrtc.conversations import Conversation, Conversations, order_of
-from cozy_server.fastrtc.frames import Ping, SocketWish, Start, Stop, pong, read
+from cozy_server.fastrtc.frames import RATE, Ping, SocketWish, Start, Stop, pong, read
 from cozy_server.fastrtc.mulaw import decode, encode
 from cozy_server.fastrtc.refusals import refusal_of
 from cozy_server.fastrtc.socket_peer import LOST, SocketPeer, SocketSound
+from cozy_server.fastrtc.waiting import WaitingRoom
 from cozy_server.fastrtc.wire import ENCODER
 from cozy_server.handshake import chosen_protocol
 from cozy_server.sockets import OpenSocket, PlainSocket, ServerLeavesError, SocketLeftError, opened
+from cozy_server.throttle.address import Addresses
 from cozy_server.throttle.throttle import count_owner
 
 START_S = 10.0
@@ -43,13 +47,25 @@ AnySocket = WebSocket[Any, Any, Any]
 
 
 class Sockets(msgspec.Struct, frozen=True):
-    """``codec`` is None where nothing is installed that resamples. ``leave_s``: how long a call may take to say goodbye when
-    the server stops."""
+    """``codec`` is None where nothing is installed that resamples. The rates are of sound whose page names none, in Hz.
+    ``leave_s``: how long a call may take to say goodbye when the server stops."""
 
     conversations: Conversations
     codec: AudioCodec | None
     clock: Clock
+    waiting: WaitingRoom
+    addresses: Addresses
+    input_rate: int = RATE
+    output_rate: int = RATE
     leave_s: float = 10.0
+
+    def place(self, caller: Caller | None, scope: Scope) -> AbstractContextManager[None]:
+        """For a socket until it is known whose it is.
+
+        Raises:
+            LimitError: on entering: there are too many.
+        """
+        return nullcontext() if caller else self.waiting.place(self.addresses.of(scope))
 
 
 class Inbox:
@@ -141,15 +157,15 @@ async def refuse(way: OpenSocket, error: Exception, scope: Scope) -> None:
     await way.close(REFUSED_CODE, ENCODER.encode(refusal_of(error, scope)))
 
 
-def sound_of(wish: SocketWish, codec: AudioCodec | None) -> SocketSound:
+def sound_of(wish: SocketWish, codec: AudioCodec | None, input_rate: int, output_rate: int) -> SocketSound:
     """
     Raises:
         MissingError: ``not_configured``: it would have to be resampled, and nothing is installed that does.
     """
     is_mulaw = wish.format == "mulaw"
     return SocketSound(
-        hear=_then(decode if is_mulaw else None, _resampler(codec, wish.input_rate, HEARING_RATE)),
-        speak=_then(_resampler(codec, SPEAKING_RATE, wish.output_rate), encode if is_mulaw else None),
+        hear=_then(decode if is_mulaw else None, _resampler(codec, input_rate, HEARING_RATE)),
+        speak=_then(_resampler(codec, SPEAKING_RATE, output_rate), encode if is_mulaw else None),
     )
 
 
@@ -158,16 +174,19 @@ async def _begin(
 ) -> tuple[SocketPeer, Conversation]:
     wish = wish_in_query(socket, SocketWish)
     caller = await admit_first(socket, wish)
-    start = await first(inbox, way)
-    wish = with_body(wish, start.cozy)
-    if caller is None:
-        caller = await admit(socket.scope, wish.token)
+    with sockets.place(caller, socket.scope):
+        start = await first(inbox, way)
+        wish = with_body(wish, start.cozy)
+        if caller is None:
+            caller = await admit(socket.scope, wish.token)
     await count_request(socket.scope)
     if start.websocket_id is None:
         raise InputError(
             "'start' needs a websocket_id.", code="missing_required_parameter", param="websocket_id"
         )
-    sound = sound_of(wish, sockets.codec)
+    sound = sound_of(
+        wish, sockets.codec, wish.input_rate or sockets.input_rate, wish.output_rate or sockets.output_rate
+    )
     order = order_of(wish, caller, socket.scope)
     await count_owner(socket.scope, caller, order.owner)
     conversations = sockets.conversations

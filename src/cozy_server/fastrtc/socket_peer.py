@@ -12,11 +12,26 @@ from contextlib import suppress
 
 import msgspec
 
-from cozy_domain.audio import HEARING_RATE, SAMPLE_BYTES
+from cozy_domain.audio import HEARING_RATE, SAMPLE_BYTES, SPEAKING_RATE
 from cozy_domain.clock import Clock
 from cozy_domain.errors import InputError
 from cozy_domain.voice.ports import CLOSED, FAILED, HUNG_UP, VANISHED, PeerListener
-from cozy_server.fastrtc.frames import LARGEST, Key, Media, Ping, Start, Stop, Words, clear, media, pong, read
+from cozy_server.fastrtc.frames import (
+    LARGEST,
+    Key,
+    Mark,
+    Media,
+    Ping,
+    Start,
+    Stop,
+    Words,
+    clear,
+    mark,
+    media,
+    pong,
+    read,
+)
+from cozy_server.fastrtc.marks import Marks
 from cozy_server.fastrtc.pacing import Pacing
 from cozy_server.fastrtc.translate import dtmf, error
 from cozy_server.sockets import SocketLeftError
@@ -66,7 +81,7 @@ SLOW = Ending(VANISHED, 1013)
 
 class SocketPeer:
     """An `AudioPeer`. ``take_back``: the far end obeys ``clear``. A ``stream_sid`` is of a telephone, which reads no
-    words."""
+    words, and says what it has played."""
 
     def __init__(
         self, sound: SocketSound, clock: Clock, *, take_back: bool, stream_sid: str | None = None
@@ -75,6 +90,7 @@ class SocketPeer:
         self._clock = clock
         self._stream_sid = stream_sid
         self._pacing = Pacing(take_back=take_back)
+        self._marks = Marks()
         self._listener: PeerListener | None = None
         self._messages: deque[str] = deque(maxlen=MOST_MESSAGES)
         self._wake = asyncio.Event()
@@ -153,6 +169,7 @@ class SocketPeer:
 
     def _forget(self) -> None:
         """What the far end has is not to be played."""
+        self._marks.forget()
         if self._ending is None:
             self._messages.append(clear(self._stream_sid))
             self._wake.set()
@@ -198,6 +215,9 @@ class SocketPeer:
             case Key(digit):
                 if listener is not None:
                     listener.told(dtmf(digit))
+            case Mark(name):
+                self._marks.echoed(name)
+                self._wake.set()
             case Words(words):
                 if listener is not None:
                     listener.told(words)
@@ -217,10 +237,11 @@ class SocketPeer:
             if frame := self._pacing.take(now_ns):
                 if not await self._sent(send, media(self._sound.speak(frame), self._stream_sid)):
                     return
+                self._mark_the_end()
                 self._tell_played()
                 continue
             self._tell_played()
-            await _within(self._wake, self._pacing.next_ns(now_ns))
+            await _within(self._wake, _soonest(self._pacing.next_ns(now_ns), self._marks.next_ns(now_ns)))
 
     async def _sent(self, send: Send, message: str) -> bool:
         try:
@@ -234,8 +255,18 @@ class SocketPeer:
             return False
         return True
 
+    def _mark_the_end(self) -> None:
+        """Where a telephone has all there is for now."""
+        if self._stream_sid is None or self._pacing.queued:
+            return
+        now_ns = self._clock.monotonic_ns()
+        sent = self._pacing.sent
+        rest_ns = (sent - self._pacing.heard(now_ns)) * _SECOND_NS // SPEAKING_RATE
+        self._messages.append(mark(self._marks.set(sent, now_ns + rest_ns), self._stream_sid))
+
     def _tell_played(self) -> None:
-        heard = self._pacing.heard(self._clock.monotonic_ns())
+        now_ns = self._clock.monotonic_ns()
+        heard = self._marks.confirmed(self._pacing.heard(now_ns), now_ns)
         if heard != self._told and self._listener is not None and self._ending is None:
             self._told = heard
             self._listener.played(heard)
@@ -270,6 +301,10 @@ class _Surplus:
         until_ns = max(self._heard_until_ns, now_ns) + samples * _SECOND_NS // HEARING_RATE
         self._heard_until_ns = until_ns
         return max(0, until_ns - now_ns - SURPLUS_NS)
+
+
+def _soonest(*waits_ns: int | None) -> int | None:
+    return min((it for it in waits_ns if it is not None), default=None)
 
 
 async def _within(event: asyncio.Event, ns: int | None) -> None:

@@ -1,7 +1,9 @@
 """``/telephone/incoming`` and ``/telephone/handler``: calls over Twilio's media streams.
 
 Twilio asks the first what to do with a call, in a request that it signs; the answer sends it to the second, a socket, with a
-ticket for this one call: sockets are not asked for by Twilio alone. Without a token both do not exist.
+ticket for this one call: sockets are not asked for by Twilio alone. Without a token both do not exist; but in development,
+where nobody needs a key, they answer loopback, unsigned and without tickets, so that anything that speaks as Twilio does can
+be tried.
 """
 
 import hmac
@@ -21,7 +23,7 @@ from litestar.params import SkipValidation
 from cozy_domain.access.caller import Caller
 from cozy_domain.clock import Clock
 from cozy_domain.errors import AccessError, InputError, MissingError
-from cozy_server.auth import PUBLIC
+from cozy_server.auth import DEVELOPER, PUBLIC, is_loopback
 from cozy_server.body import read_bytes
 from cozy_server.fastrtc.conversations import order_of
 from cozy_server.fastrtc.frames import SocketWish, Start
@@ -44,6 +46,19 @@ _NUMBER = 32
 class Telephone(msgspec.Struct, frozen=True):
     sockets: Sockets
     settings: VoiceSettings
+    development: bool = False
+
+    def token(self, host: str) -> str | None:
+        """What requests are signed with; None where nobody is asked for a signature.
+
+        Raises:
+            MissingError: there are no telephones.
+        """
+        if self.settings.twilio_token is not None:
+            return self.settings.twilio_token.reveal()
+        if self.development and is_loopback(host):
+            return None
+        raise MissingError("Telephones are not configured.", code="unknown_url")
 
 
 @post(
@@ -59,7 +74,9 @@ async def incoming(
     request: Request[Any, Any, Any], telephone: NamedDependency[SkipValidation[Telephone]]
 ) -> Response[str]:
     """What Twilio asks when somebody calls."""
-    token = _token(telephone.settings)
+    token = telephone.token(request.headers.get("host", ""))
+    if token is None:
+        return Response(twiml(f"ws://{request.headers['host']}{_HANDLER}"), media_type=MediaType.XML)
     form = _form(await read_bytes(request, FORM_BYTES))
     called = _address(request, telephone.settings, str(request.url.path), request.url.query)
     # As bytes: text must be ASCII to be compared, and what a stranger sends need not be.
@@ -82,19 +99,26 @@ async def handler(
     socket: WebSocket[Any, Any, Any], telephone: NamedDependency[SkipValidation[Telephone]]
 ) -> None:
     """The sound of one call."""
-    token = _token(telephone.settings)
+    token = telephone.token(socket.headers.get("host", ""))
     way = await opened(socket)
     inbox = Inbox(way)
     sockets = telephone.sockets
     try:
-        start = await first(inbox, way)
-        number = number_in(token, start, sockets.clock)
-        wish = CallWish(persona=telephone.settings.twilio_persona, user_id=number or None)
-        caller = Caller(account=telephone.settings.twilio_account, serves_many=True)
+        with sockets.place(None, socket.scope):
+            start = await first(inbox, way)
+        if not start.stream_sid:
+            raise InputError("'start' needs a streamSid.", param="streamSid")
+        number = None if token is None else number_in(token, start, sockets.clock) or None
+        wish = CallWish(persona=telephone.settings.twilio_persona, user_id=number)
+        caller = (
+            DEVELOPER
+            if token is None
+            else Caller(account=telephone.settings.twilio_account, serves_many=True)
+        )
         order = order_of(wish, caller, socket.scope)
         conversations = sockets.conversations
-        sound = sound_of(SocketWish(input_rate=RATE, output_rate=RATE), sockets.codec)
-        line = conversations.lines.claim(caller, start.stream_sid or "", number)
+        sound = sound_of(SocketWish(), sockets.codec, RATE, RATE)
+        line = conversations.lines.claim(caller, start.stream_sid, number)
         conversation = await conversations.begin(line, order)
     except StillbornError:
         await way.close(1000)
@@ -124,7 +148,6 @@ def number_in(token: str, start: Start, clock: Clock) -> str:
 
     Raises:
         AccessError: it is not for this call, or too old.
-        InputError: the stream has no id.
     """
     until, _, rest = start.parameters.get("ticket", "").partition(".")
     sealed, _, number = rest.partition(".")
@@ -133,28 +156,21 @@ def number_in(token: str, start: Start, clock: Clock) -> str:
     )
     if not genuine or int(until) < clock.now().timestamp():
         raise AccessError("The stream has no ticket for this call, or an old one.")
-    if not start.stream_sid:
-        raise InputError("'start' needs a streamSid.", param="streamSid")
     return number
 
 
-def twiml(handler: str, ticket: str) -> str:
+def twiml(handler: str, ticket: str = "") -> str:
     """Connects the call to the socket, for both ways."""
+    told = f'<Parameter name="ticket" value={quoteattr(ticket)}/>' if ticket else ""
     return (
         '<?xml version="1.0" encoding="UTF-8"?><Response><Connect>'
-        f'<Stream url={quoteattr(handler)}><Parameter name="ticket" value={quoteattr(ticket)}/></Stream>'
+        f"<Stream url={quoteattr(handler)}>{told}</Stream>"
         "</Connect></Response>"
     )
 
 
 def _sealed(token: str, told: str) -> str:
     return hmac.new(token.encode(), f"ticket/{told}".encode(), sha256).hexdigest()
-
-
-def _token(settings: VoiceSettings) -> str:
-    if settings.twilio_token is None:
-        raise MissingError("Telephones are not configured.", code="unknown_url")
-    return settings.twilio_token.reveal()
 
 
 def _form(body: bytes) -> list[tuple[str, str]]:

@@ -29,7 +29,8 @@ from cozy_server.fastrtc.wire import ENCODER
 LONGEST_MESSAGE = 32_768
 """Characters of a client's message that are looked at; typed text is as long as a chat message may be spoken in a minute
 or written in an hour."""
-_ECHOED = 200
+_ECHOED = 8_192
+"""Characters; of more, the beginning."""
 _HEARING = ("sample",)
 _SPEAKING = ("samples",)
 _ENDINGS = {

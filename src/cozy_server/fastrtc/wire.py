@@ -37,8 +37,8 @@ class CallWish(msgspec.Struct, frozen=True):
 class Candidate(msgspec.Struct, frozen=True, rename="camel"):
     """As `RTCIceCandidate.toJSON()` of a browser gives it."""
 
-    candidate: Annotated[str, Meta(max_length=1_024)] = ""
-    """Empty: there are no more."""
+    candidate: Annotated[str, Meta(max_length=1_024)] | None = None
+    """Empty or null: there are no more."""
     sdp_mid: Annotated[str, Meta(max_length=64)] | None = None
     sdp_m_line_index: Annotated[int, Meta(ge=0, le=255)] | None = msgspec.field(
         default=None, name="sdpMLineIndex"

@@ -316,6 +316,12 @@ class VoiceSettings(msgspec.Struct, frozen=True):
     recordings: str = ""
     """A folder into which every call is written down, for `cozy replay`; empty: none is. It holds what was said, without
     sound, and nothing deletes it."""
+    socket_input_rate: Annotated[int, Meta(ge=8_000, le=48_000)] = 24_000
+    """Of the sound that pages send over `/websocket/offer`, in Hz, where they do not say: FastRTC's never do, and are
+    written for one rate. Its demonstrations have 24,000 both ways; the program in its documentation sends what the
+    microphone has, mostly 48,000."""
+    socket_output_rate: Annotated[int, Meta(ge=8_000, le=48_000)] = 24_000
+    """Of the sound that they are sent."""
     ice: dict[str, IceServerSettings] = {}
     """Servers that help callers to connect, by any name; none by default, which is enough where they reach this one."""
     twilio_token: Secret | None = None

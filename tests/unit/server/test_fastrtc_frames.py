@@ -102,6 +102,6 @@ def test_nothing_but_an_input_error_is_raised(message: str) -> None:
 
 def test_a_page_may_say_how_its_sound_is() -> None:
     wish = msgspec.convert({"format": "pcm16", "input_rate": "16000"}, SocketWish, strict=False)
-    assert (wish.format, wish.input_rate, wish.output_rate) == ("pcm16", 16_000, 24_000)
+    assert (wish.format, wish.input_rate, wish.output_rate) == ("pcm16", 16_000, None)
     with pytest.raises(msgspec.ValidationError):
         msgspec.convert({"input_rate": "4000"}, SocketWish, strict=False)

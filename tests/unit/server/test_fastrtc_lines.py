@@ -1,12 +1,13 @@
 """Ids belong to their callers; candidates belong to their ids; whoever reads along reads everything."""
 
 import asyncio
-from contextlib import ExitStack
+from contextlib import closing
 
 import pytest
 
 from cozy_domain.access.caller import Caller
-from cozy_server.fastrtc.lines import CANDIDATES, REMEMBERED_NS, Lines, name_of
+from cozy_domain.errors import LimitError
+from cozy_server.fastrtc.lines import AWAITED_S, CANDIDATES, MOST_AWAITING, REMEMBERED_NS, Lines, name_of
 from cozy_server.fastrtc.outputs import MOST_KEPT, MOST_READERS, Outputs
 from cozy_server.fastrtc.refusals import EXISTS, RefusedError
 from tests.fixtures.clocks import SkippingClock
@@ -78,7 +79,7 @@ def test_an_offers_candidates_belong_to_it() -> None:
 
 async def read_to_the_end(outputs: Outputs) -> list[bytes]:
     found: list[bytes] = []
-    with outputs.reader() as reader:
+    with closing(outputs.reader()) as reader:
         while await reader.wait(10):
             found += reader.take()
         return found + reader.take()
@@ -98,7 +99,7 @@ async def test_every_reader_reads_everything_until_the_end() -> None:
 def test_a_slow_reader_misses_what_was_forgotten_and_nothing_twice() -> None:
     outputs = Outputs()
     outputs.add(b"first")
-    with outputs.reader() as reader:
+    with closing(outputs.reader()) as reader:
         assert reader.take() == [b"first"]
         for number in range(MOST_KEPT + 5):
             outputs.add(b"%d" % number)
@@ -109,15 +110,60 @@ def test_a_slow_reader_misses_what_was_forgotten_and_nothing_twice() -> None:
 @pytest.mark.virtual_time
 async def test_a_reader_waits_no_longer_than_it_says() -> None:
     outputs = Outputs()
-    with outputs.reader() as reader:
+    with closing(outputs.reader()) as reader:
         assert await reader.wait(15)
         assert asyncio.get_running_loop().time() == 15
 
 
 def test_a_call_has_so_many_readers_at_once() -> None:
     outputs = Outputs()
-    with ExitStack() as stack:
-        for _ in range(MOST_READERS):
-            stack.enter_context(outputs.reader())
-        full = outputs.full
-    assert (full, outputs.full) == (True, False)
+    readers = [outputs.reader() for _ in range(MOST_READERS)]
+    with pytest.raises(LimitError):
+        outputs.reader()
+    readers[0].close()
+    readers[0].close()
+    outputs.reader()
+    with pytest.raises(LimitError):
+        outputs.reader()
+
+
+@pytest.mark.virtual_time
+async def test_a_line_is_awaited_until_it_is_opened_and_no_longer_than_some_seconds() -> None:
+    lines = Lines(SkippingClock())
+    coming = asyncio.create_task(lines.awaited(ANNA, "abc"))
+    theirs = asyncio.create_task(lines.awaited(BEN, "abc"))
+    await asyncio.sleep(1)
+    assert lines.awaiting == 2
+    line = lines.claim(ANNA, "abc", None)
+    assert await coming is line
+    assert not theirs.done()
+    assert await theirs is None
+    assert asyncio.get_running_loop().time() == AWAITED_S
+    assert lines.awaiting == 0
+
+
+async def test_a_line_that_has_ended_is_not_awaited_until_it_is_forgotten_or_opened_again() -> None:
+    clock = SkippingClock()
+    lines = Lines(clock)
+    lines.release(lines.claim(ANNA, "abc", None))
+    assert await lines.awaited(ANNA, "abc") is None
+    again = lines.claim(ANNA, "abc", None)
+    assert await lines.awaited(ANNA, "abc") is again
+    lines.release(again)
+    clock.skip(REMEMBERED_NS / 1e9)
+    waiting = asyncio.create_task(lines.awaited(ANNA, "abc"))
+    await asyncio.sleep(0)
+    assert lines.awaiting == 1
+    waiting.cancel()
+    await asyncio.wait((waiting,))
+    assert lines.awaiting == 0
+
+
+@pytest.mark.virtual_time
+async def test_only_so_many_wait_for_lines() -> None:
+    lines = Lines(SkippingClock())
+    waiting = [asyncio.create_task(lines.awaited(ANNA, str(it))) for it in range(MOST_AWAITING)]
+    await asyncio.sleep(0)
+    assert await lines.awaited(BEN, "abc") is None
+    assert asyncio.get_running_loop().time() == 0
+    assert await asyncio.gather(*waiting) == [None] * MOST_AWAITING

@@ -11,6 +11,7 @@ import pytest
 
 from cozy_domain.voice.ports import CLOSED, FAILED, HUNG_UP, VANISHED
 from cozy_server.fastrtc.frames import Media, read
+from cozy_server.fastrtc.marks import PATIENCE_NS
 from cozy_server.fastrtc.pacing import FRAME
 from cozy_server.fastrtc.socket_peer import (
     IDLE_S,
@@ -104,6 +105,31 @@ class Client:
     @property
     def events(self) -> list[str]:
         return [it.get("event") or it["type"] for _, it in self.read]
+
+
+async def test_a_telephone_has_played_the_end_of_a_reply_when_it_says_so() -> None:
+    peer, listener = SocketPeer(RAW, LoopClock(), take_back=True, stream_sid="MZ1"), Listener()
+    peer.listen(listener)
+    peer.play(bytes(2 * 10 * FRAME))
+    client = Client([0.7, json.dumps({"event": "mark", "streamSid": "MZ1", "mark": {"name": "played-1"}})])
+    running = asyncio.create_task(peer.run(client.receive, client.send))
+    await asyncio.sleep(0.6)
+    assert [it for _, it in client.read if it["event"] != "media"] == [
+        {"event": "mark", "streamSid": "MZ1", "mark": {"name": "played-1"}}
+    ]
+    assert client.events[-1] == "mark"
+    assert listener.played_at[-1] == (200, 10 * FRAME - 1)
+    await asyncio.sleep(0.2)
+    assert listener.played_at[-1] == (700, 10 * FRAME)
+    peer.play(bytes(2 * FRAME))
+    await asyncio.sleep(5)
+    assert client.events[-1] == "mark"
+    assert listener.played_at[-1] == (800 + 20 + PATIENCE_NS // 1_000_000, 11 * FRAME)
+    peer.play(bytes(2 * 10 * FRAME))
+    await asyncio.sleep(0.04)
+    assert peer.clear() == 13 * FRAME
+    await peer.close()
+    await running
 
 
 def line(*, take_back: bool = False) -> tuple[SocketPeer, Listener]:

@@ -218,3 +218,28 @@ async def test_a_stateless_round_with_tools_of_both_sides_is_finished_with_the_s
     said = second.choices[0].message.content or ""
     assert "42" in said
     assert "snow" in said
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        [{"role": "system", "content": "Greet me."}],
+        [{"role": "user", "content": "Name a colour."}, {"role": "assistant", "content": "Blue, for"}],
+        [{"role": "assistant", "content": "Welcome!"}],
+        [{"role": "user", "content": "Hello"}, {"role": "system", "content": "Be brief."}],
+    ],
+)
+async def test_a_call_need_not_end_with_the_users_words(
+    client: AsyncOpenAI, tmp_path: Path, fake_openai: FakeOpenAI, said: list[ChatCompletionMessageParam]
+) -> None:
+    """Applications send instructions alone, SillyTavern puts them last, and "continue" ends with the assistant's words."""
+    settings = with_fake(settings_for(tmp_path / "other"), fake_openai, "ok")
+    async with (
+        running(container_for(settings)) as server,
+        AsyncOpenAI(base_url=server.base_url, api_key="none", max_retries=0) as other,
+    ):
+        for asked in (client, other):
+            answer = await asked.chat.completions.create(model="default", messages=said)
+            assert answer.choices[0].message.content
+        told = json.dumps(fake_openai.chats()[-1].body["messages"])
+    assert all(str(message["content"]) in told for message in said if "content" in message)

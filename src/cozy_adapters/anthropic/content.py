@@ -34,7 +34,8 @@ JsonObject = dict[str, Json]
 Blocks = list[JsonObject]
 
 NOTHING_SAID = "(no text)"
-"""Stands for a message of the user without any: the API refuses an empty one."""
+"""Stands for a message of the user without any: the API refuses an empty one. And for one that is missing, at the beginning
+or at the end: Claude goes on with no words of its own (Anthropic, "Prefill Claude's response", read 2026-11)."""
 INVALID = "INVALID_JSON"
 """Under which arguments that are no JSON object are shown to the model that wrote them (Anthropic, "Fine-grained tool
 streaming")."""
@@ -81,6 +82,8 @@ def turns(messages: tuple[Message, ...]) -> list[Turn]:
             found[-1].end = index + 1
         else:
             found.append(Turn(role, blocks, index + 1))
+    if not found or found[-1].role == "assistant":
+        found.append(Turn("user", [_text(NOTHING_SAID)], len(messages)))
     for turn in found:
         turn.blocks.sort(key=lambda block: block["type"] != "tool_result")
     return found

@@ -86,20 +86,21 @@ def pinned_revision(choice: PersonaId, session: Session | None, current: int, no
 
 
 def sort_messages(messages: tuple[Message, ...], *, in_session: bool, unasked: bool = False) -> Conversation:
-    """Splits the request's messages. ``unasked``: nothing need be new.
+    """Splits the request's messages. ``unasked``: nothing need be new. Nor need it in a stateless call, which has no past
+    but what it brings: with instructions alone they say what to answer, and words of the assistant are gone on with.
 
     Raises:
-        InputError: nothing is new: the last message is the assistant's own, or there are only instructions.
+        InputError: a session is told nothing new: the last message is the assistant's own, or there are only instructions.
     """
     instructions = tuple(message for message in messages if isinstance(message, SystemMessage))
     said = tuple(message for message in messages if not isinstance(message, SystemMessage))
     last = max((i for i, message in enumerate(said) if isinstance(message, AssistantMessage)), default=-1)
     new = said[last + 1 :]
-    if not new and unasked:
+    if not new and (unasked or (messages and not in_session)):
         return Conversation(instructions, () if in_session else said, ())
     if not new:
         raise InputError(
-            "The last message must be from the user, or the result of a tool.",
+            "In a session the last message must be from the user, or the result of a tool.",
             param=f"messages[{max(len(messages) - 1, 0)}].role",
         )
     return Conversation(instructions, new if in_session else said, new if in_session else _latest(new))

@@ -140,18 +140,29 @@ def test_a_part_that_has_no_form_is_refused_and_the_request_is_to_blame(part: An
 
 
 def test_messages_of_one_side_become_one_turn() -> None:
-    assert said(UserMessage("a"), UserMessage("b"), AssistantMessage("c"), AssistantMessage("d")) == [
+    of_one = (UserMessage("a"), UserMessage("b"), AssistantMessage("c"), AssistantMessage("d"))
+    assert said(*of_one, UserMessage("e")) == [
         {"role": "user", "content": [text("a"), text("b")]},
-        {"role": "assistant", "content": [text("c"), text("d")]},
+        {"role": "assistant", "content": [text("c"), text("d") | CACHED]},
+        {"role": "user", "content": [text("e")]},
     ]
 
 
-def test_the_user_begins_even_where_the_assistant_did() -> None:
-    assert [turn["role"] for turn in said(AssistantMessage("Welcome!"), UserMessage("hi"))] == [
-        "user",
-        "assistant",
-        "user",
-    ]
+@pytest.mark.parametrize(
+    "messages",
+    [
+        (AssistantMessage("Welcome!"), UserMessage("hi")),
+        (UserMessage("hi"), AssistantMessage("Blue, for"), UserMessage("why?")),
+        (AssistantMessage("Welcome!"),),
+    ],
+)
+def test_the_user_begins_and_ends_even_where_the_assistant_did(messages: tuple[Message, ...]) -> None:
+    assert [turn["role"] for turn in said(*messages)] == ["user", "assistant", "user"]
+    assert said(*messages[:2])[-1]["role"] == "user"
+
+
+def test_instructions_alone_are_followed_by_a_user_without_words() -> None:
+    assert said(SystemMessage("Greet me.")) == [{"role": "user", "content": [text(NOTHING_SAID)]}]
 
 
 def test_a_message_without_words_is_no_empty_block() -> None:

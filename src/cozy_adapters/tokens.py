@@ -172,7 +172,7 @@ def _frame(message: Message) -> int:
     if not isinstance(message.content, str):  # it mostly is
         whole += sum(_part(part) for part in _parts(message.content))
     if isinstance(message, AssistantMessage):
-        whole += CALL_TOKENS * len(message.tool_calls)
+        whole += CALL_TOKENS * len(message.tool_calls) + (message.thinking.tokens if message.thinking else 0)
     named = not isinstance(message, ToolMessage) and message.name is not None
     return whole + (NAME_TOKENS if named else 0)
 

@@ -75,6 +75,15 @@ class UserMessage(msgspec.Struct, frozen=True, tag_field="role", tag="user"):
     name: str | None = None
 
 
+class Thinking(msgspec.Struct, frozen=True):
+    """How a model came to the calls of a message, in the form of its provider and for itself alone: ``model`` (its bare id)
+    gets it back with their results, unmodified, and nobody else is shown it. ``tokens`` is what it takes up in a prompt."""
+
+    model: str
+    data: str
+    tokens: int = 0
+
+
 class AssistantMessage(msgspec.Struct, frozen=True, tag_field="role", tag="assistant"):
     """``content`` is None only when there are tool calls or a refusal."""
 
@@ -82,6 +91,7 @@ class AssistantMessage(msgspec.Struct, frozen=True, tag_field="role", tag="assis
     tool_calls: tuple[ToolCall, ...] = ()
     refusal: str | None = None
     name: str | None = None
+    thinking: Thinking | None = None
 
 
 class ToolMessage(msgspec.Struct, frozen=True, tag_field="role", tag="tool"):

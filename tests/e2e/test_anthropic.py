@@ -4,6 +4,7 @@ import asyncio
 import base64
 import json
 from collections.abc import AsyncIterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -31,11 +32,26 @@ CALLS_WEATHER = 'tool?name=weather&args={"city":"Oslo"}'
 CALLS_BOTH = 'mixed?name=calculator&name=weather&args={"expression":"6*7"}&args={"city":"Oslo"}'
 CLAUDE = "ok?key=claude"
 REFUSING = "refusal"
+THOUGHT = "My%20secret%20plan."
+THINKS = f"tool?thought={THOUGHT}&rounds=2"
+THINKS_ABOUT_BOTH = f"{CALLS_BOTH}&thought={THOUGHT}"
+THINKS_IN_SECRET = f"{CALLS_WEATHER}&thought=redacted"
 
 
 @pytest.fixture
 async def client(tmp_path: Path, fake_anthropic: FakeAnthropic) -> AsyncIterator[AsyncOpenAI]:
-    models = ("ok", "echo", "tool", CALLS_WEATHER, CALLS_BOTH, CLAUDE, REFUSING)
+    models = (
+        "ok",
+        "echo",
+        "tool",
+        CALLS_WEATHER,
+        CALLS_BOTH,
+        CLAUDE,
+        REFUSING,
+        THINKS,
+        THINKS_ABOUT_BOTH,
+        THINKS_IN_SECRET,
+    )
     container = container_for(with_fake(settings_for(tmp_path), fake_anthropic, *models))
     async with (
         running(container) as server,
@@ -134,6 +150,64 @@ async def test_tools_of_the_server_run_and_both_sides_results_meet(client: Async
     said = second.choices[0].message.content or ""
     assert "42" in said
     assert "snow" in said
+
+
+@pytest.mark.parametrize("stream", [False, True])
+async def test_thoughts_go_back_with_the_results_of_the_servers_tools(
+    client: AsyncOpenAI, fake_anthropic: FakeAnthropic, *, stream: bool
+) -> None:
+    """The fake refuses results without them."""
+    if stream:
+        chunks = [
+            chunk
+            async for chunk in await client.chat.completions.create(
+                model=f"fake/{THINKS}", messages=HELLO, stream=True
+            )
+        ]
+        told = "".join(chunk.model_dump_json() for chunk in chunks)
+    else:
+        told = (
+            await client.chat.completions.create(model=f"fake/{THINKS}", messages=HELLO)
+        ).model_dump_json()
+    assert "secret plan" not in told
+    kinds = [[it["type"] for it in turn["content"]] for turn in fake_anthropic.chats()[-1].body["messages"]]
+    assert [kind for kind in kinds if "tool_use" in kind] == [["thinking", "tool_use"]] * 2
+
+
+@pytest.mark.parametrize("session", [None, "a session"])
+@pytest.mark.parametrize("model", [THINKS_ABOUT_BOTH, THINKS_IN_SECRET])
+async def test_thoughts_go_back_with_the_results_of_the_clients_tools(
+    client: AsyncOpenAI, fake_anthropic: FakeAnthropic, model: str, session: str | None
+) -> None:
+    extra = {"cozy": {"session_id": str(uuid4())}} if session else {}
+    ask = partial(client.chat.completions.create, model=f"fake/{model}", tools=[WEATHER], extra_body=extra)
+    first = await ask(messages=HELLO)
+    calls = first.choices[0].message.tool_calls or []
+    assert "secret plan" not in first.model_dump_json()
+    answered: Any = [
+        *HELLO,
+        {"role": "assistant", "tool_calls": [calls[0].model_dump()]},
+        {"role": "tool", "tool_call_id": calls[0].id, "content": "snow"},
+    ]
+    second = await ask(messages=answered)
+    assert "snow" in (second.choices[0].message.content or "")
+    assert "secret plan" not in second.model_dump_json()
+    if session:
+        third = await ask(messages=[{"role": "user", "content": "And tomorrow?"}])
+        assert third.choices[0].finish_reason == "tool_calls"
+        thoughts = json.dumps(fake_anthropic.chats()[-1].body["messages"]).count("thinking")
+        assert thoughts
+
+
+async def test_thoughts_of_one_model_are_not_shown_to_another(
+    client: AsyncOpenAI, fake_anthropic: FakeAnthropic
+) -> None:
+    extra = {"cozy": {"session_id": str(uuid4())}}
+    await client.chat.completions.create(model=f"fake/{THINKS}", messages=HELLO, extra_body=extra)
+    await client.chat.completions.create(model="fake/ok", messages=HELLO, extra_body=extra)
+    told = json.dumps(fake_anthropic.chats()[-1].body["messages"])
+    assert "tool_use" in told
+    assert "thinking" not in told
 
 
 async def test_images_files_and_schemas_reach_the_model(

@@ -206,3 +206,30 @@ async def test_it_runs_as_a_process_and_ends_on_sigterm() -> None:
             assert text_of(await ask(client, "ok")) == words(8)
         process.terminate()
         assert await process.wait() == 0
+
+
+@pytest.mark.parametrize("thought", ["Let me see.", "redacted"])
+async def test_thoughts_come_back_unmodified_with_the_results_of_tools(
+    client: AsyncAnthropic, thought: str
+) -> None:
+    model = f"tool?thought={thought.replace(' ', '%20')}"
+    streamed = await heard(client, model, tools=TOOLS)
+    plain = await ask(client, model, tools=TOOLS)
+    kinds = ["redacted_thinking" if thought == "redacted" else "thinking", "tool_use"]
+    assert [block.type for block in streamed.content] == [block.type for block in plain.content] == kinds
+    assert streamed.content[0] == plain.content[0]
+    said = [block.model_dump(exclude_none=True) for block in plain.content]
+    results = {"type": "tool_result", "tool_use_id": plain.content[1].id, "content": "42"}
+
+    async def go_on(blocks: Any) -> Any:
+        turns = [*USER, {"role": "assistant", "content": blocks}, {"role": "user", "content": [results]}]
+        return await ask(client, model, turns, tools=TOOLS)
+
+    assert text_of(await go_on(said)) == "The tools said: 42"
+    forged = {**said[0], "data" if thought == "redacted" else "signature": "Zm9yZ2Vk"}
+    for blocks, complaint in (
+        (said[1:], "must start with a thinking block"),
+        ([forged, said[1]], "signature"),
+    ):
+        with pytest.raises(anthropic.BadRequestError, match=complaint):
+            await go_on(blocks)

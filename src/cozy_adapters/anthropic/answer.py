@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator
 import msgspec
 
 from cozy_adapters.anthropic.failures import broke
+from cozy_adapters.anthropic.thinking import KINDS, Called, Piece, Said, Secret, Thought, kept
 from cozy_adapters.anthropic.wire import Block, Delta, Event, WireUsage
 from cozy_domain.errors import ProviderError, ProviderMalformedError
 from cozy_domain.messages import FinishReason, Usage
@@ -21,13 +22,13 @@ from cozy_domain.models.deltas import (
     ReasoningDelta,
     RefusalDelta,
     TextDelta,
+    ThinkingKept,
     ToolCallDelta,
     UsageReported,
 )
 
 _EVENTS = msgspec.json.Decoder(Event)
-_THINKING = ("thinking", "redacted_thinking")
-_SLOW = (*_THINKING, "tool_use")
+_SLOW = (*KINDS, "tool_use")
 _REASONS: dict[str, FinishReason] = {
     "max_tokens": "length",
     "model_context_window_exceeded": "length",
@@ -38,14 +39,19 @@ _REASONS: dict[str, FinishReason] = {
 
 
 class Answer:
-    """One answer while it arrives. ``complete`` once its last event was read: nothing that follows matters. ``secret`` is
-    the API key, which no message repeats."""
+    """One answer of ``model`` while it arrives. ``complete`` once its last event was read: nothing that follows matters.
+    ``secret`` is the API key, which no message repeats."""
 
-    def __init__(self, provider: str, new_call_id: Callable[[], str], secret: str = "") -> None:
+    def __init__(
+        self, provider: str, new_call_id: Callable[[], str], secret: str = "", model: str = ""
+    ) -> None:
         self.complete = False
         self._provider = provider
         self._new_call_id = new_call_id
         self._secret = secret
+        self._model = model
+        self._pieces: list[Piece] = []
+        """What it is made of, in order."""
         self._begun = False
         self._finished = False
         self._slow = False
@@ -96,11 +102,18 @@ class Answer:
 
     def _start(self, index: int, block: Block) -> Iterator[ModelDelta]:
         self._slow = block.type in _SLOW
-        if block.type in _THINKING:
+        if block.type == "thinking":
+            self._pieces.append(Thought(block.thinking or "", block.signature or ""))
             yield ReasoningDelta(block.thinking or "")
-        elif block.type == "text" and block.text:
-            yield TextDelta(block.text)
+        elif block.type == "redacted_thinking":
+            self._pieces.append(Secret(block.data or ""))
+            yield ReasoningDelta("")
+        elif block.type == "text":
+            self._pieces.append(Said(len(block.text or "")))
+            if block.text:
+                yield TextDelta(block.text)
         elif block.type == "tool_use":
+            self._pieces.append(Called())
             call = _Call(len(self._calls))
             self._calls[index] = call
             whole = bytes(block.input).strip()
@@ -109,10 +122,17 @@ class Answer:
             yield ToolCallDelta(call.index, arguments, block.id or self._new_call_id(), block.name)
 
     def _piece(self, index: int, delta: Delta) -> Iterator[ModelDelta]:
+        last = self._pieces[-1] if self._pieces else None
         if delta.text:
+            if isinstance(last, Said):
+                last.length += len(delta.text)
             yield TextDelta(delta.text)
         elif delta.thinking:
+            if isinstance(last, Thought):
+                last.thinking += delta.thinking
             yield ReasoningDelta(delta.thinking)
+        elif delta.signature and isinstance(last, Thought):
+            last.signature += delta.signature
         elif delta.partial_json and (call := self._calls.get(index)):
             call.written = True
             yield ToolCallDelta(call.index, delta.partial_json)
@@ -133,6 +153,8 @@ class Answer:
         self._finished = True
         if delta.stop_details and delta.stop_details.explanation:
             yield RefusalDelta(delta.stop_details.explanation)
+        if thinking := kept(self._model, self._pieces, _thought_tokens(self._usage)):
+            yield ThinkingKept(thinking)
         reason = _REASONS.get(delta.stop_reason, "stop")
         # Agent loops branch on it, whatever a server says.
         yield ChoiceFinished("tool_calls" if self._calls and reason == "stop" else reason)
@@ -172,12 +194,16 @@ def _together(began: WireUsage, ended: WireUsage) -> WireUsage:
 
 def _usage(usage: WireUsage) -> Usage:
     read, written = usage.cache_read_input_tokens or 0, usage.cache_creation_input_tokens or 0
-    details = usage.output_tokens_details
     return Usage(
         prompt_tokens=(usage.input_tokens or 0) + read + written,
         completion_tokens=usage.output_tokens or 0,
         cached_tokens=read,
         cache_write_tokens=written,
-        reasoning_tokens=(details and details.thinking_tokens) or 0,
+        reasoning_tokens=_thought_tokens(usage),
         known=True,
     )
+
+
+def _thought_tokens(usage: WireUsage) -> int:
+    details = usage.output_tokens_details
+    return (details and details.thinking_tokens) or 0

@@ -111,7 +111,7 @@ class AnthropicLanguageModel:
     async def _stream(self, request: ModelRequest) -> AsyncIterator[AsyncIterator[ModelDelta]]:
         posting = self._opened().post("/v1/messages", self._encoded(request))
         response = await accepted(self._provider, posting, self._refused)
-        answer = Answer(self._provider, lambda: f"toolu_{uuid4().hex}", self._api_key)
+        answer = Answer(self._provider, lambda: f"toolu_{uuid4().hex}", self._api_key, request.model)
         try:
             async with (
                 aclosing(response.aiter_bytes()) as pieces,

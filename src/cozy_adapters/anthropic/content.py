@@ -10,9 +10,11 @@ import binascii
 import re
 from collections.abc import Iterable, Iterator
 from hashlib import sha256
+from itertools import islice
 
 import msgspec
 
+from cozy_adapters.anthropic.thinking import Called, in_order
 from cozy_domain.errors import ProviderRefusedError
 from cozy_domain.messages import (
     AssistantMessage,
@@ -63,8 +65,8 @@ def system_blocks(messages: Iterable[Message]) -> Blocks:
     ]
 
 
-def turns(messages: tuple[Message, ...]) -> list[Turn]:
-    """Everything else, in turns.
+def turns(messages: tuple[Message, ...], model: str) -> list[Turn]:
+    """Everything else, in turns, with what ``model`` thought.
 
     Raises:
         ProviderRefusedError: a part has no form that the API takes.
@@ -72,7 +74,7 @@ def turns(messages: tuple[Message, ...]) -> list[Turn]:
     found: list[Turn] = []
     for index, message in enumerate(messages):
         role = "assistant" if isinstance(message, AssistantMessage) else "user"
-        blocks = list(_blocks(message))
+        blocks = list(_blocks(message, model))
         if not blocks:
             continue
         if not found and role == "assistant":
@@ -94,22 +96,37 @@ def call_id(id: str) -> str:
     return id if _ID.fullmatch(id) else f"call_{sha256(id.encode()).hexdigest()[:32]}"
 
 
-def _blocks(message: Message) -> Iterator[JsonObject]:
+def _blocks(message: Message, model: str) -> Iterator[JsonObject]:
     match message:
         case SystemMessage():
             return
         case ToolMessage():
             yield _result(message)
         case AssistantMessage():
-            yield from _texts(message.content)
-            if message.refusal and message.refusal.strip():
-                yield _text(message.refusal)
-            yield from map(_call, message.tool_calls)
+            yield from _answer(message, model)
         case UserMessage():
             parts = list(_parts(message.content)) or [_text(NOTHING_SAID)]
             if message.name:
                 yield _text(f"{message.name}:")
             yield from parts
+
+
+def _answer(message: AssistantMessage, model: str) -> Iterator[JsonObject]:
+    calls = iter(message.tool_calls)
+    thought = in_order(message, model)
+    for piece in thought:
+        match piece:
+            case str():
+                yield from _texts(piece)
+            case Called():
+                yield from map(_call, islice(calls, 1))
+            case _:
+                yield msgspec.to_builtins(piece)
+    if not thought:
+        yield from _texts(message.content)
+    if message.refusal and message.refusal.strip():
+        yield _text(message.refusal)
+    yield from map(_call, calls)
 
 
 def _result(message: ToolMessage) -> JsonObject:

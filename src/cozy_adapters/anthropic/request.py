@@ -28,7 +28,7 @@ def encode_request(request: ModelRequest, most_tokens: int = MOST_TOKENS) -> Enc
         ProviderRefusedError: a part of a message has no form that the API takes.
     """
     tools, choice = _tools(request)
-    system, said = system_blocks(request.messages), turns(request.messages)
+    system, said = system_blocks(request.messages), turns(request.messages, request.model)
     mark(tools, system, said, request.messages)
     sampling, dropped = _sampling(request.model, request.sampling)
     body: JsonObject = dict(request.sampling.extra)

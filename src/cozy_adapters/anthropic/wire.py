@@ -35,6 +35,8 @@ class Block(msgspec.Struct, frozen=True):
     name: str | None = None
     text: str | None = None
     thinking: str | None = None
+    signature: str | None = None
+    data: str | None = None
     input: msgspec.Raw = msgspec.Raw(b"{}")
 
 
@@ -43,10 +45,11 @@ class StopDetails(msgspec.Struct, frozen=True):
 
 
 class Delta(msgspec.Struct, frozen=True):
-    """Of a block (``text``, ``thinking``, ``partial_json``) or of the message (``stop_reason``)."""
+    """Of a block (``text``, ``thinking``, ``signature``, ``partial_json``) or of the message (``stop_reason``)."""
 
     text: str | None = None
     thinking: str | None = None
+    signature: str | None = None
     partial_json: str | None = None
     stop_reason: str | None = None
     stop_details: StopDetails | None = None

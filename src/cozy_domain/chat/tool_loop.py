@@ -28,12 +28,13 @@ import msgspec
 from msgspec.structs import replace
 
 from cozy_domain.ids import TurnId
-from cozy_domain.messages import AssistantMessage, FinishReason, ToolCall, ToolMessage
+from cozy_domain.messages import AssistantMessage, FinishReason, Thinking, ToolCall, ToolMessage
 from cozy_domain.models.deltas import (
     ChoiceFinished,
     ModelDelta,
     RefusalDelta,
     TextDelta,
+    ThinkingKept,
     ToolCallDelta,
 )
 from cozy_domain.models.request import ToolChoice
@@ -73,14 +74,17 @@ class ChoiceOutput(msgspec.Struct, frozen=True):
     refusal: str = ""
     calls: tuple[ToolCall, ...] = ()
     finish: FinishReason | None = None
+    thinking: Thinking | None = None
 
     def message(self, only: frozenset[str] | None = None) -> AssistantMessage:
-        """The choice as a message, with its calls of the tools in ``only`` (None: with all)."""
+        """The choice as a message, with its calls of the tools in ``only`` (None: with all). Thinking goes with all of them
+        or not at all."""
         calls = tuple(call for call in self.calls if only is None or call.name in only)
         return AssistantMessage(
             content=self.text or (None if calls or self.refusal else ""),
             tool_calls=calls,
             refusal=self.refusal or None,
+            thinking=self.thinking if calls == self.calls else None,
         )
 
 
@@ -143,6 +147,8 @@ class RoundFold:
                 self._of(delta.choice).refusal.append(delta.text)
             case ChoiceFinished():
                 self._of(delta.choice).finish = delta.reason
+            case ThinkingKept() if not self._deaf:
+                self._of(delta.choice).thinking = delta.thinking
             case ToolCallDelta() if not self._deaf:
                 return self._piece(self._of(delta.choice), delta)
             case _:
@@ -247,6 +253,7 @@ class _Writing:
         self.text: list[str] = []
         self.refusal: list[str] = []
         self.finish: FinishReason | None = None
+        self.thinking: Thinking | None = None
         self._calls: list[_Call] = []
         self._client_calls = 0
 
@@ -280,4 +287,5 @@ class _Writing:
             refusal="".join(self.refusal),
             calls=tuple(call.finished() for call in self._calls),
             finish=self.finish,
+            thinking=self.thinking,
         )

@@ -2,7 +2,7 @@
 
 import msgspec
 
-from cozy_domain.messages import FinishReason, Usage
+from cozy_domain.messages import FinishReason, Thinking, Usage
 
 
 class TokenLogprob(msgspec.Struct, frozen=True):
@@ -26,10 +26,17 @@ class RefusalDelta(msgspec.Struct, frozen=True, tag="refusal"):
 
 
 class ReasoningDelta(msgspec.Struct, frozen=True, tag="reasoning"):
-    """Thinking that some providers show; never stored and never part of the answer. An empty one says that the model is
-    thinking, of which nothing is shown."""
+    """Thinking that some providers show; never part of the answer, nor stored (but see `ThinkingKept`). An empty one says
+    that the model is thinking, of which nothing is shown."""
 
     text: str
+    choice: int = 0
+
+
+class ThinkingKept(msgspec.Struct, frozen=True, tag="thinking"):
+    """What the model wants back with the results of the calls that it just made; comes once, behind them."""
+
+    thinking: Thinking
     choice: int = 0
 
 
@@ -57,4 +64,6 @@ class UsageReported(msgspec.Struct, frozen=True, tag="usage"):
     fingerprint: str | None = None
 
 
-ModelDelta = TextDelta | RefusalDelta | ReasoningDelta | ToolCallDelta | ChoiceFinished | UsageReported
+ModelDelta = (
+    TextDelta | RefusalDelta | ReasoningDelta | ThinkingKept | ToolCallDelta | ChoiceFinished | UsageReported
+)

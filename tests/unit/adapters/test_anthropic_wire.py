@@ -31,6 +31,7 @@ from cozy_domain.messages import (
     RefusalPart,
     SystemMessage,
     TextPart,
+    Thinking,
     ToolCall,
     ToolMessage,
     Usage,
@@ -42,6 +43,7 @@ from cozy_domain.models.deltas import (
     ReasoningDelta,
     RefusalDelta,
     TextDelta,
+    ThinkingKept,
     ToolCallDelta,
     UsageReported,
 )
@@ -656,3 +658,86 @@ def test_a_refusal_without_anthropics_body_is_understood_by_its_status(body: byt
     assert (type(busy), busy.code, busy.retry_after_s) == (ProviderOverloadedError, OVERLOADED, 3.0)
     limited = refusal(429, body)
     assert (limited.code, limited.retry_after_s) == ("rate_limit_exceeded", None)
+
+
+# Thinking.
+
+
+THINKS = (
+    start(0, type="thinking", thinking="", signature=""),
+    piece(0, thinking="First "),
+    piece(0, thinking="this."),
+    piece(0, signature="c2ln"),
+    stop(0),
+)
+FIRST = {"type": "thinking", "thinking": "First this.", "signature": "c2ln"}
+SECRET = {"type": "redacted_thinking", "data": "WA=="}
+
+
+def thought(*events: bytes, model: str = "m") -> Thinking | None:
+    """What an answer with ``events`` wants back."""
+    answer = Answer("fake", lambda: "new-id", model=model)
+    deltas = [delta for it in (BEGIN, *events, ended("tool_use"), END) for delta in answer.read(it)]
+    found = [delta.thinking for delta in deltas if isinstance(delta, ThinkingKept)]
+    assert len(found) <= 1
+    return found[0] if found else None
+
+
+def called(index: int, name: str = "clock") -> tuple[bytes, ...]:
+    return (start(index, type="tool_use", id=f"t{index}", name=name, input={}), stop(index))
+
+
+def use(id: str) -> Any:
+    return {"type": "tool_use", "id": id, "name": "clock", "input": {}}
+
+
+def sent_back(thinking: Thinking | None, content: str | None, *ids: str) -> Any:
+    """The blocks of the answer in the request with its results."""
+    calls = tuple(ToolCall(id, "clock", "{}") for id in ids)
+    results = tuple(ToolMessage(id, "noon") for id in ids)
+    request = changed(
+        messages=(UserMessage("hi"), AssistantMessage(content, calls, thinking=thinking), *results)
+    )
+    assert check(sent(request)) is None
+    return sent(request)["messages"][1]["content"]
+
+
+def test_what_was_thought_before_calls_goes_back_in_front_of_them() -> None:
+    secret = (start(1, type="redacted_thinking", data="WA=="), stop(1))
+    assert sent_back(thought(*THINKS, *secret, *called(2)), None, "a") == [FIRST, SECRET, use("a")]
+
+
+def test_thoughts_between_words_and_calls_go_back_between_them() -> None:
+    events = (
+        *THINKS,
+        start(1, type="text", text="One "),
+        piece(1, text="moment."),
+        *(start(2, type="redacted_thinking", data="WA=="), stop(2)),
+        *(start(3, type="text", text="Now."), stop(3)),
+        *called(4),
+        *(start(5, type="thinking", thinking="More", signature="bW9yZQ=="), stop(5)),
+        *called(6),
+    )
+    more = {"type": "thinking", "thinking": "More", "signature": "bW9yZQ=="}
+    kept = thought(*events)
+    expected = [FIRST, text("One moment."), SECRET, text("Now."), use("a"), more, use("b")]
+    assert sent_back(kept, "One moment.Now.", "a", "b") == expected
+    changed_words = [FIRST, text("Other words."), SECRET, use("a"), more, use("b")]
+    assert sent_back(kept, "Other words.", "a", "b") == changed_words
+    assert sent_back(kept, None, "a", "b") == [FIRST, SECRET, use("a"), more, use("b")]
+
+
+def test_thoughts_are_for_the_model_that_had_them() -> None:
+    assert sent_back(thought(*THINKS, *called(1), model="other"), None, "a") == [use("a")]
+
+
+def test_an_answer_without_thoughts_or_without_calls_wants_nothing_back() -> None:
+    assert thought(*called(0)) is None
+    assert thought(*THINKS, start(1, type="text", text="Done."), stop(1)) is None
+
+
+def test_what_thoughts_take_up_is_what_the_provider_counted() -> None:
+    answer = Answer("fake", lambda: "new-id", model="m")
+    end = ended("tool_use", output_tokens_details={"thinking_tokens": 12})
+    deltas = [delta for it in (BEGIN, *THINKS, *called(1), end, END) for delta in answer.read(it)]
+    assert [it.thinking.tokens for it in deltas if isinstance(it, ThinkingKept)] == [12]

@@ -18,6 +18,7 @@ from cozy_domain.messages import (
     RefusalPart,
     SystemMessage,
     TextPart,
+    Thinking,
     ToolCall,
     ToolMessage,
     UserMessage,
@@ -216,6 +217,7 @@ def test_messages_are_counted_one_by_one(one: list[Message], other: list[Message
         (AssistantMessage(content=(RefusalPart("no"),)), 1),
         (AssistantMessage(content=None, refusal="no"), 1),
         (AssistantMessage(tool_calls=(ToolCall(id="1", name="clock", arguments='{"a":1}'),)), 15),
+        (AssistantMessage(content=None, thinking=Thinking("m", "[]", 70)), 70),
         (ToolMessage(tool_call_id="1", content="noon"), 1),
     ],
 )

@@ -100,7 +100,9 @@ def test_a_stateless_call_stores_the_last_words_or_all_the_results() -> None:
         ((UserMessage("hi"), AssistantMessage("hello")), "messages[1].role"),
     ],
 )
-def test_a_session_that_is_told_nothing_new_is_refused_where_it_ends(said: tuple[Message, ...], param: str) -> None:
+def test_a_session_that_is_told_nothing_new_is_refused_where_it_ends(
+    said: tuple[Message, ...], param: str
+) -> None:
     with pytest.raises(InputError) as refused:
         sort_messages(said, in_session=True)
     assert refused.value.param == param

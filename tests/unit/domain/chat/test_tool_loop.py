@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
+from msgspec.structs import replace
 
 from cozy_domain.audit.events import ToolOutcome
 from cozy_domain.chat.tool_loop import (
@@ -30,13 +31,14 @@ from cozy_domain.chat.tool_loop import (
     tool_messages,
 )
 from cozy_domain.ids import TurnId
-from cozy_domain.messages import AssistantMessage, ToolCall, ToolMessage, Usage
+from cozy_domain.messages import AssistantMessage, Thinking, ToolCall, ToolMessage, Usage
 from cozy_domain.models.deltas import (
     ChoiceFinished,
     ModelDelta,
     ReasoningDelta,
     RefusalDelta,
     TextDelta,
+    ThinkingKept,
     ToolCallDelta,
     UsageReported,
 )
@@ -91,6 +93,23 @@ def test_text_refusal_and_reason_are_put_together() -> None:
 
 def test_reasoning_and_usage_are_no_part_of_the_answer() -> None:
     assert written(ReasoningDelta("hm"), UsageReported(Usage())).choices == ()
+
+
+def test_thinking_goes_with_all_calls_of_its_message_or_not_at_all() -> None:
+    thinking = Thinking("m", "[]", 3)
+    both = next_step(START, written(call("clock"), call("lamp", 1), ThinkingKept(thinking)))
+    assert isinstance(both, HandOver)
+    assert [message.thinking for message in both.stored] == [thinking]
+    assert [message.thinking for message in both.sent] == [None]
+    alone = next_step(START, written(call("clock"), ThinkingKept(thinking)))
+    assert isinstance(alone, RunTools)
+    assert alone.message.thinking == thinking
+
+
+def test_thinking_of_calls_that_nobody_may_make_goes_with_them() -> None:
+    closing = replace(START, closing="too_many_rounds")
+    output = written(WORDS, call("clock"), ThinkingKept(Thinking("m", "[]")), state=closing)
+    assert output.choices[0].message() == AssistantMessage("Well.")
 
 
 def test_pieces_of_one_call_become_one_call() -> None:

@@ -6,20 +6,23 @@ at shutdown; a caller who goes away ends its turn, never the work of storing it.
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Coroutine
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from datetime import timedelta
-from typing import Literal
+from typing import Literal, TypeVar
 
 from cozy_domain.access.seats import Seats, Sitter
 from cozy_domain.audit.chain import sign
 from cozy_domain.audit.events import AuditRecord, TurnAudited
+from cozy_domain.chat.aside import KeptTurn, keep
 from cozy_domain.chat.parts import ChatParts
 from cozy_domain.chat.request import ChatRequest
 from cozy_domain.chat.turn import ChatTurn
 from cozy_domain.errors import LimitError, LocalProtocolError, StorageError
 from cozy_domain.ids import OwnerId
 from cozy_domain.sessions.turn import ReapedTurn
+
+T = TypeVar("T")
 
 _log = logging.getLogger("cozy.chat")
 
@@ -75,6 +78,16 @@ class ChatPipeline:
         """
         return self._turn(request, speculative, delivery)
 
+    async def keep(self, request: ChatRequest, heard: str = "", *, interrupted: bool = False) -> KeptTurn:
+        """Stores as a turn of its own what is said without asking a model: the user's words in ``request`` (or none, when it
+        is ``unasked``) and what was ``heard`` of the persona's. It is stored also when nobody waits for it.
+
+        Raises:
+            InputError, MissingError: the request.
+            StorageUnavailableError: it is not stored.
+        """
+        return await self._done(lambda: keep(self._parts, request, heard, interrupted=interrupted))
+
     @asynccontextmanager
     async def _turn(
         self, request: ChatRequest, speculative: bool, delivery: Literal["written", "spoken"]
@@ -103,6 +116,24 @@ class ChatPipeline:
             work.close()
             raise LocalProtocolError("the chat pipeline is not running")
         return self._tasks.create_task(work)
+
+    async def _done(self, work: Callable[[], Awaitable[T]]) -> T:
+        """Does it in a task of the pipeline, which whoever waits for it cannot cancel."""
+        answer: asyncio.Future[T] = asyncio.get_running_loop().create_future()
+        answer.add_done_callback(lambda it: it.cancelled() or it.exception())
+
+        async def run() -> None:
+            try:
+                found = await work()
+            except Exception as error:  # noqa: BLE001  whoever asked is told, if anybody still waits
+                if not answer.done():
+                    answer.set_exception(error)
+            else:
+                if not answer.done():
+                    answer.set_result(found)
+
+        self._spawn(run())
+        return await answer
 
     async def _drain(self, drain_s: float) -> None:
         if self._turns:

@@ -43,8 +43,9 @@ DOUBT_NS = 100_000_000
 """A turn that is about to end while something sounds ends only if that was no speech, which takes three windows to tell."""
 LOOK_S = 0.016
 """Half a window."""
-STORING_S = 35.0
-"""How long the last turns of a call may take to be stored: the pipeline tries for 30 s."""
+STORING_S = 40.0
+"""How long the last turns of a call may take to be stored: the pipeline waits 5 s for a turn to be opened, and tries for 30 s
+to end it."""
 
 Tell = Callable[[PublicEvent], None]
 
@@ -284,8 +285,13 @@ class VoiceCall:
                 self._replies.done(action.response_id)
             case it.CancelTool():
                 self._replies.stop_tool(action.response_id, action.call_id)
-            case it.CommitUser() | it.TruncateAssistant() | it.RecordToolResult() | it.StartTool():
-                pass  # the pipeline stores turns and runs tools by itself
+            case it.CommitUser():
+                if not action.answered:
+                    self._replies.keep(action.text)
+            case it.TruncateAssistant():
+                pass
+            case it.StartTool() | it.RecordToolResult():
+                pass  # the pipeline runs tools by itself, and stores each call with its result
             case it.RecordLatency():
                 pass  # told to the caller's program as `TurnLatency`
             case it.CloseSession():

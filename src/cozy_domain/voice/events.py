@@ -24,6 +24,8 @@ from cozy_domain.voice.public import LatencyStage, PublicEvent
 
 Cause = Literal["turn", "client", "tool_result", "greeting", "idle", "retry", "goodbye"]
 """Why something is said. The first three are written by the model; the others are phrases of the profile."""
+WRITTEN: frozenset[Cause] = frozenset(("turn", "client", "tool_result"))
+"""By the model."""
 
 CancelReason = Literal["turn_detected", "client_cancelled", "superseded", "failed", "closed"]
 """``turn_detected``: the user speaks; ``superseded``: the text it answers changed, or typed text came."""
@@ -531,13 +533,14 @@ class FadePlayout(msgspec.Struct, frozen=True, tag="playout.fade"):
 
 
 class CommitUser(msgspec.Struct, frozen=True, tag="history.commit_user"):
-    """The user's turn is over, and this is it. Comes before the response that answers it; with a pipeline that stores the
-    turn itself there is nothing to do. ``typed``: it was not spoken."""
+    """The user's turn is over, and this is it. Comes before the response that answers it; a pipeline that stores the turn with
+    its answer has nothing to do, unless it is not ``answered``: the call is about to end. ``typed``: it was not spoken."""
 
     turn_id: int
     rev: int
     text: str
     typed: bool = False
+    answered: bool = True
 
 
 class CommitAssistant(msgspec.Struct, frozen=True, tag="history.commit_assistant"):
@@ -569,7 +572,8 @@ class RecordToolResult(msgspec.Struct, frozen=True, tag="history.tool_result"):
 
 
 class StartTool(msgspec.Struct, frozen=True, tag="tool.start"):
-    """It may run. A pipeline that runs its tools itself has nothing to do."""
+    """It may run. A pipeline that runs its tools by itself, with their results in its turn, has nothing to do: neither here
+    nor at ``RecordToolResult``."""
 
     response_id: int
     call_id: str

@@ -1,11 +1,12 @@
 """What a call's model says, to the events of the session: each reply is a turn of the chat pipeline.
 
 The pipeline stores its turns and runs its tools by itself; the session decides which of them are wanted, and how much of
-each was heard.
+each was heard. What is said without a model, and what the user says when nobody answers any more, are turns of their own.
 """
 
 import asyncio
-from collections.abc import Callable
+import logging
+from collections.abc import Callable, Coroutine
 from typing import Protocol
 
 import msgspec
@@ -18,6 +19,7 @@ from cozy_domain.clock import Clock
 from cozy_domain.errors import CozyError
 from cozy_domain.models.deltas import RefusalDelta, TextDelta
 from cozy_domain.voice.events import (
+    WRITTEN,
     CancelRequested,
     CancelResponse,
     CommitAssistant,
@@ -30,6 +32,8 @@ from cozy_domain.voice.events import (
     ToolFailed,
     ToolRequested,
 )
+
+_log = logging.getLogger("cozy.voice")
 
 SLOWEST_MS = 300
 """Milliseconds that a character takes at most: a Chinese one, slowly spoken."""
@@ -93,6 +97,8 @@ class Replies:
         self._tell = tell
         self._spawn = spawn
         self._replies: dict[int, Reply] = {}
+        self._aside: asyncio.Task[None] | None = None
+        """The last of what is stored beside them, which begins when the one before it is done."""
 
     @property
     def under_way(self) -> int:
@@ -125,10 +131,17 @@ class Replies:
 
     def commit(self, order: CommitAssistant) -> None:
         """So much of it was heard."""
-        if reply := self._replies.get(order.response_id):
-            reply.heard = Heard(order.text, order.interrupted)
+        heard = Heard(order.text, order.interrupted)
+        if order.cause not in WRITTEN:
+            self._after_others(lambda: self._keep("", heard))
+        elif reply := self._replies.get(order.response_id):
+            reply.heard = heard
             if reply.turn:
                 reply.turn.heard(order.text)
+
+    def keep(self, words: str) -> None:
+        """The user said this, and nobody will answer."""
+        self._after_others(lambda: self._keep(words, Heard("", interrupted=True)))
 
     def done(self, response: int) -> None:
         """Nothing more is wanted of it, nor will be said about it."""
@@ -173,9 +186,34 @@ class Replies:
         """Waits until all of them are stored."""
         for reply in tuple(self._replies.values()):
             await reply.over.wait()
+        if self._aside:
+            await asyncio.wait((self._aside,))
+
+    def _after_others(self, work: Callable[[], Coroutine[None, None, None]]) -> None:
+        """What is stored beside the replies is stored in its order."""
+        before = self._aside
+
+        async def run() -> None:
+            if before:
+                await asyncio.wait((before,))
+            await work()
+
+        self._aside = self._spawn(run())
+
+    async def _keep(self, words: str, heard: Heard) -> None:
+        request = self._request(words)
+        self._request.heard(words, heard.text)
+        if request.session is None:
+            return  # nobody could find it again
+        try:
+            await self._pipeline.keep(request, heard.text, interrupted=heard.interrupted)
+        except CozyError as error:
+            _log.warning("what was said in a call without a model is not stored: %s", error.code)
 
     async def _run(self, reply: Reply) -> None:
         order = reply.order
+        if self._aside and not self._aside.done():
+            await asyncio.wait((self._aside,))
         if order.calls:
             await self._stored_before(reply)
         if reply.undecided and reply.cancelled:

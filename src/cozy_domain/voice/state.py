@@ -9,7 +9,7 @@ import msgspec
 
 from cozy_domain.speech.ports import Mark
 from cozy_domain.text import CJK
-from cozy_domain.voice.events import Cause, Timer
+from cozy_domain.voice.events import WRITTEN, Cause, Timer
 from cozy_domain.voice.policy import VoiceProfile
 from cozy_domain.voice.public import ResponseStatus
 
@@ -184,7 +184,7 @@ class Response(msgspec.Struct, frozen=True):
 
     @property
     def by_model(self) -> bool:
-        return self.cause in {"turn", "client", "tool_result"}
+        return self.cause in WRITTEN
 
 
 class Playout(msgspec.Struct, frozen=True):

@@ -32,6 +32,7 @@ from cozy_domain.voice.state import Phase, Stretch, Turn, Turning, Voicing
 
 LATE = 2_000
 """Characters of what is understood late that are kept for the next turn."""
+_ANSWERED = frozenset({Phase.ACTIVE, Phase.SUSPENDED})
 STRETCHES = 64
 """Stretches of one turn; what is said then is taken as it is. A minute of speech has fewer."""
 
@@ -261,11 +262,12 @@ def delay(verdict: float | None, policy: Endpointing) -> int:
 
 def _commit(m: Moment, turn: Turn) -> None:
     _close(m, turn)
-    m.do(CommitUser(turn.turn_id, turn.rev, turn.text, turn.typed))
+    answered = m.state.phase in _ANSWERED
+    m.do(CommitUser(turn.turn_id, turn.rev, turn.text, turn.typed, answered))
     m.tell(TurnCommitted(turn.turn_id, turn.text, turn.typed))
     if not turn.typed:
         m.tell(InputTranscribed(turn.turn_id, turn.text))
-    if m.state.phase is not Phase.ACTIVE and m.state.phase is not Phase.SUSPENDED:
+    if not answered:
         if m.state.response:
             response.drop(m, "closed")
         return

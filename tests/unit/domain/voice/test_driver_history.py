@@ -1,0 +1,134 @@
+"""What is remembered of a call is what was heard in it: no more, no less, whoever said it."""
+
+import asyncio
+
+import pytest
+from msgspec.structs import replace
+
+from cozy_adapters.inmemory.language_model import saying
+from cozy_domain.errors import StorageUnavailableError
+from cozy_domain.messages import AssistantMessage, UserMessage
+from cozy_domain.persona.persona import Prompt, Voice
+from cozy_domain.voice.policy import DEFAULT as PROFILE
+from cozy_domain.voice.policy import VoiceProfile
+from cozy_domain.voice.public import (
+    OutputStarted,
+    ResponseDone,
+    SessionClosed,
+    SessionDraining,
+    TurnCommitted,
+)
+from tests.fixtures.chat import DEFAULT, ChatUnderTest
+from tests.fixtures.clocks import LoopClock
+from tests.fixtures.driven_calls import VoiceUnderTest, begun
+
+pytestmark = pytest.mark.virtual_time
+
+LONG = "One two three four five six seven eight nine ten. Eleven twelve thirteen fourteen. Fifteen sixteen."
+HELLO = "Hello, I am Cozy, and I am glad that you call me on this fine day."
+UNGUARDED: VoiceProfile = replace(PROFILE, interruption=replace(PROFILE.interruption, call_guard_ns=0))
+
+
+def greeting(text: str = HELLO, **realtime: str | float | bool) -> ChatUnderTest:
+    persona = replace(DEFAULT, prompt=Prompt(openings=(text,)), voice=Voice(realtime=realtime))
+    return ChatUnderTest(clock=LoopClock(), personas=(persona,))
+
+
+async def test_a_greeting_that_was_heard_is_the_beginning_of_the_conversation() -> None:
+    voice = VoiceUnderTest(chat=greeting(), heard=["How are you?"])
+    async with voice.call(saying("Fine.")) as call:
+        await call.until(ResponseDone)
+        await call.say(1.0)
+        await call.until(ResponseDone, 2)
+    assert await voice.history() == [("agent", HELLO), ("user", "How are you?"), ("agent", "Fine.")]
+    said = [it for it in voice.chat.model.requests[-1].messages if isinstance(it, AssistantMessage)]
+    assert said == [AssistantMessage(HELLO)]
+
+
+async def test_of_a_greeting_that_is_talked_over_only_what_was_heard_is_kept() -> None:
+    voice = VoiceUnderTest(chat=greeting(), heard=["How are you?"], profile=UNGUARDED)
+    async with voice.call(saying("Fine.")) as call:
+        await call.until(OutputStarted)
+        await call.quiet(1.0)
+        await call.say(1.0)
+        await call.until(ResponseDone, 2)
+    (role, heard), *rest = await voice.history()
+    assert role == "agent"
+    assert HELLO.startswith(heard)
+    assert 5 < len(heard) < 40
+    assert rest == [("user", "How are you?"), ("agent", "Fine.")]
+    states = [it.state for it in voice.chat.conversations.turns.values()]
+    assert states == ["interrupted", "completed"]
+
+
+async def test_a_greeting_that_nobody_heard_was_not_said() -> None:
+    voice = VoiceUnderTest(chat=greeting())
+    async with voice.call():
+        pass
+    assert not voice.chat.conversations.turns
+
+
+async def test_what_is_said_into_silence_and_at_the_end_is_remembered_too() -> None:
+    voice = VoiceUnderTest(chat=greeting("Hello.", idle="Hello?", goodbye="So long."), heard=[])
+    async with voice.running() as calls:
+        call = await begun(calls)
+        assert await call.call.ended() == "idle"
+    assert await voice.history() == [(("agent", it)) for it in ("Hello.", "Hello?", "Hello?", "So long.")]
+
+
+async def test_a_caller_who_cannot_be_known_is_greeted_in_the_same_conversation() -> None:
+    voice = VoiceUnderTest(chat=greeting(), heard=["How are you?"])
+    async with voice.call(saying("Fine."), session=None, personal=False) as call:
+        await call.until(ResponseDone)
+        await call.say(1.0)
+        await call.until(ResponseDone, 2)
+    said = [it for it in voice.chat.model.requests[-1].messages if isinstance(it, AssistantMessage)]
+    assert said == [AssistantMessage(HELLO)]
+    assert not voice.chat.conversations.sessions
+
+
+async def test_what_a_caller_says_while_the_server_stops_is_kept_though_nobody_answers() -> None:
+    voice = VoiceUnderTest(heard=["Count, please.", "Oh, and my name is Mei."], profile=UNGUARDED)
+    async with voice.running(saying(LONG), saying("Never.")) as calls:
+        call = await begun(calls)
+        await call.say(1.0)
+        await call.until(OutputStarted)
+        call.call.drain(10.0)
+        await call.quiet(1.0)
+        await call.say(1.0)
+        await call.until(TurnCommitted, 2)
+        assert await call.call.ended() == "drained"
+    assert call.told(SessionDraining)
+    question, (_, heard), *rest = await voice.history()
+    assert question == ("user", "Count, please.")
+    assert LONG.startswith(heard)
+    assert rest == [("user", "Oh, and my name is Mei."), ("agent", "Goodbye!")]
+    assert len(voice.chat.model.requests) == 1
+
+
+async def test_words_without_an_answer_that_cannot_be_stored_fail_nothing_else(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    voice = VoiceUnderTest(chat=greeting(), heard=["How are you?"])
+    async with voice.call(saying("Fine.")) as call:
+        await call.until(OutputStarted)
+        voice.chat.conversations.available = False
+        await call.until(ResponseDone)
+        await call.quiet(8.0)
+        voice.chat.conversations.available = True
+        await call.say(1.0)
+        await call.until(ResponseDone, 2)
+    assert await voice.history() == [("user", "How are you?"), ("agent", "Fine.")]
+    assert StorageUnavailableError("").code in caplog.text
+    assert HELLO not in caplog.text
+
+
+async def test_the_words_of_a_turn_are_stored_once() -> None:
+    voice = VoiceUnderTest(heard=["Count, please."])
+    async with voice.call(saying("One.")) as call:
+        await call.say(1.0)
+        await call.until(ResponseDone)
+    users = [it for it in await voice.chat.stored() if isinstance(it.message, UserMessage)]
+    assert len(users) == 1
+    assert call.told(SessionClosed)
+    assert asyncio.get_running_loop().time() < 30

@@ -26,7 +26,9 @@ from tests.fixtures.stores import Stores, in_memory_stores, postgres_stores, sql
 from tests.fixtures.turns import (
     ANNA,
     BERT,
+    HELLO,
     REPLY,
+    amended,
     at,
     closed,
     demand,
@@ -385,6 +387,85 @@ class TurnStoreContract(ABC):
         await stores.turns.reap(at(20))
         past = await stores.history.turns(ANNA, session_id(1), 0, 9)
         assert [turn.messages[-1] for turn in past] == [AssistantMessage("a\ufffd"), AssistantMessage("b")]
+
+    # Less was heard than was thought
+
+    async def test_of_an_answer_that_was_cut_short_later_only_what_was_heard_remains(
+        self, stores: Stores
+    ) -> None:
+        call = ToolCall("c", "f", "{}")
+        asked = (AssistantMessage(None, (call,)), ToolMessage("c", "42"))
+        outcome = TurnOutcome(finish=("stop",), answers=(REPLY,))
+        await stores.turns.open(opened(1, session=1, key=KEY))
+        await stores.turns.close(closed(1, messages=(*asked, REPLY), outcome=outcome))
+        await stores.turns.amend(amended(1, "good"))
+        (past,) = await stores.history.turns(ANNA, session_id(1), 0, 9)
+        assert past.messages == (HELLO, *asked, AssistantMessage("good"))
+        assert past.state == "interrupted"
+        session = await stores.history.session(ANNA, session_id(1))
+        assert session is not None
+        assert session.message_count == 4
+        again = await stores.turns.open(opened(2, session=1, key=KEY))
+        assert again == Opened(2), "an interrupted turn has freed its key"
+
+    async def test_an_answer_of_which_nothing_was_heard_is_gone(self, stores: Stores) -> None:
+        await stores.turns.open(opened(1, session=1))
+        await stores.turns.close(closed(1))
+        await stores.turns.amend(amended(1, ""))
+        (past,) = await stores.history.turns(ANNA, session_id(1), 0, 9)
+        assert (past.messages, past.state) == ((HELLO,), "interrupted")
+        session = await stores.history.session(ANNA, session_id(1))
+        assert session is not None
+        assert session.message_count == 1
+
+    @pytest.mark.parametrize("heard", ["good morning", "good evening", "good morning, Anna"])
+    async def test_what_is_not_the_beginning_of_the_answer_changes_nothing(
+        self, stores: Stores, heard: str
+    ) -> None:
+        await stores.turns.open(opened(1, session=1))
+        await stores.turns.close(closed(1))
+        await stores.turns.amend(amended(1, heard))
+        (past,) = await stores.history.turns(ANNA, session_id(1), 0, 9)
+        assert (past.messages, past.state) == ((HELLO, REPLY), "completed")
+
+    async def test_a_turn_that_runs_is_not_cut_short_by_others(self, stores: Stores) -> None:
+        await stores.turns.open(opened(1, session=1))
+        await stores.turns.amend(amended(1, ""))
+        await stores.turns.close(closed(1))
+        (past,) = await stores.history.turns(ANNA, session_id(1), 0, 9)
+        assert (past.messages, past.state) == ((HELLO, REPLY), "completed")
+
+    async def test_a_turn_that_waits_for_results_still_waits_with_fewer_words(self, stores: Stores) -> None:
+        asking = AssistantMessage("Let me see.", (ToolCall("c", "f", "{}"),))
+        await stores.turns.open(opened(1, session=1))
+        await stores.turns.close(closed(1, state="waiting", messages=(asking,), waiting_for=("c",)))
+        await stores.turns.amend(amended(1, ""))
+        waiting = await stores.history.waiting_round(ANNA, ("c",), at(0))
+        assert waiting is not None
+        assert waiting.messages == (AssistantMessage(None, asking.tool_calls),)
+
+    async def test_nobody_cuts_short_another_owners_turn(self, stores: Stores) -> None:
+        await stores.turns.open(opened(1, session=1))
+        await stores.turns.close(closed(1))
+        for unknown in (amended(1, "", owner=BERT), amended(9, "")):
+            with pytest.raises(MissingError):
+                await stores.turns.amend(unknown)
+        (past,) = await stores.history.turns(ANNA, session_id(1), 0, 9)
+        assert past.messages == (HELLO, REPLY)
+
+    async def test_that_an_answer_was_cut_short_is_audited(self, stores: Stores) -> None:
+        await stores.turns.open(opened(1, session=1))
+        await stores.turns.close(closed(1))
+        await stores.turns.amend(amended(1, "good", audit=(record(7),)))
+        assert [kept.id for kept in (await stores.audit.read())[0]] == [record(7).id]
+
+    async def test_cutting_short_twice_leaves_what_was_heard_least(self, stores: Stores) -> None:
+        await stores.turns.open(opened(1, session=1))
+        await stores.turns.close(closed(1))
+        for heard in ("good", "good mor", "g"):
+            await stores.turns.amend(amended(1, heard))
+        (past,) = await stores.history.turns(ANNA, session_id(1), 0, 9)
+        assert past.messages == (HELLO, AssistantMessage("g"))
 
 
 class TestInMemoryTurnStore(TurnStoreContract):

@@ -27,11 +27,13 @@ from cozy_domain.sessions.turn import (
     Opened,
     Opening,
     ReapedTurn,
+    TurnAmended,
     TurnClosed,
     TurnOpened,
     TurnOutcome,
     TurnRecord,
     WaitingRound,
+    shortened,
 )
 
 MOST_TURNS = 1_000
@@ -82,6 +84,25 @@ class InMemoryTurnStore:
         self._all.append(turn.audit)
         for demand in turn.jobs:
             self._all.demand(turn.turn, demand)
+
+    async def amend(self, turn: TurnAmended) -> None:
+        self._all.check()
+        turn = storable(turn)
+        cell = self._all.turns.get(turn.turn)
+        if cell is None or cell.opened.owner.id != turn.owner.id:
+            raise MissingError("no such turn")
+        remaining = None if cell.state == "started" else shortened(cell.messages, turn.heard)
+        if remaining is None:
+            return
+        opening = len(cell.opened.messages)
+        at = cell.said[-1][1]
+        added = len(remaining) - len(cell.said)
+        cell.said[opening:] = [(message, at) for message in remaining[opening:]]
+        cell.state = "interrupted" if cell.state == "completed" else cell.state
+        if cell.opened.session:
+            home = self._all.sessions[cell.opened.session]
+            home.session = replace(home.session, message_count=home.session.message_count + added)
+        self._all.append(turn.audit)
 
     async def reap(
         self, now: datetime, recorded: Callable[[ReapedTurn], AuditRecord] | None = None

@@ -9,14 +9,22 @@ from cozy_adapters.sql.audit import append
 from cozy_adapters.sql.engine import Database, Row, Statement, Step, Transaction
 from cozy_adapters.sql.jobs import demand
 from cozy_adapters.sql.opening import open_turn
-from cozy_adapters.sql.rows import COUNT, LATER, body_of, calls_key, say
+from cozy_adapters.sql.rows import COUNT, LATER, body_of, calls_key, message_from, say
 from cozy_adapters.sql.tables import messages, sessions, turns
 from cozy_domain.audit.events import AuditRecord
 from cozy_domain.errors import MissingError, StorageConflictError
 from cozy_domain.ids import TurnId
 from cozy_domain.messages import AssistantMessage
 from cozy_domain.sessions.storable import storable
-from cozy_domain.sessions.turn import Opening, ReapedTurn, TurnClosed, TurnOpened, TurnOutcome
+from cozy_domain.sessions.turn import (
+    Opening,
+    ReapedTurn,
+    TurnAmended,
+    TurnClosed,
+    TurnOpened,
+    TurnOutcome,
+    shortened,
+)
 
 _STARTED = turns.c.state == literal_column("'started'")
 """Written into the SQL and not bound: only so does a database see that its partial index fits."""
@@ -44,7 +52,7 @@ _END_TURN = Statement(
         checkpoint=None,
     )
 )
-_DELETE_REAPED = Statement(
+_DELETE_SAID = Statement(
     delete(messages).where(messages.c.turn == bindparam("of_turn"), messages.c.position >= bindparam("since"))
 )
 _COUNT_MESSAGES = Statement(
@@ -59,6 +67,15 @@ _END_IN_SESSION = Statement(
         title=func.coalesce(sessions.c.title, bindparam("words", type_=sessions.c.title.type)),
         history_from=func.coalesce(bindparam("since", type_=Integer), sessions.c.history_from),
     )
+)
+_FIND_SAID = Statement(
+    select(messages.c.body, messages.c.at)
+    .where(messages.c.turn == bindparam("of_turn"), messages.c.position >= bindparam("since"))
+    .order_by(messages.c.position)
+)
+_INTERRUPT = Statement(update(turns).where(turns.c.id == bindparam("turn")).values(state="interrupted"))
+_COUNT_AMENDED = Statement(
+    update(sessions).where(sessions.c.id == bindparam("session")).values(message_count=COUNT)
 )
 _COUNT_REAPED = Statement(
     update(sessions)
@@ -99,6 +116,9 @@ class SqlTurnStore:
     async def close(self, turn: TurnClosed) -> None:
         await self._database.write(_close, storable(turn))
 
+    async def amend(self, turn: TurnAmended) -> None:
+        await self._database.write(_amend, storable(turn))
+
     async def reap(
         self, now: datetime, recorded: Callable[[ReapedTurn], AuditRecord] | None = None
     ) -> tuple[ReapedTurn, ...]:
@@ -119,7 +139,7 @@ def _close(turn: TurnClosed) -> Transaction[None]:
     added = len(turn.messages)
     if reaped:
         added -= (yield _COUNT_MESSAGES(of_turn=turn.turn))[0][0] - opening
-        yield _DELETE_REAPED(of_turn=turn.turn, since=opening)
+        yield _DELETE_SAID(of_turn=turn.turn, since=opening)
     yield _ended(turn)
     yield from say(turn.turn, opening, turn.messages, turn.at)
     if session:
@@ -141,6 +161,26 @@ def _ended(turn: TurnClosed) -> Step:
         outcome_=body_of(turn.outcome),
         waiting_for_=waiting_for,
     )
+
+
+def _amend(turn: TurnAmended) -> Transaction[None]:
+    rows = yield _FIND_TURN(turn=turn.turn, by=turn.owner.id)
+    if not rows:
+        raise MissingError("no such turn")
+    state, _, session, opening = rows[0]
+    if state == "started":
+        return
+    said = yield _FIND_SAID(of_turn=turn.turn, since=opening)
+    remaining = shortened(tuple(message_from(body) for body, _ in said), turn.heard)
+    if remaining is None:
+        return
+    if state == "completed":
+        yield _INTERRUPT(turn=turn.turn)
+    yield _DELETE_SAID(of_turn=turn.turn, since=opening)
+    yield from say(turn.turn, opening, remaining, said[-1][1])
+    if session:
+        yield _COUNT_AMENDED(session=session, added=len(remaining) - len(said))
+    yield from append(turn.audit)
 
 
 def _reap(

@@ -1,10 +1,14 @@
-"""What is said without asking a model, stored as a turn of its own: so the history of a call holds all that was heard."""
+"""What becomes known of a conversation beside its answers: words that no model was asked about are a turn of their own, and
+an answer of which less was heard than was told is cut short. So the history of a call holds what was heard, and no more.
+"""
 
 import msgspec
 
+from cozy_domain.audit.chain import sign
+from cozy_domain.audit.events import AuditRecord, TurnAudited
 from cozy_domain.chat.close import TurnFacts
 from cozy_domain.chat.deadline import LateStorageError
-from cozy_domain.chat.ending import store_end
+from cozy_domain.chat.ending import patiently, store_end
 from cozy_domain.chat.opening import open_turn, undo_open
 from cozy_domain.chat.parts import ChatParts
 from cozy_domain.chat.plan import plan_turn
@@ -12,7 +16,8 @@ from cozy_domain.chat.request import ChatRequest
 from cozy_domain.ids import TurnId
 from cozy_domain.messages import AssistantMessage
 from cozy_domain.sessions.session import PersonaPin
-from cozy_domain.sessions.turn import TurnOutcome
+from cozy_domain.sessions.turn import TurnAmended, TurnOutcome
+
 
 class KeptTurn(msgspec.Struct, frozen=True):
     """A turn that is stored, and who spoke in it."""
@@ -49,3 +54,34 @@ async def keep(parts: ChatParts, request: ChatRequest, heard: str, *, interrupte
     )
     await store_end(parts, facts)
     return KeptTurn(plan.turn, plan.pin)
+
+
+async def shorten(parts: ChatParts, request: ChatRequest, kept: KeptTurn, heard: str) -> None:
+    """``request`` is of the turn's owner, and ``heard`` the beginning of its answer.
+
+    Raises:
+        MissingError: it is not stored.
+        StorageUnavailableError: it stays as it was.
+    """
+    owner = request.owner
+    record = AuditRecord(
+        id=parts.ids.new(),
+        at=parts.clock.now(),
+        event=TurnAudited(
+            state="amended",
+            persona=kept.pin.persona,
+            revision=kept.pin.revision,
+            model=None,
+            engines=(),
+            prompt_tokens=0,
+            completion_tokens=0,
+            said_characters=len(heard),
+        ),
+        account=owner.account,
+        owner=owner.id,
+        session=request.session,
+        turn=kept.turn,
+        request=request.request,
+    )
+    amended = TurnAmended(kept.turn, owner, heard, (sign(parts.audit_key, record),))
+    await patiently(parts, lambda: parts.turns.amend(amended))

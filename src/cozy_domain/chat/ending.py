@@ -1,6 +1,7 @@
 """Storing how a turn ended, with the patience that takes."""
 
 import asyncio
+from collections.abc import Awaitable, Callable
 
 from cozy_domain.audit.chain import sign
 from cozy_domain.audit.events import AuditRecord, TurnAudited
@@ -22,13 +23,22 @@ async def store_end(parts: ChatParts, facts: TurnFacts) -> None:
         StorageUnavailableError: it did not for the whole of ``limits.close_s``.
         MissingError: there is no such turn.
     """
-    loop = asyncio.get_running_loop()
     closed = closing(facts, key=parts.audit_key, ids=parts.ids, now=parts.clock.now())
+    await patiently(parts, lambda: parts.turns.close(closed))
+
+
+async def patiently(parts: ChatParts, store: Callable[[], Awaitable[None]]) -> None:
+    """Tries again while the store does not answer; twice must be the same as once.
+
+    Raises:
+        StorageUnavailableError: it did not for the whole of ``limits.close_s``.
+    """
+    loop = asyncio.get_running_loop()
     give_up, pause = loop.time() + parts.limits.close_s, _FIRST_PAUSE_S
     while True:
         try:
             within_s = min(parts.limits.storage_s, give_up - loop.time())
-            return await stored(parts.turns.close(closed), within_s)
+            return await stored(store(), within_s)
         except StorageUnavailableError:
             if loop.time() + pause >= give_up:
                 raise

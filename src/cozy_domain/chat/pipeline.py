@@ -14,7 +14,7 @@ from typing import Literal, TypeVar
 from cozy_domain.access.seats import Seats, Sitter
 from cozy_domain.audit.chain import sign
 from cozy_domain.audit.events import AuditRecord, TurnAudited
-from cozy_domain.chat.aside import KeptTurn, keep
+from cozy_domain.chat.aside import KeptTurn, keep, shorten
 from cozy_domain.chat.parts import ChatParts
 from cozy_domain.chat.request import ChatRequest
 from cozy_domain.chat.turn import ChatTurn
@@ -87,6 +87,16 @@ class ChatPipeline:
             StorageUnavailableError: it is not stored.
         """
         return await self._done(lambda: keep(self._parts, request, heard, interrupted=interrupted))
+
+    async def shorten(self, request: ChatRequest, kept: KeptTurn, heard: str) -> None:
+        """Only ``heard`` was heard of the answer of a turn that has ended; ``request`` is of its owner. It is stored also
+        when nobody waits for it.
+
+        Raises:
+            MissingError: it is not stored.
+            StorageUnavailableError: it stays as it was.
+        """
+        await self._done(lambda: shorten(self._parts, request, kept, heard))
 
     @asynccontextmanager
     async def _turn(

@@ -11,7 +11,7 @@ from cozy_domain.audit.events import AuditRecord
 from cozy_domain.ids import Owner, SessionId, TurnId
 from cozy_domain.sessions.blobs import Blob
 from cozy_domain.sessions.session import PastTurn, Session, StoredMessage
-from cozy_domain.sessions.turn import Opening, ReapedTurn, TurnClosed, TurnOpened, WaitingRound
+from cozy_domain.sessions.turn import Opening, ReapedTurn, TurnAmended, TurnClosed, TurnOpened, WaitingRound
 
 
 class TurnStore(Protocol):
@@ -42,6 +42,15 @@ class TurnStore(Protocol):
 
         Idempotent: closing what is closed does nothing. A turn that was reaped meanwhile is closed as if it were not. A
         session that has a title keeps it.
+
+        Raises:
+            MissingError: this owner has no such turn.
+        """
+        ...
+
+    async def amend(self, turn: TurnAmended) -> None:
+        """Cuts the answer of a turn that has ended short, as `shortened` says: one that was ``completed`` is ``interrupted``
+        then. Nothing happens where that changes nothing, or while the turn runs.
 
         Raises:
             MissingError: this owner has no such turn.

@@ -5,11 +5,12 @@ from typing import Literal
 from uuid import UUID
 
 import msgspec
+from msgspec.structs import replace
 
 from cozy_domain.audit.events import AuditRecord, Degradation
 from cozy_domain.ids import Owner, PersonaId, SessionId, TurnId
 from cozy_domain.jobs import JobDemand
-from cozy_domain.messages import FinishReason, Message, Usage
+from cozy_domain.messages import AssistantMessage, FinishReason, Message, Usage
 from cozy_domain.sessions.blobs import Blob
 
 TurnState = Literal["started", "waiting", "completed", "interrupted", "failed"]
@@ -119,6 +120,29 @@ class TurnClosed(msgspec.Struct, frozen=True):
     """Ids of the tool calls the client has to answer, when ``state`` is ``waiting``."""
     history_from: int | None = None
     title: str | None = None
+
+
+class TurnAmended(msgspec.Struct, frozen=True):
+    """Less of an answer was heard than was thought when its turn ended: of its last words only ``heard`` remain."""
+
+    turn: TurnId
+    owner: Owner
+    heard: str
+    audit: tuple[AuditRecord, ...] = ()
+
+
+def shortened(said: tuple[Message, ...], heard: str) -> tuple[Message, ...] | None:
+    """The messages of a turn of whose last answer only ``heard`` was heard; None where that is all of it, or not its
+    beginning. A message of which nothing remains is gone, unless it calls tools."""
+    for at in reversed(range(len(said))):
+        message = said[at]
+        if not isinstance(message, AssistantMessage) or not isinstance(message.content, str):
+            continue
+        if heard == message.content or not message.content.startswith(heard):
+            return None
+        kept = (replace(message, content=heard or None),) if heard or message.tool_calls else ()
+        return (*said[:at], *kept, *said[at + 1 :])
+    return None
 
 
 class ReapedTurn(msgspec.Struct, frozen=True):

@@ -314,6 +314,13 @@ class _Requests:
             self._said += [AssistantMessage(content=answer)] if answer else []
             del self._said[:-MESSAGES]
 
+    def shortened(self, answer: str, heard: str) -> None:
+        """Of the last ``answer`` only this was heard."""
+        said = AssistantMessage(content=answer)
+        if said in self._said:
+            at = len(self._said) - 1 - self._said[::-1].index(said)
+            self._said[at : at + 1] = [AssistantMessage(content=heard)] if heard else []
+
 
 def _not_now(draining: bool) -> LimitError | LocalProtocolError:
     if draining:

@@ -44,8 +44,8 @@ DOUBT_NS = 100_000_000
 LOOK_S = 0.016
 """Half a window."""
 STORING_S = 40.0
-"""How long the last turns of a call may take to be stored: the pipeline waits 5 s for a turn to be opened, and tries for 30 s
-to end it."""
+"""How long the last turns of a call may take to be stored: the pipeline waits 5 s for a turn to be opened, and tries for
+30 s to end it."""
 
 Tell = Callable[[PublicEvent], None]
 
@@ -289,7 +289,7 @@ class VoiceCall:
                 if not action.answered:
                     self._replies.keep(action.text)
             case it.TruncateAssistant():
-                pass
+                self._replies.truncate(action)
             case it.StartTool() | it.RecordToolResult():
                 pass  # the pipeline runs tools by itself, and stores each call with its result
             case it.RecordLatency():

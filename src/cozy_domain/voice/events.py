@@ -533,8 +533,9 @@ class FadePlayout(msgspec.Struct, frozen=True, tag="playout.fade"):
 
 
 class CommitUser(msgspec.Struct, frozen=True, tag="history.commit_user"):
-    """The user's turn is over, and this is it. Comes before the response that answers it; a pipeline that stores the turn with
-    its answer has nothing to do, unless it is not ``answered``: the call is about to end. ``typed``: it was not spoken."""
+    """The user's turn is over, and this is it. Comes before the response that answers it; a pipeline that stores the turn
+    with its answer has nothing to do, unless it is not ``answered``: the call is about to end. ``typed``: it was not
+    spoken."""
 
     turn_id: int
     rev: int

@@ -11,7 +11,8 @@ from typing import Protocol
 
 import msgspec
 
-from cozy_domain.chat.events import AnswerWritten, ToolBegan, ToolRan
+from cozy_domain.chat.aside import KeptTurn
+from cozy_domain.chat.events import AnswerWritten, ToolBegan, ToolRan, TurnStarted
 from cozy_domain.chat.pipeline import ChatPipeline
 from cozy_domain.chat.request import ChatRequest
 from cozy_domain.chat.turn import ChatTurn, Spawn
@@ -31,6 +32,7 @@ from cozy_domain.voice.events import (
     ToolCompleted,
     ToolFailed,
     ToolRequested,
+    TruncateAssistant,
 )
 
 _log = logging.getLogger("cozy.voice")
@@ -50,12 +52,26 @@ class Request(Protocol):
         """What became of a turn; the question may be empty."""
         ...
 
+    def shortened(self, answer: str, heard: str) -> None:
+        """Of the last ``answer`` only this was heard."""
+        ...
+
 
 class Heard(msgspec.Struct, frozen=True):
     """What was heard of a reply in the end."""
 
     text: str
     interrupted: bool
+
+
+class Spoken:
+    """What was said last: when it is stored, and where, for it may become known that less of it was heard."""
+
+    def __init__(self, response: int, text: str) -> None:
+        self.response = response
+        self.text = text
+        self.kept: KeptTurn | None = None
+        self.stored = asyncio.Event()
 
 
 class Reply:
@@ -70,6 +86,8 @@ class Reply:
         self.cancelled = False
         self.so_far = ""
         self.heard: Heard | None = None
+        self.kept: KeptTurn | None = None
+        self.spoken: Spoken | None = None
         self.settled = False
         self.done = False
         """The session expects nothing of it any more."""
@@ -99,6 +117,7 @@ class Replies:
         self._replies: dict[int, Reply] = {}
         self._aside: asyncio.Task[None] | None = None
         """The last of what is stored beside them, which begins when the one before it is done."""
+        self._spoken: Spoken | None = None
 
     @property
     def under_way(self) -> int:
@@ -132,16 +151,24 @@ class Replies:
     def commit(self, order: CommitAssistant) -> None:
         """So much of it was heard."""
         heard = Heard(order.text, order.interrupted)
+        reply = self._replies.get(order.response_id)
+        spoken = self._spoken = Spoken(order.response_id, order.text)
         if order.cause not in WRITTEN:
-            self._after_others(lambda: self._keep("", heard))
-        elif reply := self._replies.get(order.response_id):
-            reply.heard = heard
+            self._after_others(lambda: self._keep("", heard, spoken))
+        elif reply:
+            reply.heard, reply.spoken = heard, spoken
             if reply.turn:
                 reply.turn.heard(order.text)
 
     def keep(self, words: str) -> None:
         """The user said this, and nobody will answer."""
         self._after_others(lambda: self._keep(words, Heard("", interrupted=True)))
+
+    def truncate(self, order: TruncateAssistant) -> None:
+        """Less was heard than was committed."""
+        spoken = self._spoken
+        if spoken and spoken.response == order.response_id:
+            self._after_others(lambda: self._shorten(spoken, order.text))
 
     def done(self, response: int) -> None:
         """Nothing more is wanted of it, nor will be said about it."""
@@ -200,15 +227,29 @@ class Replies:
 
         self._aside = self._spawn(run())
 
-    async def _keep(self, words: str, heard: Heard) -> None:
+    async def _keep(self, words: str, heard: Heard, spoken: Spoken | None = None) -> None:
         request = self._request(words)
         self._request.heard(words, heard.text)
-        if request.session is None:
-            return  # nobody could find it again
-        try:
-            await self._pipeline.keep(request, heard.text, interrupted=heard.interrupted)
-        except CozyError as error:
-            _log.warning("what was said in a call without a model is not stored: %s", error.code)
+        kept = None
+        if request.session is not None:  # else nobody could find it again
+            try:
+                kept = await self._pipeline.keep(request, heard.text, interrupted=heard.interrupted)
+            except CozyError as error:
+                _log.warning("what was said in a call without a model is not stored: %s", error.code)
+        if spoken:
+            spoken.kept = kept
+            spoken.stored.set()
+
+    async def _shorten(self, spoken: Spoken, text: str) -> None:
+        await spoken.stored.wait()
+        self._request.shortened(spoken.text, text)
+        spoken.text = text
+        request = self._request("")
+        if spoken.kept and request.session is not None:
+            try:
+                await self._pipeline.shorten(request, spoken.kept, text)
+            except CozyError as error:
+                _log.warning("more stays stored of an answer than was heard: %s", error.code)
 
     async def _run(self, reply: Reply) -> None:
         order = reply.order
@@ -243,6 +284,9 @@ class Replies:
         self._replies.pop(reply.order.response_id, None)
         if reply.settled:
             self._request.heard(reply.order.text, reply.heard.text if reply.heard else "")
+        if reply.spoken:
+            reply.spoken.kept = reply.kept
+            reply.spoken.stored.set()
         reply.over.set()
 
     def _failed(self, reply: Reply, error: CozyError) -> None:
@@ -271,6 +315,8 @@ class Replies:
     def _note(self, reply: Reply, event: object) -> None:
         now, response = self._clock.monotonic_ns(), reply.order.response_id
         match event:
+            case TurnStarted(turn=turn, pin=pin):
+                reply.kept = KeptTurn(turn, pin)
             case TextDelta(text=text) | RefusalDelta(text=text) if text and not reply.cancelled:
                 reply.written += len(text)
                 self._tell(ResponseTextAdded(now, response, text))

@@ -6,12 +6,15 @@ import pytest
 from msgspec.structs import replace
 
 from cozy_adapters.inmemory.language_model import saying
+from cozy_domain.audio import SPEAKING_RATE
+from cozy_domain.audit.events import TurnAudited
 from cozy_domain.errors import StorageUnavailableError
 from cozy_domain.messages import AssistantMessage, UserMessage
 from cozy_domain.persona.persona import Prompt, Voice
 from cozy_domain.voice.policy import DEFAULT as PROFILE
 from cozy_domain.voice.policy import VoiceProfile
 from cozy_domain.voice.public import (
+    HistoryTruncated,
     OutputStarted,
     ResponseDone,
     SessionClosed,
@@ -132,3 +135,89 @@ async def test_the_words_of_a_turn_are_stored_once() -> None:
     assert len(users) == 1
     assert call.told(SessionClosed)
     assert asyncio.get_running_loop().time() < 30
+
+
+@pytest.mark.parametrize("at_once", [True, False], ids=["before it is stored", "long after"])
+async def test_of_an_answer_that_is_stored_whole_only_what_the_program_says_was_heard_remains(
+    at_once: bool,
+) -> None:
+    voice = VoiceUnderTest(heard=["Count, please.", "And?"])
+    async with voice.running(saying(LONG), saying("Well.")) as calls:
+        call = await begun(calls)
+
+        def cut_short(event: object) -> None:
+            if isinstance(event, ResponseDone) and event.text == LONG:
+                call.call.truncate(event.response_id, SPEAKING_RATE)
+
+        if at_once:
+            call.react = cut_short
+        await call.say(1.0)
+        done = await call.until(ResponseDone)
+        if not at_once:
+            await call.quiet(3.0)
+            assert (await voice.history())[-1] == ("agent", LONG)
+            cut_short(done)
+        truncated = await call.until(HistoryTruncated)
+        await call.say(1.0)
+        await call.until(ResponseDone, 2)
+        await call.hang_up()
+    assert 5 < len(truncated.text) < 30
+    assert LONG.startswith(truncated.text)
+    assert [text for _, text in await voice.history()] == ["Count, please.", truncated.text, "And?", "Well."]
+    asked = [it.content for it in voice.chat.model.requests[-1].messages]
+    assert truncated.text in asked
+    assert LONG not in asked
+    assert [it.event.state for it in voice.chat.records if isinstance(it.event, TurnAudited)] == [
+        "completed",
+        "amended",
+        "completed",
+    ]
+
+
+async def test_of_a_greeting_too_only_what_the_program_says_was_heard_remains() -> None:
+    voice = VoiceUnderTest(chat=greeting())
+    async with voice.call() as call:
+        done = await call.until(ResponseDone)
+        call.call.truncate(done.response_id, SPEAKING_RATE)
+        truncated = await call.until(HistoryTruncated)
+    assert await voice.history() == [("agent", truncated.text)]
+    assert HELLO.startswith(truncated.text)
+
+
+async def test_an_answer_of_which_nothing_was_heard_is_not_in_the_history() -> None:
+    voice = VoiceUnderTest(heard=["Count, please."])
+    async with voice.call(saying(LONG)) as call:
+        await call.say(1.0)
+        done = await call.until(ResponseDone)
+        call.call.truncate(done.response_id, 0)
+    assert await voice.history() == [("user", "Count, please.")]
+
+
+async def test_a_caller_who_cannot_be_known_hears_of_the_end_of_an_answer_no_more_than_was_heard() -> None:
+    voice = VoiceUnderTest(heard=["Count, please.", "And?"])
+    async with voice.call(saying(LONG), saying("Well."), session=None, personal=False) as call:
+        await call.say(1.0)
+        done = await call.until(ResponseDone)
+        call.call.truncate(done.response_id, SPEAKING_RATE)
+        truncated = await call.until(HistoryTruncated)
+        await call.say(1.0)
+        await call.until(ResponseDone, 2)
+    asked = [it.content for it in voice.chat.model.requests[-1].messages]
+    assert truncated.text in asked
+    assert LONG not in asked
+
+
+async def test_what_was_heard_is_cut_short_also_by_a_store_that_is_away_for_a_moment() -> None:
+    voice = VoiceUnderTest(heard=["Count, please."])
+    async with voice.running(saying(LONG)) as calls:
+        call = await begun(calls)
+        await call.say(1.0)
+        done = await call.until(ResponseDone)
+        await call.quiet(1.0)
+        voice.chat.conversations.available = False
+        call.call.truncate(done.response_id, SPEAKING_RATE)
+        call.line.caller.hang_up()
+        await call.quiet(10.0)
+        voice.chat.conversations.available = True
+        await call.call.ended()
+    assert (await voice.history())[-1] == ("agent", call.told(HistoryTruncated)[0].text)

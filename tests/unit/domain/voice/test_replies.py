@@ -32,6 +32,8 @@ class Asking:
 
     def heard(self, question: str, answer: str) -> None: ...
 
+    def shortened(self, answer: str, heard: str) -> None: ...
+
 
 class Driven:
     """The replies of one call, without the call."""

@@ -106,8 +106,13 @@ def append(records: tuple[AuditRecord, ...]) -> Transaction[None]:
     """Part of a transaction: adds the records that are not there yet."""
     for record in records:
         if not (yield _FIND(record=record.id)):
-            yield _INSERT(id=record.id, at=record.at, body=_ENCODE(record).decode())
-            yield _INSERT_PENDING(record=record.id)
+            yield from add(record)
+
+
+def add(record: AuditRecord) -> Transaction[None]:
+    """Part of a transaction: the record is new."""
+    yield _INSERT(id=record.id, at=record.at, body=_ENCODE(record).decode())
+    yield _INSERT_PENDING(record=record.id)
 
 
 def _unsealed(limit: int) -> Transaction[tuple[tuple[AuditRecord, ...], Seal | None]]:

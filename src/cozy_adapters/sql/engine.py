@@ -5,12 +5,12 @@ answer. It does no I/O itself, so one code runs on SQLite's thread and on an asy
 compiled once for each dialect: building them anew for every turn costs more than running them.
 """
 
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Callable, Generator, Iterable, Sequence
 from typing import Any, Literal, NamedTuple, ParamSpec, Protocol, TypeVar
 
-from sqlalchemy import Select
+from sqlalchemy import Select, UpdateBase
 from sqlalchemy.engine import Dialect
-from sqlalchemy.sql import ClauseElement
+from sqlalchemy.sql import ClauseElement, ColumnElement
 from sqlalchemy.sql.compiler import SQLCompiler
 
 from cozy_adapters.sql.types import Convert
@@ -112,11 +112,17 @@ class Statement:
         return found
 
 
+def _columns_of(construct: ClauseElement) -> Iterable[ColumnElement[Any]]:
+    if isinstance(construct, Select):
+        return construct.selected_columns
+    return construct.exported_columns if isinstance(construct, UpdateBase) else ()
+
+
 def _compile(construct: ClauseElement, dialect: Dialect) -> Compiled:
     compiled = construct.compile(dialect=dialect)
     assert isinstance(compiled, SQLCompiler)  # noqa: S101 - narrows for mypy; DDL is not given here
     names = compiled.positiontup or []
-    types = [column.type for column in construct.selected_columns] if isinstance(construct, Select) else []
+    types = [column.type for column in _columns_of(construct)]
     return Compiled(
         str(compiled),
         tuple(

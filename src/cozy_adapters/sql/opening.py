@@ -26,21 +26,26 @@ from cozy_domain.sessions.turn import (
 _outcome = msgspec.json.Decoder(TurnOutcome).decode
 
 _FIND_SESSION = Statement(
-    select(sessions.c.owner, sessions.c.deleted_at, sessions.c.last_seq)
+    select(sessions.c.owner, sessions.c.deleted_at)
     .where(sessions.c.id == bindparam("session"))
     .with_for_update()
 )
 _INSERT_SESSION = Statement(insert(sessions))
 _CONTINUE_SESSION = Statement(
     update(sessions)
-    .where(sessions.c.id == bindparam("session"))
+    .where(
+        sessions.c.id == bindparam("session"),
+        sessions.c.owner == bindparam("by"),
+        sessions.c.deleted_at.is_(None),
+    )
     .values(
         persona=bindparam("by_persona"),
         revision=bindparam("in_revision"),
         last_turn_at=LATER,
         message_count=COUNT,
-        last_seq=bindparam("seq"),
+        last_seq=sessions.c.last_seq + 1,
     )
+    .returning(sessions.c.last_seq)
 )
 _INSERT_TURN = Statement(insert(turns))
 _KEY = and_(
@@ -71,15 +76,13 @@ _INSERT_KEY = Statement(insert(idempotency_keys))
 
 def open_turn(turn: TurnOpened) -> Transaction[Opening]:
     owner = turn.owner.id
-    last_seq = (yield from _last_seq(owner, turn.session)) if turn.session else None
     if turn.idempotency:
+        if turn.session:
+            yield from _is_there(owner, turn.session)
         earlier = yield from _holder(owner, turn.idempotency, turn.at)
         if earlier:
             return earlier
-    seq = 0
-    if turn.session:
-        seq = (last_seq or 0) + 1
-        yield _new_session(turn, turn.session) if last_seq is None else _continued(turn, seq)
+    seq = (yield from _place(turn, turn.session)) if turn.session else 0
     yield _insert_turn(turn, owner, seq)
     yield from say(turn.turn, 0, turn.messages, turn.at)
     if turn.blobs:
@@ -95,15 +98,27 @@ def open_turn(turn: TurnOpened) -> Transaction[Opening]:
     return Opened(seq)
 
 
-def _last_seq(owner: OwnerId, session: SessionId) -> Transaction[int | None]:
-    """The seq of the session's last turn; None when there is no such session."""
+def _place(turn: TurnOpened, session: SessionId) -> Transaction[int]:
+    """The turn's seq in its session, which is made when it is new."""
+    continued = _continued(turn, session)
+    rows = yield continued
+    if not rows and (yield from _is_there(turn.owner.id, session)):
+        rows = yield continued  # somebody made it just now
+    if rows:
+        return int(rows[0][0])
+    yield _new_session(turn, session)
+    return 1
+
+
+def _is_there(owner: OwnerId, session: SessionId) -> Transaction[bool]:
+    """
+    Raises:
+        MissingError: it is another owner's, or was deleted.
+    """
     rows = yield _FIND_SESSION(session=session)
-    if not rows:
-        return None
-    its_owner, deleted_at, last_seq = rows[0]
-    if its_owner != owner or deleted_at:
+    if rows and rows[0] != (owner, None):
         raise MissingError("no such session")
-    return int(last_seq)
+    return bool(rows)
 
 
 def _holder(owner: OwnerId, key: IdempotencyKey, now: datetime) -> Transaction[Opening | None]:
@@ -139,14 +154,14 @@ def _new_session(turn: TurnOpened, session: SessionId) -> Step:
     )
 
 
-def _continued(turn: TurnOpened, seq: int) -> Step:
+def _continued(turn: TurnOpened, session: SessionId) -> Step:
     return _CONTINUE_SESSION(
-        session=turn.session,
+        session=session,
+        by=turn.owner.id,
         by_persona=turn.persona,
         in_revision=turn.revision,
         last_turn_at_=turn.at,
         added=len(turn.messages),
-        seq=seq,
     )
 
 

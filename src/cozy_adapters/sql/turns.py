@@ -5,8 +5,8 @@ from datetime import datetime
 
 from sqlalchemy import Integer, bindparam, delete, func, literal_column, select, update
 
-from cozy_adapters.sql.audit import append
-from cozy_adapters.sql.engine import Database, Row, Statement, Step, Transaction
+from cozy_adapters.sql.audit import add, append
+from cozy_adapters.sql.engine import Database, Row, Statement, Transaction
 from cozy_adapters.sql.jobs import demand
 from cozy_adapters.sql.opening import open_turn
 from cozy_adapters.sql.rows import COUNT, LATER, body_of, calls_key, message_from, say
@@ -39,17 +39,19 @@ _FIND_TURN = Statement(
     .where(turns.c.id == bindparam("turn"), turns.c.owner == bindparam("by"))
     .with_for_update()
 )
-_END_TURN = Statement(
-    update(turns)
-    .where(turns.c.id == bindparam("turn"))
-    .values(
-        state=bindparam("state_"),
-        reaped=bindparam("reaped_"),
-        closed_at=bindparam("now"),
-        outcome=bindparam("outcome_"),
-        waiting_for=bindparam("waiting_for_"),
-        lease_until=None,
-        checkpoint=None,
+_END = update(turns).values(
+    state=bindparam("state_"),
+    reaped=bindparam("reaped_"),
+    closed_at=bindparam("now"),
+    outcome=bindparam("outcome_"),
+    waiting_for=bindparam("waiting_for_"),
+    lease_until=None,
+    checkpoint=None,
+)
+_END_TURN = Statement(_END.where(turns.c.id == bindparam("turn")))
+_END_STARTED = Statement(
+    _END.where(turns.c.id == bindparam("turn"), turns.c.owner == bindparam("by"), _STARTED).returning(
+        turns.c.session, turns.c.opening
     )
 )
 _DELETE_SAID = Statement(
@@ -130,37 +132,43 @@ def _checkpoint(texts: tuple[tuple[TurnId, str], ...], until: datetime) -> Trans
 
 
 def _close(turn: TurnClosed) -> Transaction[None]:
-    rows = yield _FIND_TURN(turn=turn.turn, by=turn.owner.id)
-    if not rows:
-        raise MissingError("no such turn")
-    state, reaped, session, opening = rows[0]
-    if state != "started" and not reaped:
-        return
+    end = _end_of(turn)
     added = len(turn.messages)
-    if reaped:
-        added -= (yield _COUNT_MESSAGES(of_turn=turn.turn))[0][0] - opening
-        yield _DELETE_SAID(of_turn=turn.turn, since=opening)
-    yield _ended(turn)
+    rows = yield _END_STARTED(by=turn.owner.id, **end)
+    if rows:
+        session, opening = rows[0]
+    else:
+        rows = yield _FIND_TURN(turn=turn.turn, by=turn.owner.id)
+        if not rows:
+            raise MissingError("no such turn")
+        state, reaped, session, opening = rows[0]
+        if state != "started" and not reaped:
+            return
+        if reaped:
+            added -= (yield _COUNT_MESSAGES(of_turn=turn.turn))[0][0] - opening
+            yield _DELETE_SAID(of_turn=turn.turn, since=opening)
+        yield _END_TURN(**end)
     yield from say(turn.turn, opening, turn.messages, turn.at)
     if session:
         yield _END_IN_SESSION(
             session=session, last_turn_at_=turn.at, added=added, words=turn.title, since=turn.history_from
         )
-    yield from append(turn.audit)
+    for record in turn.audit:
+        yield from add(record)
     for wanted in turn.jobs:
         yield from demand(turn.turn, wanted)
 
 
-def _ended(turn: TurnClosed) -> Step:
+def _end_of(turn: TurnClosed) -> dict[str, object]:
     waiting_for = calls_key(turn.waiting_for) if turn.state == "waiting" else None
-    return _END_TURN(
-        turn=turn.turn,
-        state_=turn.state,
-        reaped_=False,
-        now=turn.at,
-        outcome_=body_of(turn.outcome),
-        waiting_for_=waiting_for,
-    )
+    return {
+        "turn": turn.turn,
+        "state_": turn.state,
+        "reaped_": False,
+        "now": turn.at,
+        "outcome_": body_of(turn.outcome),
+        "waiting_for_": waiting_for,
+    }
 
 
 def _amend(turn: TurnAmended) -> Transaction[None]:
@@ -192,7 +200,8 @@ def _reap(
         one = yield from _reap_one(row, now)
         reaped.append(one)
     if recorded:
-        yield from append(tuple(map(recorded, reaped)))
+        for one in reaped:
+            yield from add(recorded(one))
     return tuple(reaped)
 
 

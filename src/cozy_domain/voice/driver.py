@@ -28,11 +28,12 @@ from cozy_domain.voice.ear import Ear
 from cozy_domain.voice.loudspeaker import Loudspeaker
 from cozy_domain.voice.policy import VoiceProfile
 from cozy_domain.voice.ports import CLOSED, HUNG_UP, NEVER_CONNECTED, AudioPeer
-from cozy_domain.voice.prediction import classified, finished
+from cozy_domain.voice.prediction import EndOfTurn, classified
 from cozy_domain.voice.public import PublicEvent
 from cozy_domain.voice.replay import beginning_line, step_line
 from cozy_domain.voice.replies import Replies
 from cozy_domain.voice.session import begin, heard_text, step
+from cozy_domain.voice.turns import paused_after
 from cozy_domain.voice.voicing import SegmentVoice
 
 _log = logging.getLogger("cozy.voice")
@@ -64,6 +65,7 @@ class CallParts(msgspec.Struct, frozen=True):
     replies: Callable[[Callable[[it.Event], None], Spawn], Replies]
     tell: Tell
     told: Callable[[str], None]
+    ends: EndOfTurn
     wanted_voice: str | None = None
     record: Callable[[bytes], None] | None = None
 
@@ -249,12 +251,14 @@ class VoiceCall:
                 self._tell(action.event)
             case it.OpenTranscription():
                 self._ear.open(action)
+                if said := paused_after(self._state, action.turn_id):
+                    self._parts.ends.went_on(said)
             case it.FinalizeTranscription():
                 self._ear.finalize(action)
             case it.CloseTranscription():
                 self._ear.close(action)
             case it.PredictEndOfTurn():
-                probability = finished(action.text)
+                probability = self._parts.ends.probability(action.text)
                 self._post(it.EndOfTurnPredicted(self._now(), action.turn_id, action.rev, probability))
             case it.ClassifyOverlap():
                 if verdict := classified(action.text):

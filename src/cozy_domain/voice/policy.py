@@ -37,7 +37,7 @@ class Endpointing(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     provisional_ns: Ns = 96 * MS
     stop_ns: Ns = 200 * MS
     complete_ns: Ns = 200 * MS
-    unsure_ns: Ns = 600 * MS
+    unsure_ns: Ns = 800 * MS
     incomplete_ns: Ns = 2 * S
     complete_from: float = 0.5
     incomplete_below: float = 0.15

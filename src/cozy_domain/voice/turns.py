@@ -28,11 +28,13 @@ from cozy_domain.voice.public import (
     TurnDiscarded,
     TurnExceeded,
 )
-from cozy_domain.voice.state import Phase, Stretch, Turn, Turning, Voicing
+from cozy_domain.voice.state import Phase, Stretch, Turn, Turning, VoiceSession, Voicing, joined
 
 LATE = 2_000
 """Characters of what is understood late that are kept for the next turn."""
 _ANSWERED = frozenset({Phase.ACTIVE, Phase.SUSPENDED})
+SOON_NS = 1 * S
+"""Who speaks again so soon after the end of a turn had not finished."""
 STRETCHES = 64
 """Stretches of one turn; what is said then is taken as it is. A minute of speech has fewer."""
 
@@ -115,6 +117,8 @@ def transcribed(m: Moment, turn: Turn, rev: int, text: str, *, final: bool) -> N
         m.tell(InputTranscriptGrown(turn.turn_id, turn.text))
         if not final and turn.kind is Turning.OPEN:
             m.arm(Timer.TURN_HARD, m.at + m.state.profile.endpointing.hard_ns)
+        if turn.kind is Turning.ENDPOINTING:
+            m.do(PredictEndOfTurn(turn.turn_id, turn.rev, turn.text))
     if turn.understood:
         m.cancel(Timer.TRANSCRIPT)
     if turn.kind is not Turning.OPEN:
@@ -137,6 +141,19 @@ def predicted(m: Moment, turn: Turn, probability: float) -> None:
     if turn.kind is Turning.ENDPOINTING:
         _await_endpoint(m)
         speculation.review(m)
+
+
+def paused_after(state: VoiceSession, turn_id: int) -> str:
+    """The words after which the user of this turn went on, now that its latest stretch begins; empty when it is the first
+    of what he says, or it is not known yet what was said before."""
+    overlap = state.overlap.turn if state.overlap else None
+    turn = next((it for it in (state.turn, overlap) if it and it.turn_id == turn_id), None)
+    if turn is None:
+        return ""
+    before, last = turn.stretches[:-1], state.last_turn
+    if before:
+        return joined(it.text for it in before) if all(it.final for it in before) else ""
+    return last.text if last and not last.typed and turn.began - last.ended < SOON_NS else ""
 
 
 def endpoint_passed(m: Moment) -> None:

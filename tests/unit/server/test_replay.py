@@ -51,7 +51,7 @@ def test_another_profile_shows_what_would_have_changed_and_is_no_failure(
     recording: Path, tmp_path: Path
 ) -> None:
     profile = tmp_path / "profile.json"
-    slow = msgspec.structs.replace(DEFAULT.endpointing, unsure_ns=690 * MS)
+    slow = msgspec.structs.replace(DEFAULT.endpointing, unsure_ns=890 * MS)
     profile.write_bytes(msgspec.json.encode(msgspec.structs.replace(DEFAULT, endpointing=slow)))
     done = CliRunner().invoke(app, ["replay", str(recording), "--profile", str(profile)])
     assert done.exit_code == 0, done.output

@@ -29,7 +29,7 @@ from cozy_domain.voice.public import (
 )
 from tests.fixtures.chat import DEFAULT, ChatUnderTest
 from tests.fixtures.clocks import LoopClock
-from tests.fixtures.driven_calls import LOOKUP, VoiceUnderTest, settled, with_lookup
+from tests.fixtures.driven_calls import LOOKUP, VoiceUnderTest, begun, settled, with_lookup
 
 pytestmark = pytest.mark.virtual_time
 
@@ -198,7 +198,7 @@ async def test_a_turn_does_not_end_while_the_user_begins_to_speak_again() -> Non
     async with voice.call(*[saying("Done.")] * 3) as call:
         await call.quiet(0.5)
         await call.say(1.0)
-        await call.quiet(0.57)
+        await call.quiet(0.77)
         await call.say(1.0)
         await call.until(ResponseDone)
     assert [it.text for it in call.told(TurnCommitted)] == ["turn on the light in the kitchen"]
@@ -210,10 +210,10 @@ async def test_a_click_at_the_end_of_a_turn_does_not_keep_it_open() -> None:
         await call.quiet(0.5)
         await call.say(1.0)
         ended = now()
-        await call.quiet(0.57)
+        await call.quiet(0.77)
         await call.say(0.04)
         await call.until(TurnCommitted)
-    assert 0.55 < call.at(TurnCommitted) - ended < 0.8
+    assert 0.75 < call.at(TurnCommitted) - ended < 1.0
 
 
 async def test_markup_is_shown_and_words_are_spoken() -> None:
@@ -358,3 +358,20 @@ async def test_messages_of_the_program_reach_the_surface() -> None:
         call.line.caller.tell("handshake")
         await call.quiet(0.1)
     assert call.messages == ["handshake"]
+
+
+async def test_a_recogniser_that_ends_everything_is_believed_only_until_somebody_goes_on() -> None:
+    """Its full stops mean as little in the next call."""
+    voice = VoiceUnderTest(
+        heard=["Turn on the light.", "In the kitchen.", "Open the window.", "In the hall."]
+    )
+    async with voice.running(*[saying("Done.")] * 4) as calling:
+        for turns in (2, 1):
+            call = await begun(calling)
+            await call.quiet(3.5)
+            await call.say(1.0)
+            await call.quiet(0.5)
+            await call.say(1.0)
+            await call.quiet(2.0)
+            assert len(call.told(TurnCommitted)) == turns
+            await call.hang_up()

@@ -323,7 +323,7 @@ class CallMachine(RuleBasedStateMachine):
         self.speak(900 * MS)
         if self.turn:
             self.tell(TranscriptFinished(self.at, self.turn.turn_id, self.turn.rev, text))
-        self.elapse(700 * MS)
+        self.elapse(900 * MS)
 
     @rule(finished=st.booleans(), whole=st.booleans())
     @precondition(lambda self: self.state.response is not None and not self.state.response.written)

@@ -5,9 +5,19 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cozy_domain.voice.policy import DEFAULT
-from cozy_domain.voice.prediction import classified, finished
+from cozy_domain.voice.prediction import REMEMBERED, UNHEARD, EndOfTurn, Stops, classified, finished
 
 ENDING = DEFAULT.endpointing
+MEANT = Stops(4, 0)
+IDLE = Stops(4, 4)
+
+
+def ends(text: str, stops: Stops = UNHEARD) -> bool:
+    return finished(text, stops) >= ENDING.complete_from
+
+
+def goes_on(text: str, stops: Stops = UNHEARD) -> bool:
+    return finished(text, stops) < ENDING.incomplete_below
 
 
 @pytest.mark.parametrize(
@@ -15,16 +25,20 @@ ENDING = DEFAULT.endpointing
     [
         "What time is it?",
         "Turn it on.",
-        "I know that he is.",
         "Stop!",
+        "Yes.",
+        "No.",
         "今天天气怎么样？",
         "好的，我知道了。",
         'He said "go".',
         "What for?",
+        "Tell me something that takes a while.",
+        "I have the key. The door is open.",
+        "When is the train?",
     ],
 )
 def test_a_sentence_that_was_ended_is_over(text: str) -> None:
-    assert finished(text) >= ENDING.complete_from
+    assert ends(text)
 
 
 @pytest.mark.parametrize(
@@ -33,6 +47,7 @@ def test_a_sentence_that_was_ended_is_over(text: str) -> None:
         "I would like to",
         "Tell me about the",
         "Tell me about the.",
+        "Tell me about the?",
         "So, um...",
         "first, ",
         "and I",
@@ -40,18 +55,89 @@ def test_a_sentence_that_was_ended_is_over(text: str) -> None:
         "因为",
         "他说，",
         "It's because.",
+        "I have the key. And",
     ],
 )
-def test_a_sentence_that_wants_another_word_is_not_over(text: str) -> None:
-    assert finished(text) < ENDING.incomplete_below
+@pytest.mark.parametrize("stops", [UNHEARD, MEANT, IDLE])
+def test_a_sentence_that_wants_another_word_is_not_over(text: str, stops: Stops) -> None:
+    assert goes_on(text, stops)
 
 
-@pytest.mark.parametrize("text", ["", "  ", "turn on the light", "打开灯", "12", "。"])
-def test_of_others_nobody_can_be_sure(text: str) -> None:
-    if text == "。":
-        assert finished(text) >= ENDING.complete_from
-    else:
-        assert ENDING.incomplete_below <= finished(text) < ENDING.complete_from
+@pytest.mark.parametrize("text", ["", "  ", "turn on the light", "打开灯", "12", "…", "Yes", "When it rains"])
+@pytest.mark.parametrize("stops", [UNHEARD, MEANT, IDLE])
+def test_of_others_nobody_can_be_sure(text: str, stops: Stops) -> None:
+    if text != "…":
+        assert not ends(text, stops)
+        assert not goes_on(text, stops)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "I know that he is.",
+        "Please enter.",
+        "My number is four.",
+        "My number is 4.",
+        "If it rains.",
+        "He is currently.",
+        "我想。",
+    ],
+)
+def test_a_full_stop_after_words_that_seldom_end_a_sentence_counts_once_it_is_known_to_be_meant(
+    text: str,
+) -> None:
+    assert not ends(text)
+    assert ends(text, MEANT)
+
+
+@pytest.mark.parametrize("text", ["Turn on the light.", "Where is the station?", "打开灯。"])
+def test_full_stops_that_are_set_after_anything_tell_nothing(text: str) -> None:
+    assert ends(text)
+    assert not ends(text, IDLE)
+    assert not goes_on(text, IDLE)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "turn it off",
+        "delete it",
+        "turn on the light please",
+        "what is the weather tomorrow",
+        "no thanks",
+        "that's all",
+        "你好吗",
+        "谢谢",
+    ],
+)
+@pytest.mark.parametrize("stops", [UNHEARD, MEANT, IDLE])
+def test_some_endings_need_no_full_stop(text: str, stops: Stops) -> None:
+    assert ends(text, stops)
+
+
+def test_full_stops_before_which_people_went_on_are_soon_not_believed() -> None:
+    ending = EndOfTurn()
+    assert ending.probability("Turn on the light.") >= ENDING.complete_from
+    ending.went_on("Turn on the light.")
+    assert ending.probability("Turn on the light.") < ENDING.complete_from
+
+
+def test_full_stops_are_believed_again_when_most_pauses_have_none() -> None:
+    ending = EndOfTurn()
+    ending.went_on("That is one.")
+    for _ in range(3):
+        ending.went_on("and this is")
+    assert ending.probability("I know that he is.") >= ENDING.complete_from
+
+
+def test_what_a_recogniser_did_long_ago_counts_less() -> None:
+    stops = Stops(REMEMBERED, REMEMBERED)
+    for _ in range(REMEMBERED // 2):
+        stops = stops.after("and")
+    assert stops.worth == "nothing"
+    for _ in range(REMEMBERED):
+        stops = stops.after("and")
+    assert stops.worth == "something"
 
 
 @pytest.mark.parametrize("text", ["Mhm.", "uh-huh", "Yeah, okay", "I see.", "嗯", "好的", "对，嗯嗯"])
@@ -64,6 +150,39 @@ def test_of_other_words_nothing_is_told(text: str) -> None:
     assert classified(text) is None
 
 
-@given(st.text(max_size=60))
-def test_any_text_has_a_probability(text: str) -> None:
-    assert 0 <= finished(text) <= 1
+pauses = st.lists(st.text(max_size=20), max_size=100)
+
+
+def heard(texts: list[str]) -> Stops:
+    stops = UNHEARD
+    for text in texts:
+        stops = stops.after(text)
+    return stops
+
+
+@given(st.text(max_size=60), pauses)
+def test_any_text_has_a_probability(text: str, texts: list[str]) -> None:
+    assert 0 <= finished(text, heard(texts)) <= 1
+
+
+@given(pauses)
+def test_never_are_there_more_stops_than_pauses_nor_more_than_are_remembered(texts: list[str]) -> None:
+    stops = heard(texts)
+    assert 0 <= stops.stopped <= stops.pauses <= REMEMBERED
+    assert (stops.worth == "unknown") == (not texts)
+
+
+WORDS = st.lists(
+    st.sampled_from(
+        ("please", "turn", "on", "the", "light", "what", "is", "it", "now", "in", "paris", "好", "我")
+    ),
+    min_size=1,
+    max_size=8,
+).map(" ".join)
+
+
+@given(WORDS)
+def test_a_full_stop_makes_an_end_the_more_likely_the_more_it_is_worth(text: str) -> None:
+    bare, believed = finished(text), [finished(f"{text}.", it) for it in (IDLE, UNHEARD, MEANT)]
+    assert believed == sorted(believed)
+    assert bare <= believed[0]

@@ -31,6 +31,7 @@ from cozy_domain.voice.events import (
     PausePlayout,
     PersonaSwitched,
     PlayoutProgressed,
+    PredictEndOfTurn,
     RecordLatency,
     RecordToolResult,
     ResponseFailed,
@@ -67,6 +68,7 @@ from cozy_domain.voice.public import (
 from cozy_domain.voice.response import words
 from cozy_domain.voice.session import agent_state, heard_text, user_state
 from cozy_domain.voice.state import Phase, joined
+from cozy_domain.voice.turns import paused_after
 from tests.fixtures.voice import Call
 
 PROFILE = replace(DEFAULT, interruption=replace(DEFAULT.interruption, call_guard_ns=0))
@@ -282,7 +284,7 @@ def test_another_persona_answers_by_its_own_profile(call: Call) -> None:
 
 
 @pytest.mark.parametrize(
-    ("probability", "delay"), [(0.9, 200), (0.5, 200), (0.49, 600), (0.15, 600), (0.1, 2_000), (None, 600)]
+    ("probability", "delay"), [(0.9, 200), (0.5, 200), (0.49, 800), (0.15, 800), (0.1, 2_000), (None, 800)]
 )
 def test_the_prediction_says_how_long_to_wait(call: Call, probability: float | None, delay: int) -> None:
     call.speak()
@@ -293,6 +295,77 @@ def test_the_prediction_says_how_long_to_wait(call: Call, probability: float | N
     call.wait(3 * S)
     at = next(event.at for event, actions in call.steps if any(isinstance(it, CommitUser) for it in actions))
     assert at - ended == delay * MS
+
+
+def test_words_that_come_in_the_silence_are_judged_too(call: Call) -> None:
+    call.speak()
+    ended = call.at - 96 * MS
+    asked = len(call.all(PredictEndOfTurn))
+    call.tell(TranscriptUpdated(call.at, 1, 1, "Turn it"))
+    call.understand("Turn it on.")
+    assert [it.text for it in call.all(PredictEndOfTurn)[asked:]] == ["Turn it", "Turn it on."]
+    call.tell(EndOfTurnPredicted(call.at, 1, 1, 0.9))
+    call.wait(S)
+    at = next(event.at for event, actions in call.steps if any(isinstance(it, CommitUser) for it in actions))
+    assert at - ended == 200 * MS
+
+
+def test_who_goes_on_in_a_turn_had_paused_after_the_words_before(call: Call) -> None:
+    call.speak()
+    assert paused_after(call.state, 1) == ""
+    call.understand("I would like")
+    call.wait(300 * MS)
+    call.start_speaking()
+    assert paused_after(call.state, 1) == "I would like"
+    call.stop_speaking()
+    call.understand("tea.")
+    call.start_speaking()
+    assert paused_after(call.state, 1) == "I would like tea."
+
+
+def test_words_that_are_not_final_tell_nothing_of_a_pause(call: Call) -> None:
+    call.speak()
+    call.wait(300 * MS)
+    call.start_speaking()
+    assert call.state.turn
+    assert call.state.turn.rev == 2
+    assert paused_after(call.state, 1) == ""
+
+
+@pytest.mark.parametrize(
+    ("after", "words"), [(250 * MS, "Turn it on."), (950 * MS, "Turn it on."), (1_050 * MS, "")]
+)
+def test_who_speaks_again_soon_after_his_turn_had_not_finished(call: Call, after: int, words: str) -> None:
+    call.speak()
+    ended = call.at - 96 * MS
+    call.understand("Turn it on.")
+    call.tell(EndOfTurnPredicted(call.at, 1, 1, 0.9))
+    call.wait(ended + after - call.at)
+    assert call.all(CommitUser)
+    call.speak(300 * MS)
+    assert call.state.turn
+    assert paused_after(call.state, 2) == words
+
+
+def test_who_talks_over_the_first_words_of_a_reply_had_not_finished(call: Call) -> None:
+    call.wait(3 * S)
+    call.speak()
+    call.understand("Turn it on.")
+    call.tell(EndOfTurnPredicted(call.at, 1, 1, 0.9))
+    call.wait(150 * MS)
+    call.reply("One two three four five six seven eight.", played=300 * MS)
+    call.start_speaking()
+    assert call.state.overlap
+    assert paused_after(call.state, 2) == "Turn it on."
+    assert paused_after(call.state, 3) == ""
+
+
+def test_nobody_paused_before_what_he_wrote(call: Call) -> None:
+    call.tell(TextTyped(call.at, "Turn it on."))
+    call.wait(100 * MS)
+    call.speak(300 * MS)
+    assert call.state.turn
+    assert paused_after(call.state, 2) == ""
 
 
 def test_a_click_is_no_speech(call: Call) -> None:
@@ -703,8 +776,8 @@ def test_latency_is_told_once_for_each_reply_and_its_stages_add_up(call: Call) -
     call.play(2 * S)
     (latency,) = call.all(RecordLatency)
     stages = {it.name: it.ns // MS for it in latency.stages}
-    assert stages == {"endpointing": 600, "model": 296, "synthesis": 50, "playout": 0}
-    assert latency.total_ns == 946 * MS
+    assert stages == {"endpointing": 800, "model": 296, "synthesis": 50, "playout": 0}
+    assert latency.total_ns == 1_146 * MS
 
 
 def test_what_lies_at_the_far_end_does_not_count_as_heard_where_the_line_cannot_tell() -> None:

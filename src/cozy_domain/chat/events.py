@@ -24,10 +24,12 @@ class TurnStarted(msgspec.Struct, frozen=True, tag="turn_started"):
 
 
 class ToolBegan(msgspec.Struct, frozen=True, tag="tool_began"):
-    """A tool of the server begins to run; ``ToolRan`` with the same ``call`` follows, unless the turn ends before."""
+    """A tool of the server begins to run; ``ToolRan`` with the same ``call`` follows, unless the turn ends before.
+    ``cancel_on_barge_in`` as in the persona's ``tools``."""
 
     call: str
     name: str
+    cancel_on_barge_in: bool = False
 
 
 class ToolRan(msgspec.Struct, frozen=True, tag="tool_ran"):

@@ -20,7 +20,7 @@ from cozy_domain.context.bundle import ContextBundle
 from cozy_domain.errors import ProviderMalformedError
 from cozy_domain.messages import Message, ToolCall
 from cozy_domain.models.request import ModelRef, ModelRequest
-from cozy_domain.tools.invoke import CallTerms, handed_over, invoke_all
+from cozy_domain.tools.invoke import CallTerms, Stops, handed_over, invoke_all
 from cozy_domain.tools.policy import held_back, runs_unconfirmed
 from cozy_domain.tools.tool import ToolResult
 
@@ -56,6 +56,7 @@ class Rounds:
         self._listener = listener
         self._chain = plan.chain
         self._tainted = False
+        self.stops = Stops()
 
     async def run(self, bundle: ContextBundle, *, tainted: bool = False) -> tuple[str, ...]:
         """Until there is an answer; the ids of the calls that the client has to run, if it has to. ``tainted``: the prompt
@@ -127,10 +128,11 @@ class Rounds:
         if any(not runs_unconfirmed(allowed[call.name]) for call in calls if call.name in allowed):
             await self._listener.confirmed()
         ended: list[ToolResult] = []
+        cancelled = self._plan.speaker.persona.tools.cancel_on_barge_in
         for call in calls:
-            self._listener.emit(ToolBegan(call.id, call.name))
+            self._listener.emit(ToolBegan(call.id, call.name, call.name in cancelled))
         try:
-            results = await invoke_all(calls, self._terms(calls), ended.append)
+            results = await invoke_all(calls, self._terms(calls), ended.append, self.stops)
         except BaseException:
             self._progress.results += ended
             raise

@@ -71,6 +71,7 @@ class ChatTurn:
         self._ended_by: CozyError | None = None
         self._broken_by: CozyError | None = None
         self._scope: asyncio.Timeout | None = None
+        self._rounds: Rounds | None = None
         self._began_ns = parts.clock.monotonic_ns()
         self._context_ms = 0.0
         self._first_token_ms: float | None = None
@@ -128,6 +129,12 @@ class ChatTurn:
     def wind_up(self) -> None:
         """Tools that run may end, and the model is not asked again: for an answer that nobody wants to hear any more."""
         self._winding_up = True
+
+    def stop_tool(self, call: str) -> None:
+        """Nobody waits for this call any more: the model learns that it was stopped, and the others go on. Does nothing when
+        it has ended."""
+        if self._rounds:
+            self._rounds.stops.stop(call)
 
     async def confirm(self) -> None:
         """Stores a speculative turn as opened and releases its events.
@@ -290,7 +297,7 @@ class ChatTurn:
             confirmed=self._wait_until_confirmed,
             winding_up=lambda: self._winding_up,
         )
-        rounds = Rounds(self._parts, plan, self._progress, listener)
+        rounds = self._rounds = Rounds(self._parts, plan, self._progress, listener)
         tainted = holds_words_of_strangers(plan, self._gathered, bundle)
         try:
             self._waiting_for = await rounds.run(bundle, tainted=tainted)

@@ -66,7 +66,9 @@ class ModelPreferences(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 class ToolPermissions(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """An empty ``allow`` means no tool; ``mcp`` are servers all of whose tools it may have; ``deny`` wins over both.
     ``limits`` are calls of a tool in one turn. ``when_tainted``: tools that may change something also in a turn that holds
-    text from outside, or beside a server that nobody vouches for. ``sealed``: no child may allow more than this."""
+    text from outside, or beside a server that nobody vouches for. ``cancel_on_barge_in``: tools that are stopped when the
+    user of a call speaks over the answer that asked for them; others go on. ``sealed``: no child may allow more than this.
+    """
 
     allow: tuple[str, ...] = ()
     deny: tuple[str, ...] = ()
@@ -74,6 +76,7 @@ class ToolPermissions(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     limits: dict[str, Annotated[int, Meta(ge=0)]] = {}
     mcp: tuple[str, ...] = ()
     when_tainted: tuple[str, ...] = ()
+    cancel_on_barge_in: tuple[str, ...] = ()
     sealed: bool = False
 
     @property

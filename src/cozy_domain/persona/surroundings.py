@@ -29,7 +29,7 @@ def what_lacks(persona: Persona, around: Surroundings) -> Iterator[Fault]:
         yield from _of_model(persona.model.route, ("model", "route"), "persona_model_route", around)
     for index, name in enumerate(persona.model.fallbacks):
         yield from _of_model(name, ("model", "fallbacks", index), "persona_model_fallbacks", around)
-    for field in ("allow", "deny", "approval", "when_tainted"):
+    for field in ("allow", "deny", "approval", "when_tainted", "cancel_on_barge_in"):
         for index, tool in enumerate(getattr(persona.tools, field)):
             yield from _of_tool(tool, ("tools", field, index), around)
     for tool in persona.tools.limits:

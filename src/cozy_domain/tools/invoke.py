@@ -56,21 +56,50 @@ class _Ended(msgspec.Struct, frozen=True):
 
 
 _CANCELLED = _Ended("cancelled", "")
+_STOPPED = _Ended("cancelled", "The call was stopped before it had a result.")
+
+
+class Stops:
+    """Stops single calls of the round that is under way."""
+
+    def __init__(self) -> None:
+        self._stopped: dict[str, asyncio.Future[None]] = {}
+
+    def stop(self, call: str) -> None:
+        """Its result is that it was stopped. One that has ended, or is none of them, is left alone."""
+        stopped = self._stopped.get(call)
+        if stopped and not stopped.done():
+            stopped.set_result(None)
+
+    def begin(self, calls: Sequence[ToolCall]) -> None:
+        """A round of these."""
+        loop = asyncio.get_running_loop()
+        self._stopped = {call.id: loop.create_future() for call in calls}
+
+    def of(self, call: ToolCall) -> asyncio.Future[None]:
+        """Done when it is stopped."""
+        return self._stopped[call.id]
 
 
 async def invoke_all(
-    calls: Sequence[ToolCall], terms: CallTerms, report: Callable[[ToolResult], None]
+    calls: Sequence[ToolCall],
+    terms: CallTerms,
+    report: Callable[[ToolResult], None],
+    stops: Stops | None = None,
 ) -> tuple[ToolResult, ...]:
-    """One result for each call, in their order; they run at the same time, each with its own deadline.
+    """One result for each call, in their order; they run at the same time, each with its own deadline, until they are
+    stopped.
 
     ``report`` hears of each result as soon as it is there. When the caller is cancelled it hears of the rest before
     ``CancelledError`` is raised: their outcome is ``cancelled``.
     """
     started = terms.clock.monotonic_ns()
+    stops = stops or Stops()
+    stops.begin(calls)
     running = list(calls)
 
     async def reported(call: ToolCall) -> ToolResult:
-        result = await invoke(call, terms)
+        result = await invoke(call, terms, stops.of(call))
         running.remove(call)
         report(result)
         return result
@@ -84,11 +113,12 @@ async def invoke_all(
     return tuple(task.result() for task in tasks)
 
 
-async def invoke(call: ToolCall, terms: CallTerms) -> ToolResult:
-    """How the call ended; never raises but ``CancelledError`` when the caller is cancelled."""
+async def invoke(call: ToolCall, terms: CallTerms, stopped: asyncio.Future[None] | None = None) -> ToolResult:
+    """How the call ended, at the latest when it is ``stopped``; never raises but ``CancelledError`` when the caller is
+    cancelled."""
     started = terms.clock.monotonic_ns()
     try:
-        ended = await _run(call, terms)
+        ended = await _run(call, terms, stopped)
         ended = replace(ended, text=bounded(ended.text, terms.max_result))
     except Exception as error:  # noqa: BLE001 - a tool is foreign code: whatever it raises, the turn goes on
         _log_fault(call, error)
@@ -134,7 +164,7 @@ def _result(call: ToolCall, ended: _Ended, terms: CallTerms, started: int) -> To
     return ToolResult(call, ended.text, ended.outcome, spec.effect if spec else None, duration_ms)
 
 
-async def _run(call: ToolCall, terms: CallTerms) -> _Ended:
+async def _run(call: ToolCall, terms: CallTerms, stopped: asyncio.Future[None] | None) -> _Ended:
     spec = terms.allowed.get(call.name)
     if spec is None:
         return _not_offered(call, terms)
@@ -151,15 +181,18 @@ async def _run(call: ToolCall, terms: CallTerms) -> _Ended:
     if problems:
         reasons = "; ".join(problems)
         return _Ended("invalid_arguments", f"Error: wrong arguments: {reasons}. Nothing was run.")
-    return await _within_deadline(call, arguments, terms)
+    return await _within_deadline(call, arguments, terms, stopped)
 
 
-async def _within_deadline(call: ToolCall, arguments: msgspec.Raw, terms: CallTerms) -> _Ended:
+async def _within_deadline(
+    call: ToolCall, arguments: msgspec.Raw, terms: CallTerms, stopped: asyncio.Future[None] | None
+) -> _Ended:
     work = terms.box.run(call.name, arguments, terms.context)
     task = asyncio.create_task(work, name=f"tool {call.name}")
     try:
-        await asyncio.wait((task,), timeout=terms.deadline_s)
-        return _end_of(task, call, terms)
+        either = (task, stopped) if stopped else (task,)
+        await asyncio.wait(either, timeout=terms.deadline_s, return_when=asyncio.FIRST_COMPLETED)
+        return _STOPPED if stopped and stopped.done() and not task.done() else _end_of(task, call, terms)
     finally:
         if not task.done():
             _abandon(task)

@@ -18,11 +18,14 @@ Outcome = Literal["ok", "failed", "cancelled"]
 
 
 def request(m: Moment, response: Response, call: Call) -> None:
-    """The model calls a tool; too many at once are refused."""
+    """The model calls a tool; too many at once are stopped before anything is told of them."""
     policy = m.state.profile
     if len(m.state.calls) >= policy.tools.at_once:
         m.put(tools=call.number)
-        m.do(RecordToolResult(response.response_id, call.call_id, "failed"))
+        m.do(
+            CancelTool(response.response_id, call.call_id),
+            RecordToolResult(response.response_id, call.call_id, "failed"),
+        )
         return
     m.put(calls=(*m.state.calls, call), tools=call.number)
     m.do(StartTool(response.response_id, call.call_id))

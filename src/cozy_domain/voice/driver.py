@@ -28,7 +28,7 @@ from cozy_domain.voice.ear import Ear
 from cozy_domain.voice.loudspeaker import Loudspeaker
 from cozy_domain.voice.policy import VoiceProfile
 from cozy_domain.voice.ports import CLOSED, HUNG_UP, NEVER_CONNECTED, AudioPeer
-from cozy_domain.voice.prediction import EndOfTurn, classified
+from cozy_domain.voice.prediction import EndOfTurn, listening
 from cozy_domain.voice.public import PublicEvent
 from cozy_domain.voice.replay import beginning_line, step_line
 from cozy_domain.voice.replies import Replies
@@ -258,11 +258,10 @@ class VoiceCall:
             case it.CloseTranscription():
                 self._ear.close(action)
             case it.PredictEndOfTurn():
-                probability = self._parts.ends.probability(action.text)
-                self._post(it.EndOfTurnPredicted(self._now(), action.turn_id, action.rev, probability))
+                ended, listens = self._parts.ends.probability(action.text), listening(action.text)
+                self._post(it.EndOfTurnPredicted(self._now(), action.turn_id, action.rev, ended, listens))
             case it.ClassifyOverlap():
-                if verdict := classified(action.text):
-                    self._post(it.OverlapClassified(self._now(), action.turn_id, verdict))
+                pass  # all that is known are the words, which the prediction weighs
             case it.StartResponse():
                 self._replies.start(action)
             case it.ConfirmResponse():

@@ -107,7 +107,7 @@ class SpeakingPolicy(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 class ToolPolicy(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """A filler is said when a call has lasted ``filler_ns``. ``late_reply``: a result that comes when its turn is over
-    starts a reply of its own as soon as nobody speaks. ``at_once`` calls are watched; more are refused."""
+    starts a reply of its own as soon as nobody speaks. ``at_once`` calls run; more are stopped."""
 
     filler_ns: Ns = 2 * S
     late_reply: bool = True

@@ -11,12 +11,12 @@ from typing import Literal
 
 import msgspec
 
-from cozy_domain.voice.events import OverlapVerdict
-
 ENDED = 0.9
+LISTENING = 0.9
 UNSURE = 0.3
 GOES_ON = 0.05
-"""Beyond and between the limits of `Endpointing.complete_from` and ``incomplete_below``."""
+"""Beyond and between the limits of `Endpointing.complete_from` and ``incomplete_below``; ``LISTENING`` beyond that of
+`Interruption.backchannel_from`."""
 
 REMEMBERED = 64
 """Pauses; after so many the older ones count half."""
@@ -161,10 +161,10 @@ def finished(text: str, stops: Stops = UNHEARD) -> float:
     return ENDED if sure else UNSURE
 
 
-def classified(text: str) -> OverlapVerdict | None:
-    """What the user means by talking over the agent; None when it cannot be told from the words."""
+def listening(text: str) -> float:
+    """The probability that these words over the agent's only show that the user listens, 0..1."""
     words = [_plain(it) for it in _WORD.findall(text)]
-    return "backchannel" if words and all(it in _LISTENS for it in words) else None
+    return LISTENING if words and all(it in _LISTENS for it in words) else 0.0
 
 
 def _shape(said: str) -> _Shape:

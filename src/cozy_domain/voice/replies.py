@@ -205,9 +205,11 @@ class Replies:
         self.settle()
 
     def stop_tool(self, response: int, call: str) -> None:
-        """The pipeline has no calls that end alone: when the last one is not wanted, neither is the turn."""
+        """Nobody waits for it; with the last one of a reply that is not wanted the turn ends."""
         if reply := self._replies.get(response):
             reply.tools.pop(call, None)
+            if reply.turn and (reply.tools or not reply.cancelled):
+                reply.turn.stop_tool(call)
 
     async def over(self) -> None:
         """Waits until all of them are stored."""
@@ -327,7 +329,7 @@ class Replies:
                     self._tell(ResponseTextFinished(now, response))
             case ToolBegan(call=call, name=name) if not reply.cancelled:
                 reply.tools[call] = name
-                self._tell(ToolRequested(now, response, call, name))
+                self._tell(ToolRequested(now, response, call, name, event.cancel_on_barge_in))
             case ToolRan(call=call, outcome=outcome) if call in reply.tools:
                 del reply.tools[call]
                 self._tell(ToolCompleted(now, call) if outcome == "ok" else ToolFailed(now, call, outcome))

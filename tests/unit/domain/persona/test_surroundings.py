@@ -54,7 +54,7 @@ def test_a_provider_that_does_not_run_yet_is_a_warning() -> None:
     assert (problem.message, problem.severity) == ("the provider 'ollama' does not run", "warning")
 
 
-@pytest.mark.parametrize("field", ["allow", "deny", "approval", "when_tainted"])
+@pytest.mark.parametrize("field", ["allow", "deny", "approval", "when_tainted", "cancel_on_barge_in"])
 def test_an_unknown_tool_is_a_warning_with_the_nearest_name(field: str) -> None:
     (problem,) = lacking(tools={field: ["clock", "calculater"]})
     assert str(problem).partition("  ")[2] == (

@@ -25,6 +25,7 @@ from cozy_domain.models.request import ToolDefinition
 from cozy_domain.tools.invoke import (
     MAX_ARGUMENTS,
     CallTerms,
+    Stops,
     audited,
     bounded,
     handed_over,
@@ -230,6 +231,30 @@ async def test_a_tool_that_does_not_answer_is_stopped_at_the_deadline() -> None:
     assert result.outcome == "timeout"
     assert loop.time() == DEADLINE_S
     assert "30 s" in result.text
+
+
+@pytest.mark.virtual_time
+async def test_a_call_that_is_stopped_says_so_and_the_others_go_on() -> None:
+    stubborn, stops, reported = Stubborn(), Stops(), list[ToolResult]()
+    calls = [ToolCall("a", "stubborn", "{}"), ToolCall("b", "slow", "{}"), ToolCall("c", "stuck", "{}")]
+
+    async def slow(arguments: msgspec.Raw, context: ToolContext) -> str:
+        await asyncio.sleep(3)
+        return "done"
+
+    under = terms((spec("stubborn"), stubborn), (spec("slow"), slow), (spec("stuck"), stuck))
+    found = asyncio.ensure_future(invoke_all(calls, under, reported.append, stops))
+    await asyncio.sleep(1)
+    for call in ("a", "c", "c", "no such call"):
+        stops.stop(call)
+    results = await found
+    assert asyncio.get_running_loop().time() == 3
+    stops.stop("b")
+    stubborn.release()
+    assert [it.outcome for it in results] == ["cancelled", "ok", "cancelled"]
+    assert [it.call.id for it in reported] == ["a", "c", "b"]
+    assert results[0].text
+    assert stubborn.asked.is_set()
 
 
 @pytest.mark.virtual_time

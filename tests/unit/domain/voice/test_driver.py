@@ -1,17 +1,20 @@
 """A call, from the caller's first sound to what is remembered of it."""
 
 import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 
 import pytest
 from msgspec.structs import replace
 
 from cozy_adapters.inmemory.language_model import calling, saying
-from cozy_adapters.inmemory.speech import ScriptedSpeechToText, ToneTextToSpeech
+from cozy_adapters.inmemory.speech import ScriptedSpeechToText, ScriptedUtterance, ToneTextToSpeech
 from cozy_domain.audio import SPEAKING_RATE
 from cozy_domain.messages import SystemMessage, ToolMessage
 from cozy_domain.models.deltas import TextDelta
 from cozy_domain.persona.persona import Prompt, Voice
-from cozy_domain.speech.ports import Voicing
+from cozy_domain.speech.ports import Hearing, Voicing
+from cozy_domain.speech.transcript import Transcript
 from cozy_domain.voice.calling import SPOKEN
 from cozy_domain.voice.loudspeaker import PIECE
 from cozy_domain.voice.policy import DEFAULT as PROFILE
@@ -162,6 +165,40 @@ async def test_a_cough_does_not_end_the_answer() -> None:
         after[0] - before[1] for before, after in zip(call.sounding(), call.sounding()[1:], strict=False)
     ]
     assert pauses, began
+
+
+class Hesitating(ScriptedSpeechToText):
+    """Knows the words at once, and is sure of them a second later."""
+
+    @asynccontextmanager
+    async def listen(self, hearing: Hearing) -> AsyncIterator[ScriptedUtterance]:
+        async with super().listen(hearing) as utterance:
+            finish = utterance.finish
+
+            async def slowly() -> Transcript:
+                await asyncio.sleep(1.0)
+                return await finish()
+
+            utterance.finish = slowly  # type: ignore[method-assign]
+            yield utterance
+
+
+@pytest.mark.parametrize(("from_probability", "pause_s"), [(0.7, 0.4), (1.0, 1.2)])
+async def test_the_agent_goes_on_at_once_when_its_listener_most_probably_only_listens(
+    from_probability: float, pause_s: float
+) -> None:
+    policy = replace(PROFILE.interruption, backchannel_from=from_probability, call_guard_ns=0)
+    recogniser = Hesitating(["Count, please.", "Mhm."])
+    voice = VoiceUnderTest(recognisers=[recogniser], profile=replace(PROFILE, interruption=policy))
+    async with voice.call(saying(LONG)) as call:
+        await call.say(1.0)
+        await call.until(OutputStarted)
+        await call.quiet(2.0)
+        await call.say(0.2)
+        paused = await call.until(FalseInterruption)
+        done = await call.until(ResponseDone)
+    assert paused.ns / 1e9 == pytest.approx(pause_s, abs=0.3)
+    assert done.status == "completed"
 
 
 async def test_the_model_is_asked_while_it_is_not_certain_that_the_user_has_finished() -> None:

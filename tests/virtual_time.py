@@ -22,7 +22,7 @@ Ts = TypeVarTuple("Ts")
 
 NS = 1_000_000_000
 THREAD_PATIENCE_S = (
-    30.0  # a thread that has not answered by then hangs; the slowest honest one here takes under 5 s
+    60.0  # a thread that has not answered by then hangs; the slowest honest one here takes under 5 s
 )
 
 

@@ -22,7 +22,7 @@ from cozy_domain.tools.builtin import CALCULATOR, CLOCK
 from cozy_domain.tools.ports import ArgumentCheck
 from cozy_domain.tools.tool import ToolSpec
 
-PROMPT_S = 10.0  # what is bounded takes well under a second; what is not takes years
+PROMPT_S = 30.0  # what is bounded takes well under a second; what is not takes years
 
 PERSON = {
     "type": "object",

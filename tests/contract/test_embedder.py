@@ -16,7 +16,7 @@ from tests.fixtures.fake_openai import FakeOpenAI
 
 pytest_plugins = ["tests.fixtures.fake_openai.plugin"]
 
-PROMPT_S = 20.0  # the first call imports an SDK; bounds a test that would hang
+PROMPT_S = 60.0  # the first call imports an SDK; bounds a test that would hang
 
 
 class EmbedderContract(ABC):

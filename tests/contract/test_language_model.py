@@ -19,7 +19,7 @@ from tests.fixtures.fake_openai import FakeOpenAI
 
 pytest_plugins = ["tests.fixtures.fake_anthropic.plugin", "tests.fixtures.fake_openai.plugin"]
 
-PROMPT_S = 20.0  # far more than a local adapter needs; bounds a test that would hang
+PROMPT_S = 60.0  # far more than a local adapter needs; bounds a test that would hang
 
 
 def asking(model: str, text: str = "Tell me a story.") -> ModelRequest:

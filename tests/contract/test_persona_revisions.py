@@ -13,7 +13,7 @@ from cozy_domain.persona.persona import Persona, PublishedPersona, ToolPermissio
 from cozy_domain.persona.ports import PersonaRevisions
 from cozy_domain.persona.resolve import canonical, fingerprint
 
-PROMPT_S = 40.0  # bounds a test that would hang
+PROMPT_S = 60.0  # bounds a test that would hang
 MORNING = datetime(2026, 7, 31, 8, 0, 0, 123_456, tzinfo=UTC)
 MORNING_US = 1_785_484_800_123_456
 ANNA = PersonaId("anna")

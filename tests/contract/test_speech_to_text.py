@@ -25,7 +25,7 @@ from tests.fixtures.whisper_model import whisper
 
 pytest_plugins = ["tests.fixtures.fake_openai.plugin"]
 
-PROMPT_S = 40.0
+PROMPT_S = 60.0
 SILENCE = Pcm(bytes(HEARING_RATE * 2))
 
 

@@ -17,7 +17,7 @@ from cozy_domain.tools.tool import Effect, ToolContext, ToolSpec, ToolTime
 from tests.fixtures.mcp import connected, free_port, honest_process, only, over_http, rogue
 
 CONTEXT = ToolContext(Owner("account", "subject"), TurnId(UUID(int=1)), ToolTime(0))
-PROMPT_S = 20.0  # far more than needed; bounds a test that would hang
+PROMPT_S = 60.0  # far more than needed; bounds a test that would hang
 NOTHING = msgspec.Raw(b"{}")
 
 

@@ -33,7 +33,7 @@ SENTENCES = ("How far is the station?", "Good morning, Anna.", "Set a timer for 
 WINDOW_BYTES = WINDOW * SAMPLE_BYTES
 PAUSE = HEARING_RATE
 POLICY = DetectionPolicy(prefix=0)
-PROMPT_S = 20.0
+PROMPT_S = 60.0
 LOUD_WINDOW = array.array("h", [8_000, -8_000] * (WINDOW // 2)).tobytes()
 
 

@@ -99,7 +99,7 @@ class Served:
     def client(self, who: str) -> httpx2.AsyncClient:
         key = self.keys[who]
         headers = {"Authorization": f"Bearer {key}"} if key else {}
-        return httpx2.AsyncClient(base_url=self.server.url, headers=headers)
+        return httpx2.AsyncClient(base_url=self.server.url, headers=headers, timeout=60)
 
 
 @pytest.fixture
@@ -168,7 +168,9 @@ async def handshake(client: httpx2.AsyncClient, path: str) -> httpx2.Response:
     address = f"ws{str(client.base_url).removeprefix('http').rstrip('/')}{path}"
     key = client.headers.get("authorization")
     try:
-        async with connect(address, proxy=None, additional_headers={"Authorization": key} if key else {}):
+        async with connect(
+            address, proxy=None, open_timeout=60, additional_headers={"Authorization": key} if key else {}
+        ):
             return httpx2.Response(200)
     except InvalidStatus as refused:
         answer = refused.response

@@ -267,7 +267,7 @@ async def test_a_key_in_the_environment_is_all_that_it_takes(
     }
     async with (
         server_process("dev", "--port", "0", folder=tmp_path, **variables) as server,
-        httpx2.AsyncClient(base_url=server.url, timeout=20) as http,
+        httpx2.AsyncClient(base_url=server.url, timeout=60) as http,
     ):
         body = {"model": "default", "messages": HELLO}
         answer = (await http.post("/v1/chat/completions", json=body)).json()

@@ -42,7 +42,7 @@ BODIES = {
 
 @pytest.fixture
 async def client(server: Running) -> AsyncIterator[httpx2.AsyncClient]:
-    async with httpx2.AsyncClient(base_url=server.url, timeout=30) as client:
+    async with httpx2.AsyncClient(base_url=server.url, timeout=60) as client:
         yield client
         assert (await client.get("/readyz")).status_code == 200
 

@@ -24,7 +24,7 @@ async def preflight(server: Running, origin: str) -> httpx2.Response:
         "Access-Control-Request-Method": "POST",
         "Access-Control-Request-Headers": "authorization,content-type",
     }
-    async with httpx2.AsyncClient() as client:
+    async with httpx2.AsyncClient(timeout=60) as client:
         return await client.options(f"{server.base_url}/chat/completions", headers=headers)
 
 
@@ -33,14 +33,14 @@ async def test_a_listed_origin_may_call_and_read_the_answer(listing: Running) ->
     assert answer.status_code in (200, 204)
     assert answer.headers["access-control-allow-origin"] == LISTED
     assert "authorization" in answer.headers["access-control-allow-headers"].lower()
-    async with httpx2.AsyncClient() as client:
+    async with httpx2.AsyncClient(timeout=60) as client:
         got = await client.get(f"{listing.base_url}/models", headers={"Origin": LISTED})
     assert got.headers["access-control-allow-origin"] == LISTED
     assert "x-request-id" in got.headers["access-control-expose-headers"].lower()
 
 
 async def test_a_listed_origin_can_read_errors_too(listing: Running) -> None:
-    async with httpx2.AsyncClient() as client:
+    async with httpx2.AsyncClient(timeout=60) as client:
         got = await client.get(f"{listing.url}/nowhere", headers={"Origin": LISTED})
     assert got.status_code == 404
     assert got.headers["access-control-allow-origin"] == LISTED
@@ -60,7 +60,7 @@ async def test_a_listed_origin_can_read_errors_too(listing: Running) -> None:
 )
 async def test_any_other_origin_may_not(listing: Running, origin: str) -> None:
     assert "access-control-allow-origin" not in (await preflight(listing, origin)).headers
-    async with httpx2.AsyncClient() as client:
+    async with httpx2.AsyncClient(timeout=60) as client:
         got = await client.get(f"{listing.base_url}/models", headers={"Origin": origin})
     assert "access-control-allow-origin" not in got.headers
 
@@ -70,7 +70,7 @@ async def test_nobody_may_by_default(server: Running) -> None:
 
 
 async def test_a_page_that_rebinds_its_name_to_loopback_is_refused_in_development(server: Running) -> None:
-    async with httpx2.AsyncClient() as client:
+    async with httpx2.AsyncClient(timeout=60) as client:
         got = await client.get(f"{server.base_url}/models", headers={"Host": f"evil.example:{server.port}"})
     assert got.status_code == 403
     assert got.json()["error"]["code"] == "permission_denied"

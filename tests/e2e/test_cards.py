@@ -33,7 +33,7 @@ async def imported(folder: Path, card: dict[str, Any], *options: str) -> dict[st
 
 
 async def asked(url: str, text: str) -> str:
-    async with httpx2.AsyncClient() as client:
+    async with httpx2.AsyncClient(timeout=60) as client:
         answer = await client.post(
             f"{url}/v1/chat/completions",
             json={"model": "mira", "messages": [{"role": "user", "content": text}]},

@@ -21,7 +21,7 @@ EVERYWHERE = "0.0.0.0"  # noqa: S104  # what is refused here
 
 async def asked(server: Process, key: str | None = None, path: str = "/v1/models") -> int:
     headers = {"Authorization": f"Bearer {key}"} if key else {}
-    async with httpx2.AsyncClient() as client:
+    async with httpx2.AsyncClient(timeout=60) as client:
         return (await client.get(f"{server.url}{path}", headers=headers)).status_code
 
 
@@ -177,7 +177,7 @@ async def test_tables_fit_100_columns_and_have_times_to_the_second(tmp_path: Pat
 
 async def test_the_audit_log_is_verified_beside_a_running_server(tmp_path: Path) -> None:
     async with server_process("dev", "--port", "0", folder=tmp_path, COZY_AUDIT__SEAL_S="0.1") as server:
-        async with httpx2.AsyncClient() as client:
+        async with httpx2.AsyncClient(timeout=60) as client:
             answer = await client.post(
                 f"{server.url}/v1/chat/completions",
                 json={"model": "default", "messages": [{"role": "user", "content": "What is 6 * 7?"}]},

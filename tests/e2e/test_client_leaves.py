@@ -70,7 +70,7 @@ class Caller:
     async def said(self) -> list[tuple[str, str, str]]:
         """Role, state and text of what is stored, once no turn of the session is running."""
         url = f"{self._server.base_url}/cozy/sessions/{self.session}/messages"
-        async with asyncio.timeout(PATIENCE_S), httpx2.AsyncClient() as client:
+        async with asyncio.timeout(PATIENCE_S), httpx2.AsyncClient(timeout=60) as client:
             while True:
                 data = (await client.get(url)).json().get("data", [])
                 found = [(it["role"], it["turn_state"], it["content"]) for it in data]

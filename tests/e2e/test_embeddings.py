@@ -132,7 +132,7 @@ async def test_a_provider_that_stays_away_keeps_its_meaning(backed: Running) -> 
             await client.embeddings.create(model="down", input="hello")
     assert (caught.value.status_code, caught.value.code) == (503, "provider_unavailable")
     assert caught.value.response.headers["retry-after"] == "60"
-    async with httpx2.AsyncClient() as plain:
+    async with httpx2.AsyncClient(timeout=60) as plain:
         engines = (await plain.get(f"{backed.url}/health/engines")).json()["engines"]
     assert f"fake/{DOWN}" in engines
 

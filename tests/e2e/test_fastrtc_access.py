@@ -32,7 +32,7 @@ class Served:
 
     def client(self, key: str | None) -> httpx2.AsyncClient:
         headers = {"Authorization": f"Bearer {key}"} if key else {}
-        return httpx2.AsyncClient(base_url=self.server.url, headers=headers, timeout=20)
+        return httpx2.AsyncClient(base_url=self.server.url, headers=headers, timeout=60)
 
 
 @pytest.fixture

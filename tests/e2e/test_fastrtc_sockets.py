@@ -60,7 +60,7 @@ async def test_sound_comes_no_faster_than_it_is_played(served: Served) -> None:
     server, _ = served
     async with socket_to(server) as caller:
         await caller.send(event="start", websocket_id="w1")
-        await until(lambda: loud_seconds(heard(caller), SPEAKING_RATE) > 1, 20)
+        await until(lambda: loud_seconds(heard(caller), SPEAKING_RATE) > 1)
         first = caller.sound[0][0]
         sent = 0
         for at, piece in caller.sound:
@@ -148,18 +148,18 @@ async def test_floods_large_messages_rubbish_and_bytes_end_the_call_with_a_code(
         ([b"\x00\x01"], 1007),
         (["x" * 1_100_000], 1009),
     ):
-        async with connect(address, proxy=None) as socket:
+        async with connect(address, proxy=None, open_timeout=60) as socket:
             await socket.send(json.dumps({"event": "start", "websocket_id": "w"}))
             try:
                 for message in flood:
                     await socket.send(message)
-                async with asyncio.timeout(20):
+                async with asyncio.timeout(60):
                     async for _ in socket:
                         pass
             except ConnectionClosed:
                 pass
             assert socket.close_code == code
-        await until(lambda: len(server.container.conversations()) == 0, 30)
+        await until(lambda: len(server.container.conversations()) == 0)
 
 
 async def test_a_stranger_who_floods_before_he_says_who_he_is_is_refused(served: Served) -> None:
@@ -189,7 +189,7 @@ async def test_sockets_that_never_speak_leave_nothing(served: Served) -> None:
     server, _ = served
     address = f"ws{server.url.removeprefix('http')}/websocket/offer"
     for _ in range(50):
-        socket = await connect(address, proxy=None)
+        socket = await connect(address, proxy=None, open_timeout=60)
         socket.transport.abort()
     await until(lambda: not [it for it in asyncio.all_tasks() if it.get_name().startswith("socket")])
     assert len(server.container.conversations().lines) == 0
@@ -210,7 +210,7 @@ async def test_a_page_that_closes_its_socket_has_hung_up(served: Served) -> None
     async with socket_to(server) as caller:
         await caller.send(event="start", websocket_id="w1")
         await caller.until_told("session.active")
-    await until(lambda: len(server.container.conversations()) == 0, 5)
+    await until(lambda: len(server.container.conversations()) == 0)
 
 
 async def test_a_lost_call_goes_on_over_the_socket(served: Served) -> None:

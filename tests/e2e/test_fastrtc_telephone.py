@@ -55,7 +55,7 @@ async def test_a_telephone_is_answered_heard_and_falls_silent_when_interrupted(s
     server, client = served
     async with socket_to(server, "/telephone/handler", 8_000) as caller:
         await start(caller, await ticket(client))
-        await until(lambda: loud_seconds(b"".join(it for _, it in caller.sound), 8_000) > 0.5, 20)
+        await until(lambda: loud_seconds(b"".join(it for _, it in caller.sound), 8_000) > 0.5)
         assert {len(it) for _, it in caller.sound} <= {*range(0, 322, 2)}
         calls = server.container.conversations()
         (line,) = calls.lines._open.values()  # the only way to type on a telephone
@@ -67,7 +67,7 @@ async def test_a_telephone_is_answered_heard_and_falls_silent_when_interrupted(s
         known = {"clear", "mark"}
         assert {it["event"] for it in caller.messages} <= known, "Twilio knows no other words"
         await caller.say(tone(1.5, 440, 8_000) + bytes(16_000))
-        await until(lambda: bool(line.outputs.since(0)[1] >= 3), 20)
+        await until(lambda: bool(line.outputs.since(0)[1] >= 3))
         await caller.send(event="stop", streamSid="MZ1", stop={"callSid": "CA1"})
         assert await caller.closed() == 1000
     await until(lambda: len(server.container.conversations()) == 0)
@@ -106,7 +106,7 @@ async def test_telephones_count_among_the_calls_of_their_number(served: Served) 
     server, client = served
     async with socket_to(server, "/telephone/handler", 8_000) as first:
         await start(first, await ticket(client))
-        await until(lambda: len(first.sound) > 0, 20)
+        await until(lambda: len(first.sound) > 0)
         async with socket_to(server, "/telephone/handler", 8_000) as second:
             await start(second, await ticket(client), stream="MZ2")
             await second.closed()

@@ -106,7 +106,7 @@ async def test_a_server_whose_provider_is_down_is_degraded_and_looks_again(tmp_p
     variables = {"COZY_MODEL": "", "OPENAI_BASE_URL": "http://127.0.0.1:1/v1", "OPENAI_API_KEY": "k"}
     async with (
         server_process("dev", "--port", "0", folder=tmp_path, **variables) as server,
-        httpx2.AsyncClient() as client,
+        httpx2.AsyncClient(timeout=60) as client,
     ):
         health = await client.get(f"{server.url}/health")
         ready = await client.get(f"{server.url}/readyz")
@@ -121,7 +121,7 @@ async def test_requests_may_name_the_model_in_force_and_learn_why_not_another(
     """By its name and by its bare id, though `models.allowed` is empty."""
     settings = with_fake(settings_for(tmp_path), fake_openai, SHORT)
     settings = replace(settings, models=replace(settings.models, allowed=()))
-    async with running(container_for(settings)) as server, httpx2.AsyncClient() as client:
+    async with running(container_for(settings)) as server, httpx2.AsyncClient(timeout=60) as client:
         listed = (await client.get(f"{server.base_url}/models")).json()
         answers = {
             model: await client.post(

@@ -47,12 +47,12 @@ def sent(fake: FakeOpenAI, number: int) -> list[Any]:
 
 
 async def listed(server: Running, session: str, **query: str) -> httpx2.Response:
-    async with httpx2.AsyncClient() as plain:
+    async with httpx2.AsyncClient(timeout=60) as plain:
         return await plain.get(f"{server.base_url}/cozy/sessions/{session}/messages", params=query)
 
 
 async def fetched(server: Running, path: str, **query: str) -> httpx2.Response:
-    async with httpx2.AsyncClient() as plain:
+    async with httpx2.AsyncClient(timeout=60) as plain:
         return await plain.get(f"{server.url}{path}", params=query)
 
 
@@ -117,7 +117,7 @@ async def test_bytes_of_a_deleted_session_are_gone(server: Running, client: Asyn
     session = str(uuid4())
     await say(client, [PICTURE], session)
     (part,) = (await listed(server, session)).json()["data"][0]["content"]
-    async with httpx2.AsyncClient() as plain:
+    async with httpx2.AsyncClient(timeout=60) as plain:
         await plain.delete(f"{server.base_url}/cozy/sessions/{session}")
     assert (await fetched(server, part["image_url"]["url"])).status_code == 404
 

@@ -74,7 +74,7 @@ async def key_for(server: Running, account: str, *, serves_many: bool = False) -
 
 def client(server: Running, key: str | None) -> httpx2.AsyncClient:
     headers = {"Authorization": f"Bearer {key}"} if key else {}
-    return httpx2.AsyncClient(base_url=server.url, headers=headers)
+    return httpx2.AsyncClient(base_url=server.url, headers=headers, timeout=60)
 
 
 async def statuses(http: httpx2.AsyncClient, number: int, headers: dict[str, str] | None = None) -> list[int]:

@@ -53,7 +53,7 @@ async def all_that_fails(server: Process) -> str:
     """Every answer's headers and body, as text."""
     answers: list[httpx2.Response] = []
     headers = {"Authorization": f"Bearer {BEARER}"}
-    async with httpx2.AsyncClient(base_url=server.url, headers=headers, timeout=30) as client:
+    async with httpx2.AsyncClient(base_url=server.url, headers=headers, timeout=60) as client:
         for model in SCENARIOS:
             for stream in (False, True):
                 body = {
@@ -111,7 +111,7 @@ async def test_serve_writes_a_line_for_each_request_and_dev_does_not(tmp_path: P
     (tmp_path / "dev").mkdir()
     async with (
         server_process("dev", "--port", "0", folder=tmp_path / "dev", **AT_ONCE) as server,
-        httpx2.AsyncClient() as client,
+        httpx2.AsyncClient(timeout=60) as client,
     ):
         assert (await client.get(f"{server.url}/v1/models")).status_code == 200
         await server.stopped()
@@ -122,7 +122,7 @@ async def test_serve_writes_a_line_for_each_request_and_dev_does_not(tmp_path: P
     folder = {"COZY_DATA": str(tmp_path / "dev" / ".cozy")}
     async with (
         server_process("serve", "--port", "0", folder=tmp_path, **folder, **AT_ONCE) as server,
-        httpx2.AsyncClient(headers={"Authorization": f"Bearer {token}"}) as client,
+        httpx2.AsyncClient(headers={"Authorization": f"Bearer {token}"}, timeout=60) as client,
     ):
         answer = await client.get(f"{server.url}/v1/models/default?key=secret")
         await server.stopped()  # the line is written after the last byte of the answer

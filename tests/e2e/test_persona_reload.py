@@ -47,7 +47,7 @@ def body(model: str = "anna", **more: Any) -> dict[str, Any]:
 
 async def said(server: Running, **cozy: Any) -> dict[str, Any]:
     """What the answer says of itself."""
-    async with httpx2.AsyncClient() as client:
+    async with httpx2.AsyncClient(timeout=60) as client:
         answer = await client.post(f"{server.base_url}/chat/completions", json=body(cozy=cozy))
     assert answer.status_code == 200, answer.text
     found: dict[str, Any] = answer.json()["cozy"]
@@ -61,7 +61,7 @@ async def until(holds: Callable[[], Awaitable[bool]]) -> None:
 
 
 async def health(server: Running) -> str:
-    async with httpx2.AsyncClient() as client:
+    async with httpx2.AsyncClient(timeout=60) as client:
         return str((await client.get(f"{server.url}/health")).json()["status"])
 
 
@@ -88,7 +88,7 @@ async def test_a_change_is_live_without_a_restart_and_goes_to_the_model(
         await until(speaks(server, 2))
         assert "second" in str(fake_openai.chats()[-1])
         (folder / "anna.yaml").rename(folder / "anna.off")
-        async with httpx2.AsyncClient() as client:
+        async with httpx2.AsyncClient(timeout=60) as client:
 
             async def gone() -> bool:
                 listed = (await client.get(f"{server.base_url}/models")).json()["data"]
@@ -112,7 +112,7 @@ async def test_a_session_keeps_the_revision_that_it_began_with(
 async def test_an_answer_under_way_keeps_the_personas_that_it_began_with(
     tmp_path: Path, fake_openai: FakeOpenAI
 ) -> None:
-    async with served(tmp_path, fake_openai) as (server, folder), httpx2.AsyncClient() as client:
+    async with served(tmp_path, fake_openai) as (server, folder), httpx2.AsyncClient(timeout=60) as client:
         asked = body(f"fake/{SLOW}", stream=True, cozy={"personality_id": "anna"})
         async with client.stream("POST", f"{server.base_url}/chat/completions", json=asked) as answer:
             lines = answer.aiter_lines()

@@ -15,7 +15,7 @@ WAV = wav_header(len(SOUND)) + SOUND
 async def test_answers_carry_their_number_and_calls_are_answered_by_it(tmp_path: Path) -> None:
     async with (
         server_process("dev", "--port", "0", "--simulate", "0/0/0", folder=tmp_path) as server,
-        httpx2.AsyncClient(base_url=server.url) as client,
+        httpx2.AsyncClient(base_url=server.url, timeout=60) as client,
     ):
         asked = {"model": "default", "messages": [{"role": "user", "content": "hi"}]}
         answered = (await client.post("/v1/chat/completions", json=asked)).json()

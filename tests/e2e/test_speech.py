@@ -95,7 +95,7 @@ async def test_a_long_text_begins_to_sound_long_before_all_of_it_is_made(client:
 
 async def test_events_carry_the_same_sound_and_end_with_the_usage(served: Running) -> None:
     asked = {"model": "tts-1", "input": "Hello there.", "stream_format": "sse", "response_format": "wav"}
-    async with httpx2.AsyncClient(base_url=served.url) as client:
+    async with httpx2.AsyncClient(base_url=served.url, timeout=60) as client:
         answer = await client.post("/v1/audio/speech", json=asked)
     assert answer.headers["content-type"].startswith("text/event-stream")
     events = [msgspec.json.decode(it.removeprefix("data: ")) for it in answer.text.strip().split("\n\n")]
@@ -142,7 +142,7 @@ async def test_bad_input_is_refused_by_name(
     served: Running, asked: dict[str, object], status: int, code: str | None, param: str
 ) -> None:
     body = {"model": "tts-1", "input": "Hello.", "voice": "alloy", **asked}
-    async with httpx2.AsyncClient(base_url=served.url) as client:
+    async with httpx2.AsyncClient(base_url=served.url, timeout=60) as client:
         answer = await client.post("/v1/audio/speech", json=body)
     error = answer.json()["error"]
     assert answer.status_code == status
@@ -176,7 +176,10 @@ async def test_the_health_of_a_voice_is_told(tmp_path: Path, fake_openai: FakeOp
         speech=SpeechSettings(tts=("fake/status?code=500", "espeak")),
     )
     asked = {"model": "tts-1", "input": "Hello.", "response_format": "pcm"}
-    async with running(container_for(settings)) as server, httpx2.AsyncClient(base_url=server.url) as client:
+    async with (
+        running(container_for(settings)) as server,
+        httpx2.AsyncClient(base_url=server.url, timeout=60) as client,
+    ):
         for _ in range(5):
             assert (await client.post("/v1/audio/speech", json=asked)).status_code == 200
         assert (await client.get("/health")).json()["status"] == "degraded"
@@ -188,7 +191,10 @@ async def test_a_provider_that_breaks_off_cuts_the_file(tmp_path: Path, fake_ope
         with_fake(settings_for(tmp_path), fake_openai, "ok"), speech=SpeechSettings(tts=("fake/speak-short",))
     )
     asked = {"model": "tts-1", "input": TEXT, "response_format": "wav"}
-    async with running(container_for(settings)) as server, httpx2.AsyncClient(base_url=server.url) as client:
+    async with (
+        running(container_for(settings)) as server,
+        httpx2.AsyncClient(base_url=server.url, timeout=60) as client,
+    ):
         with pytest.raises(httpx2.RemoteProtocolError):
             await client.post("/v1/audio/speech", json=asked)
         events = await client.post("/v1/audio/speech", json={**asked, "stream_format": "sse"})
@@ -201,7 +207,7 @@ async def test_who_leaves_stops_the_synthesis(tmp_path: Path, fake_openai: FakeO
         with_fake(settings_for(tmp_path), fake_openai, "ok"), speech=SpeechSettings(tts=("fake/hang",))
     )
     async with running(container_for(settings)) as server:
-        async with httpx2.AsyncClient(base_url=server.url) as client:
+        async with httpx2.AsyncClient(base_url=server.url, timeout=60) as client:
             asking = asyncio.create_task(
                 client.post("/v1/audio/speech", json={"model": "tts-1", "input": TEXT})
             )
@@ -221,7 +227,7 @@ async def test_a_voice_that_is_none_is_refused_at_the_start(tmp_path: Path) -> N
 async def test_the_alias_of_our_older_documents_sends_events_unless_sound_is_asked_for(
     served: Running,
 ) -> None:
-    async with httpx2.AsyncClient(base_url=served.url) as client:
+    async with httpx2.AsyncClient(base_url=served.url, timeout=60) as client:
         events = await client.post("/v1/audio/tts/stream", json={"model": "tts-1", "input": "Hello."})
         sound = await client.post(
             "/v1/audio/tts/stream", json={"model": "tts-1", "input": "Hello.", "stream_format": "audio"}

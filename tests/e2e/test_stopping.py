@@ -45,7 +45,7 @@ async def streaming(server: Process, model: str, session: str) -> AsyncIterator[
         "cozy": {"session_id": session},
     }
     async with (
-        httpx2.AsyncClient(timeout=30) as client,
+        httpx2.AsyncClient(timeout=60) as client,
         client.stream("POST", f"{server.url}/v1/chat/completions", json=body) as answer,
     ):
         assert answer.status_code == 200
@@ -85,7 +85,7 @@ async def cut_off(lines: AsyncIterator[str]) -> bool:
 async def readiness(server: Process) -> int:
     """The status of the probe; 0 when nothing listens any more."""
     try:
-        async with httpx2.AsyncClient() as client:
+        async with httpx2.AsyncClient(timeout=60) as client:
             return (await client.get(f"{server.url}/readyz")).status_code
     except httpx2.TransportError:
         return 0
@@ -94,9 +94,9 @@ async def readiness(server: Process) -> int:
 async def test_sigterm_lets_a_stream_finish_and_exits_0(tmp_path: Path, fake_openai: FakeOpenAI) -> None:
     session = str(uuid4())
     async with (
-        started(tmp_path, fake_openai, COZY_SERVER__DRAIN_S="2") as server,
+        started(tmp_path, fake_openai, COZY_SERVER__DRAIN_S="5") as server,
         streaming(server, SHORT, session) as lines,
-        httpx2.AsyncClient() as client,
+        httpx2.AsyncClient(timeout=60) as client,
     ):
         await begun(lines)
         assert (await client.get(f"{server.url}/readyz")).status_code == 200
@@ -165,7 +165,7 @@ async def test_a_second_sigterm_does_not_wait_for_streams(tmp_path: Path, fake_o
 async def test_ctrl_c_ends_an_idle_server_with_0_and_leaves_nothing_unsealed(
     tmp_path: Path, fake_openai: FakeOpenAI
 ) -> None:
-    async with started(tmp_path, fake_openai) as server, httpx2.AsyncClient() as client:
+    async with started(tmp_path, fake_openai) as server, httpx2.AsyncClient(timeout=60) as client:
         await client.post(
             f"{server.url}/v1/chat/completions",
             json={"model": "default", "messages": [{"role": "user", "content": "Hello"}]},

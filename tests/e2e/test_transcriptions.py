@@ -44,7 +44,7 @@ async def served(tmp_path: Path) -> AsyncIterator[Running]:
 
 @pytest.fixture
 async def http(served: Running) -> AsyncIterator[httpx2.AsyncClient]:
-    async with httpx2.AsyncClient(base_url=served.url, timeout=30) as client:
+    async with httpx2.AsyncClient(base_url=served.url, timeout=60) as client:
         yield client
 
 
@@ -204,7 +204,7 @@ async def test_hostile_files_are_never_our_fault(http: httpx2.AsyncClient) -> No
 async def test_a_persona_chooses_the_recogniser_and_the_language(
     provider: Running, fake_openai: FakeOpenAI
 ) -> None:
-    async with httpx2.AsyncClient(base_url=provider.url) as client:
+    async with httpx2.AsyncClient(base_url=provider.url, timeout=60) as client:
         for fields in (
             {},
             {"cozy[personality_id]": "mei"},
@@ -242,7 +242,10 @@ async def test_what_no_recogniser_can_do_is_refused_by_name(tmp_path: Path, fake
     settings = replace(
         with_fake(settings_for(tmp_path), fake_openai, "ok"), speech=SpeechSettings(stt=("fake/hear",))
     )
-    async with running(container_for(settings)) as server, httpx2.AsyncClient(base_url=server.url) as client:
+    async with (
+        running(container_for(settings)) as server,
+        httpx2.AsyncClient(base_url=server.url, timeout=60) as client,
+    ):
         times = {"response_format": "verbose_json", "timestamp_granularities[]": "word"}
         words = await client.post(PATH, files={"file": SPOKEN}, data=times)
         english = await client.post("/v1/audio/translations", files={"file": SPOKEN})
@@ -259,11 +262,17 @@ async def test_a_recogniser_that_fails_is_replaced_and_the_last_ones_failure_is_
         with_fake(settings_for(tmp_path), fake_openai, "ok"),
         speech=SpeechSettings(stt=("fake/status?code=500", "fake/hear?text=Hello")),
     )
-    async with running(container_for(settings)) as server, httpx2.AsyncClient(base_url=server.url) as client:
+    async with (
+        running(container_for(settings)) as server,
+        httpx2.AsyncClient(base_url=server.url, timeout=60) as client,
+    ):
         answer = await client.post(PATH, files={"file": SPOKEN})
         assert answer.json()["text"] == "Hello"
     only = replace(settings, speech=SpeechSettings(stt=("fake/status?code=500",)))
-    async with running(container_for(only)) as server, httpx2.AsyncClient(base_url=server.url) as client:
+    async with (
+        running(container_for(only)) as server,
+        httpx2.AsyncClient(base_url=server.url, timeout=60) as client,
+    ):
         for path in (PATH, "/v1/audio/stt/stream"):
             answer = await client.post(path, files={"file": SPOKEN})
             assert answer.status_code == 503
@@ -294,7 +303,7 @@ async def test_who_leaves_stops_the_recogniser(tmp_path: Path, fake_openai: Fake
     async with running(container_for(settings)) as server:
         for path in (PATH, "/v1/audio/stt/stream"):
             before = len(fake_openai.closed_early)
-            async with httpx2.AsyncClient(base_url=server.url) as client:
+            async with httpx2.AsyncClient(base_url=server.url, timeout=60) as client:
                 asking = asyncio.create_task(client.post(path, files={"file": SPOKEN}))
                 await fake_openai.until(lambda: bool(fake_openai.open_streams))
                 asking.cancel()
@@ -307,7 +316,10 @@ async def test_a_recogniser_that_is_late_is_given_up(tmp_path: Path, fake_openai
         with_fake(settings_for(tmp_path), fake_openai, "ok"),
         speech=SpeechSettings(stt=("fake/hang",), transcript_s=0.3),
     )
-    async with running(container_for(settings)) as server, httpx2.AsyncClient(base_url=server.url) as client:
+    async with (
+        running(container_for(settings)) as server,
+        httpx2.AsyncClient(base_url=server.url, timeout=60) as client,
+    ):
         answer = await client.post(PATH, files={"file": SPOKEN})
     assert (answer.status_code, answer.json()["error"]["code"]) == (504, "provider_timeout")
 
@@ -315,7 +327,7 @@ async def test_a_recogniser_that_is_late_is_given_up(tmp_path: Path, fake_openai
 async def test_without_a_recogniser_the_answer_says_what_is_missing(tmp_path: Path) -> None:
     async with (
         running(container_for(replace(settings_for(tmp_path), speech=SpeechSettings(stt=())))) as server,
-        httpx2.AsyncClient(base_url=server.url) as client,
+        httpx2.AsyncClient(base_url=server.url, timeout=60) as client,
     ):
         answer = await client.post(PATH, files={"file": SPOKEN})
     error = answer.json()["error"]
@@ -327,7 +339,7 @@ async def test_without_a_recogniser_the_answer_says_what_is_missing(tmp_path: Pa
 async def test_without_a_key_the_offline_recogniser_answers_and_says_what_it_is(tmp_path: Path) -> None:
     async with (
         running(container_for(settings_for(tmp_path))) as server,
-        httpx2.AsyncClient(base_url=server.url, timeout=30) as client,
+        httpx2.AsyncClient(base_url=server.url, timeout=60) as client,
         openai.AsyncOpenAI(base_url=server.base_url, api_key="none", max_retries=0) as official,
     ):
         speech = {"model": "tts-1", "voice": "alloy", "input": "Open the window."}

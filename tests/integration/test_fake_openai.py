@@ -222,9 +222,9 @@ async def test_it_runs_as_a_process_and_ends_on_sigterm() -> None:
         sys.executable, "-m", "tests.fixtures.fake_openai", "--api-key", "k", stdout=asyncio.subprocess.PIPE
     )
     assert process.stdout is not None
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         url = (await process.stdout.readline()).decode().strip()
-        async with AsyncOpenAI(base_url=url, api_key="k", timeout=5) as client:
+        async with AsyncOpenAI(base_url=url, api_key="k", timeout=60) as client:
             assert (await ask(client, "ok")).choices[0].message.content == words(8)
         process.send_signal(signal.SIGTERM)
         assert await process.wait() == 0

@@ -34,7 +34,7 @@ from tests.fixtures.mcp import (
 )
 from tests.fixtures.mcp_servers.legacy import legacy_server
 
-SOON_S = 5.0
+SOON_S = 25.0
 """Far more than it takes; far less than any deadline of the adapter."""
 
 
@@ -168,9 +168,9 @@ async def test_a_killed_server_comes_back_as_another_process() -> None:
 
 
 async def test_a_call_that_hangs_is_cut_at_its_deadline_and_the_server_is_told() -> None:
-    async with connected(replace(rogue(), deadline_s=0.2)) as box:
+    async with connected(replace(rogue(), deadline_s=2.0)) as box:
         async with asyncio.timeout(SOON_S):
-            with pytest.raises(ToolError, match=r"did not answer within 0\.2 s"):
+            with pytest.raises(ToolError, match="did not answer within 2 s"):
                 await call(box, "rogue__stuck")
         assert json.loads(await call(box, "rogue__cancelled")) == ["stuck"]
 
@@ -178,7 +178,7 @@ async def test_a_call_that_hangs_is_cut_at_its_deadline_and_the_server_is_told()
 async def test_a_call_that_its_caller_gives_up_is_told_to_the_server() -> None:
     async with connected(rogue()) as box:
         with pytest.raises(TimeoutError):
-            async with asyncio.timeout(0.2):
+            async with asyncio.timeout(2):
                 await call(box, "rogue__stuck")
         assert json.loads(await call(box, "rogue__cancelled")) == ["stuck"]
 

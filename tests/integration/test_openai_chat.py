@@ -60,7 +60,7 @@ async def heard(
     """All deltas that came, and the error that ended them."""
     deltas: list[ModelDelta] = []
     try:
-        async with asyncio.timeout(5), model.stream(request) as stream:
+        async with asyncio.timeout(60), model.stream(request) as stream:
             async for delta in stream:
                 deltas.append(delta)  # noqa: PERF401  # a comprehension would lose those before a failure
     except ProviderError as error:
@@ -369,11 +369,9 @@ async def test_a_finished_answer_leaves_its_connection_for_the_next(
 
 
 async def test_a_body_held_open_behind_its_end_is_not_waited_for(model: OpenAILanguageModel) -> None:
-    before = asyncio.get_running_loop().time()
-    deltas, error = await heard(model, asking("linger?ms=5000"))
+    deltas, error = await heard(model, asking("linger?ms=120000"))
     assert error is None
     assert text(deltas) == WHOLE
-    assert asyncio.get_running_loop().time() - before < 4
 
 
 async def test_the_key_is_sent_and_shown_nowhere(caplog: pytest.LogCaptureFixture) -> None:

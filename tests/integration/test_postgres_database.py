@@ -7,6 +7,7 @@ from typing import TypeVar
 
 import asyncpg
 import pytest
+from msgspec.structs import replace
 from sqlalchemy import bindparam, insert, select, text
 
 from cozy_adapters.sql.engine import Database, Statement, Transaction
@@ -21,11 +22,15 @@ from cozy_domain.errors import (
     StorageUnavailableError,
 )
 from tests.fixtures.postgres import postgres_database, postgres_url
+from tests.fixtures.promptness import SOON_S, soonest
 from tests.fixtures.turns import number
 
-PATIENCE_S = 20  # bounds a wait on another process; reached only when something hangs
+PATIENCE_S = 60  # bounds a wait on another process; reached only when something hangs
 GATE = 4_711
-QUICK = PostgresLimits(pool_size=2, patience_s=1.0, statement_s=0.4, lock_s=0.2, wait_s=0.2)
+PATIENT = PostgresLimits(
+    pool_size=2, patience_s=60.0, statement_s=59.0, lock_s=58.0, wait_s=60.0, connect_s=60.0, ping_s=60.0
+)
+"""None of them is met by a machine that stands still for a while."""
 
 T = TypeVar("T")
 
@@ -134,9 +139,9 @@ async def database(url: str) -> AsyncIterator[PostgresDatabase]:
 
 
 @pytest.fixture
-async def quick(url: str) -> AsyncIterator[PostgresDatabase]:
-    """Two connections and little patience."""
-    async with postgres_database(url, limits=QUICK) as database:
+async def small(url: str) -> AsyncIterator[PostgresDatabase]:
+    """Two connections, and locks that nobody waits for any more are given up after 2 s."""
+    async with postgres_database(url, limits=replace(PATIENT, lock_s=2.0)) as database:
         yield database
 
 
@@ -266,32 +271,36 @@ async def test_two_in_each_others_way_both_get_through(database: PostgresDatabas
     assert await database.read(stored) == [1, 2]
 
 
-async def test_a_statement_without_end_is_given_up(quick: PostgresDatabase) -> None:
+async def test_a_statement_without_end_is_given_up(url: str) -> None:
     def endless() -> Transaction[None]:
         yield SLEEP()
 
-    assert "statement timeout" in str(await refused(quick.write(endless)))
-    assert "statement timeout" in str(await refused(quick.read(endless)))
-    assert await quick.write(add, 1) == 1
+    async with postgres_database(url, limits=replace(PATIENT, statement_s=1.0)) as quick:
+        assert "statement timeout" in str(await refused(quick.write(endless)))
+        assert "statement timeout" in str(await refused(quick.read(endless)))
+        assert await quick.write(add, 1) == 1
 
 
-async def test_a_lock_that_somebody_keeps_is_given_up(quick: PostgresDatabase, gate: Gate) -> None:
-    assert "lock timeout" in str(await refused(quick.write(add_at_the_gate, 1)))
-    await gate.open()
-    assert await quick.write(add_at_the_gate, 2) == 2
-    assert await quick.read(stored) == [2]
+async def test_a_lock_that_somebody_keeps_is_given_up(url: str, gate: Gate) -> None:
+    async with postgres_database(url, limits=replace(PATIENT, lock_s=1.0)) as quick:
+        assert "lock timeout" in str(await refused(quick.write(add_at_the_gate, 1)))
+        await gate.open()
+        assert await quick.write(add_at_the_gate, 2) == 2
+        assert await quick.read(stored) == [2]
 
 
-async def test_many_statements_together_have_the_same_deadline(quick: PostgresDatabase) -> None:
+async def test_many_statements_together_have_the_same_deadline(url: str) -> None:
+    done = 0
+
     def slow() -> Transaction[None]:
-        for _ in range(100):
+        nonlocal done
+        for done in range(100):  # noqa: B007  looked at below
             yield Statement(text("SELECT pg_sleep(0.1)"))()
 
-    loop = asyncio.get_running_loop()
-    began = loop.time()
-    assert "1 s" in str(await refused(quick.write(slow)))
-    assert loop.time() - began < 8.0  # all of them would take 10 s
-    assert await quick.write(add, 1) == 1
+    async with postgres_database(url, limits=replace(PATIENT, patience_s=2.0)) as quick:
+        assert "2 s" in str(await refused(quick.write(slow)))
+        assert done <= 20
+        assert await quick.write(add, 1) == 1
 
 
 # Connections that end
@@ -369,24 +378,22 @@ class DeafToCommit(asyncpg.Connection):  # type: ignore[misc]  # asyncpg has no 
 
 
 async def test_who_finds_no_free_connection_is_told_soon_and_the_next_is_served(url: str, gate: Gate) -> None:
-    patient = PostgresLimits(lock_s=8.0, statement_s=9.0, patience_s=10.0, wait_s=0.1, pool_size=2)
-    async with postgres_database(url, limits=patient) as small:
+    async with postgres_database(url, limits=replace(PATIENT, wait_s=1.0)) as small:
         held = [asyncio.create_task(small.write(add_at_the_gate, value)) for value in (1, 2)]
         await gate.has(2)
-        began = asyncio.get_running_loop().time()
         assert "all 2 connections" in str(await refused(small.write(add, 3)))
         assert "all 2 connections" in str(await refused(small.read(stored)))
-        assert asyncio.get_running_loop().time() - began < 5.0
+        assert not any(it.done() for it in held)
         await gate.open()
         assert await asyncio.gather(*held) == [1, 2]
         assert await small.write(add, 4) == 1
         assert await small.read(stored) == [1, 2, 4]
 
 
-async def test_there_are_never_more_connections_than_allowed(quick: PostgresDatabase, gate: Gate) -> None:
+async def test_there_are_never_more_connections_than_allowed(small: PostgresDatabase, gate: Gate) -> None:
     await gate.open()
-    await asyncio.gather(*(quick.write(add, value) for value in range(40)))
-    assert await quick.read(stored) == list(range(40))
+    await asyncio.gather(*(small.write(add, value) for value in range(40)))
+    assert await small.read(stored) == list(range(40))
     assert await gate.others() <= 2
 
 
@@ -394,30 +401,31 @@ async def test_there_are_never_more_connections_than_allowed(quick: PostgresData
 
 
 async def test_a_call_cancelled_in_the_middle_leaves_nothing_and_no_connection_behind(
-    quick: PostgresDatabase, gate: Gate
+    small: PostgresDatabase, gate: Gate
 ) -> None:
-    took_s: list[float] = []
-    for value in range(5):
-        writing = asyncio.create_task(quick.write(add_at_the_gate, value))
+    async def cancel() -> float:
+        writing = asyncio.create_task(small.write(add_at_the_gate, 1))
         await gate.has(1)
         writing.cancel()
         began = asyncio.get_running_loop().time()
         await asyncio.gather(writing, return_exceptions=True)
+        took_s = asyncio.get_running_loop().time() - began
         assert writing.cancelled()
-        took_s.append(asyncio.get_running_loop().time() - began)
         await gate.has(0)  # the server has given up the lock that nobody waits for
-    assert min(took_s) < 0.1  # a busy machine delays one, a fault of ours all
+        return took_s
+
+    assert await soonest(cancel) < SOON_S
     await gate.open()
-    assert await quick.write(add, 9) == 1
-    assert await quick.read(stored) == [9]
+    assert await small.write(add, 9) == 1
+    assert await small.read(stored) == [9]
     await gate.until(gate.others, 1)
 
 
-async def test_calls_cancelled_at_any_moment_are_whole_or_undone(quick: PostgresDatabase, gate: Gate) -> None:
+async def test_calls_cancelled_at_any_moment_are_whole_or_undone(small: PostgresDatabase, gate: Gate) -> None:
     await gate.open()
     done = []
     for value in range(0, 60, 2):
-        writing = asyncio.create_task(quick.write(add, value, value + 1))
+        writing = asyncio.create_task(small.write(add, value, value + 1))
         for _ in range(value // 2):
             await asyncio.sleep(0)
         await asyncio.sleep(0.0001 * value)
@@ -425,24 +433,24 @@ async def test_calls_cancelled_at_any_moment_are_whole_or_undone(quick: Postgres
         (answer,) = await asyncio.gather(writing, return_exceptions=True)
         if answer == 2:
             done += [value, value + 1]
-    assert await quick.write(add, 1_000) == 1
-    found = await quick.read(stored)
+    assert await small.write(add, 1_000) == 1
+    found = await small.read(stored)
     assert set(done) <= set(found)
     assert {value ^ 1 for value in found if value < 1_000} == {value for value in found if value < 1_000}
 
 
 async def test_a_call_cancelled_while_it_waits_for_a_connection_takes_none(
-    quick: PostgresDatabase, gate: Gate
+    small: PostgresDatabase, gate: Gate
 ) -> None:
-    held = [asyncio.create_task(quick.write(add_at_the_gate, value)) for value in (1, 2)]
+    held = [asyncio.create_task(small.write(add_at_the_gate, value)) for value in (1, 2)]
     await gate.has(2)
-    third = asyncio.create_task(quick.write(add, 3))
+    third = asyncio.create_task(small.write(add, 3))
     await asyncio.sleep(0)
     third.cancel()
     await asyncio.gather(third, *held, return_exceptions=True)
     await gate.open()
-    assert sum(await asyncio.gather(quick.write(add, 4), quick.write(add, 5))) == 2
-    assert await quick.read(stored) == [4, 5]
+    assert sum(await asyncio.gather(small.write(add, 4), small.write(add, 5))) == 2
+    assert await small.read(stored) == [4, 5]
 
 
 # Rested connections
@@ -461,9 +469,9 @@ async def test_a_connection_that_rested_long_is_asked_before_it_is_used(url: str
     pool = ConnectionPool(
         lambda: asyncpg.connect(url, connection_class=next(classes)),
         size=1,
-        wait_s=1.0,
+        wait_s=60.0,
         rested_s=0.0,
-        ping_s=0.05,
+        ping_s=1.0,
     )
     async with pool.connection() as first:
         pass
@@ -479,8 +487,8 @@ async def test_a_connection_that_was_used_just_now_is_not_asked(url: str) -> Non
     pool = ConnectionPool(
         lambda: asyncpg.connect(url, connection_class=Forgotten),
         size=1,
-        wait_s=1.0,
-        rested_s=30.0,
+        wait_s=60.0,
+        rested_s=600.0,
         ping_s=1.0,
     )
     async with pool.connection() as first:

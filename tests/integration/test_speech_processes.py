@@ -23,7 +23,7 @@ async def main():
 
 asyncio.run(main())
 """
-PATIENCE_S = 30.0
+PATIENCE_S = 60.0
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="asks Linux about processes")

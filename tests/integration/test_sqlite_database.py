@@ -17,7 +17,7 @@ from cozy_adapters.sql.tables import audit_pending
 from cozy_domain.errors import MissingError, StorageConflictError, StorageUnavailableError
 from tests.fixtures.turns import number
 
-PATIENCE_S = 20  # bounds a wait on a thread; reached only when something hangs
+PATIENCE_S = 60  # bounds a wait on a thread; reached only when something hangs
 
 ADD = Statement(insert(audit_pending))
 ALL = Statement(select(audit_pending.c.record).order_by(audit_pending.c.record))

@@ -114,7 +114,7 @@ async def test_a_copy_is_whole_while_the_store_is_written_and_never_written_over
     copying = True
 
     def write() -> int:
-        with sqlite3.connect(file, isolation_level=None, timeout=10) as writer:
+        with sqlite3.connect(file, isolation_level=None, timeout=60) as writer:
             n = 0
             while copying:
                 writer.execute("BEGIN IMMEDIATE")

@@ -295,7 +295,7 @@ async def test_looking_again_ends_with_the_server() -> None:
     stop = asyncio.Event()
     looking = asyncio.create_task(configuration.keep_looking(stop))
     stop.set()
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         await looking
     assert configuration.standing_in
 

@@ -5,7 +5,7 @@ import pytest
 from cozy_adapters.files.parse import MAX_BYTES, MAX_DEPTH, parse
 from cozy_domain.persona.document import InvalidPersonaError, Mark, Node, Problem, ScalarNode, to_json
 
-PROMPT_S = 10.0  # a hostile file of the full size takes a second or two on a slow machine
+PROMPT_S = 30.0  # a hostile file of the full size takes a second or two on a slow machine
 
 
 def refusal(content: str | bytes) -> Problem:

@@ -40,7 +40,7 @@ CONTEXT = ToolContext(Owner("a", "b"), TurnId(UUID(int=1)), ToolTime(0))
 CLOCK = InMemoryClock()
 CHECK = InMemoryArgumentCheck()
 KEY = b"k" * 32
-PROMPT_S = 20.0  # far more than needed; bounds a test that would hang
+PROMPT_S = 60.0  # far more than needed; bounds a test that would hang
 
 
 class Stubborn:

@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator
 from importlib.metadata import version
 from typing import Any
 
+import aioice.ice
 import pytest
 from aiortc import RTCSessionDescription
 from aiortc.rtcsctptransport import InitAckChunk
@@ -20,7 +21,7 @@ from cozy_domain.audio import HEARING_RATE, SAMPLE_BYTES, SPEAKING_RATE
 from cozy_domain.errors import InputError, MissingError
 from cozy_domain.voice.outgoing import Frame
 from cozy_domain.voice.ports import FAILED, HUNG_UP, NEVER_CONNECTED, IceCandidate
-from tests.fixtures.calls import LOUD, Listener, loud_seconds, loudness, said, spoken, until
+from tests.fixtures.calls import LOUD, Listener, loud_seconds, loudness, said, spoken, tone, until
 from tests.fixtures.offers import CHROME, FIREFOX, mutants
 from tests.fixtures.promptness import soonest
 from tests.fixtures.webrtc import (
@@ -535,3 +536,21 @@ async def test_checks_that_begin_after_the_end_are_ended(connections: WebRtcConn
     assert ice._query_consent_task is not None
     assert ice._query_consent_task.done()
     await caller.hang_up()
+
+
+async def test_a_machine_without_a_network_calls_itself(
+    connections: WebRtcConnections, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(aioice.ice, "get_host_addresses", lambda **_: [])
+    calls = WebRtcConnections(SystemClock(), patience=QUICK)
+    try:
+        placed, caller, called = await calls.place("call"), Listener(), Listener()
+        placed.peer.listen(caller)
+        answered = await connections.answer("call", placed.sdp)
+        answered.peer.listen(called)
+        await calls.accept("call", answered.sdp)
+        await until(lambda: bool(caller.told_in_order and called.told_in_order))
+        placed.peer.play(tone(0.5, 300, SPEAKING_RATE) + bytes(SPEAKING_RATE))
+        await until(lambda: loud_seconds(bytes(called.sound), HEARING_RATE) > 0.3)
+    finally:
+        await calls.aclose()

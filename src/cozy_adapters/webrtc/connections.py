@@ -103,7 +103,7 @@ class WebRtcConnections:
         peer = self._peers.get(name)
         if peer is None:
             raise _closed()
-        await peer.accept(description(answer))
+        await peer.accept(description(answer, loopback=peer.on_loopback))
 
     async def add_candidate(self, name: str, candidate: IceCandidate) -> None:
         found = parsed(candidate.line)

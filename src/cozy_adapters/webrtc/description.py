@@ -79,8 +79,8 @@ class Description(msgspec.Struct, frozen=True):
         return "".join(f"{line}\r\n" for line in lines)
 
 
-def description(sdp: str) -> Description:
-    """What the text says.
+def description(sdp: str, *, loopback: bool = False) -> Description:
+    """What the text says; ``loopback``: its candidates may be this machine's own.
 
     Raises:
         InputError: ``invalid_sdp``, with what is wrong and where.
@@ -99,7 +99,7 @@ def description(sdp: str) -> Description:
         raise _invalid(f"It has more than {MOST_CANDIDATES} candidates.")
     session = lines[: starts[0]]
     parts = [lines[start:end] for start, end in zip(starts, [*starts[1:], len(lines)], strict=True)]
-    sections = tuple(_section(number, part, session) for number, part in enumerate(parts))
+    sections = tuple(_section(number, part, session, loopback=loopback) for number, part in enumerate(parts))
     kinds = [it.kind for it in sections]
     for kind in ("audio", "application"):
         if kinds.count(kind) > 1:
@@ -111,7 +111,7 @@ def description(sdp: str) -> Description:
     return Description(sections, _bundled(session, sections))
 
 
-def _section(number: int, lines: Sequence[str], session: Sequence[str]) -> Section:
+def _section(number: int, lines: Sequence[str], session: Sequence[str], *, loopback: bool) -> Section:
     where = f"section {number + 1}"
     head = _SECTION.fullmatch(lines[0])
     if head is None:
@@ -138,7 +138,9 @@ def _section(number: int, lines: Sequence[str], session: Sequence[str]) -> Secti
         one("ice-pwd", _PASSWORD),
         _fingerprints(where, own.get("fingerprint") or shared.get("fingerprint") or []),
         setup,
-        candidates=tuple(it for line in own.get("candidate", []) if (it := _candidate(where, line))),
+        candidates=tuple(
+            it for line in own.get("candidate", []) if (it := _candidate(where, line, loopback=loopback))
+        ),
     )
     if kind == "application":
         if "webrtc-datachannel" not in head["formats"]:
@@ -183,9 +185,9 @@ def _fingerprints(where: str, lines: Sequence[str]) -> tuple[str, ...]:
     return tuple(usable)
 
 
-def _candidate(where: str, line: str) -> Candidate | None:
+def _candidate(where: str, line: str, *, loopback: bool) -> Candidate | None:
     try:
-        return candidate(line)
+        return candidate(line, loopback=loopback)
     except InputError as error:
         raise _invalid(f"{where} has an a=candidate that is none.") from error
 

@@ -18,6 +18,7 @@ LONGEST_LINE = 1_024
 LOWEST_PORT = 1_024
 """No caller's program receives on a well-known port; what listens there would be somebody else's server."""
 UDP = "udp"
+LOOPBACK = "127.0.0.1"
 SIGNALLED = frozenset({"host", "srflx", "relay"})
 """Types of candidates that are told; the fourth, ``prflx``, is found out (RFC 8445, section 5.1.1)."""
 SECRET_PLACES = frozenset(
@@ -53,9 +54,10 @@ class Candidate(msgspec.Struct, frozen=True):
         )
 
 
-def candidate(line: str) -> Candidate | None:
+def candidate(line: str, *, loopback: bool = False) -> Candidate | None:
     """What a browser's ``candidate`` says; None if it is of no use: the empty one that says there are no more, names that
-    only the caller's own network knows (mDNS, ``.local``), TCP, the second component of an old RTP, and forbidden addresses.
+    only the caller's own network knows (mDNS, ``.local``), TCP, the second component of an old RTP, and forbidden addresses,
+    among which this machine's own is unless ``loopback``.
 
     Raises:
         InputError: ``invalid_candidate``.
@@ -75,7 +77,7 @@ def candidate(line: str) -> Candidate | None:
         and found["component"] == "1"
         and found["type"] in SIGNALLED
         and int(found["port"]) >= LOWEST_PORT
-        and permitted(found["address"])
+        and (permitted(found["address"]) or (loopback and found["address"] == LOOPBACK))
     )
     if not usable:
         return None

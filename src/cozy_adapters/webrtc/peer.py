@@ -74,6 +74,7 @@ class WebRtcAudioPeer:
         self._connection.on("connectionstatechange", self._state_changed)
         self._connection.on("datachannel", self._channel_opened)
         internals.receive_packets(self._connection.addTransceiver(self._track), self._sound.packet)
+        internals.gather_on_loopback(self._connection)
         self._timer = asyncio.get_running_loop().call_later(patience.connect_s, self._finish, NEVER_CONNECTED)
 
     async def answer(self, offer: Description) -> str:
@@ -99,6 +100,11 @@ class WebRtcAudioPeer:
         await self._connection.setLocalDescription()
         internals.drop_malformed(self._connection)
         return self._connection.localDescription.sdp
+
+    @property
+    def on_loopback(self) -> bool:
+        """Whether this machine has no other address, as an offer or answer has shown."""
+        return internals.on_loopback(self._connection)
 
     async def accept(self, answer: Description) -> None:
         """The answer to our offer.

@@ -149,3 +149,13 @@ def test_stun_needs_no_password() -> None:
 def test_a_server_that_cannot_be_used_is_refused_when_it_is_configured(urls: tuple[str, ...]) -> None:
     with pytest.raises(ConfigError, match=r"ICE server|needs a user name"):
         ConfiguredIceServer(urls)
+
+
+def test_this_machine_itself_is_called_only_by_who_has_nothing_else() -> None:
+    line = "candidate:1 1 udp 1 {} 50000 typ host"
+    assert candidate(line.format("127.0.0.1")) is None
+    assert candidate(line.format("127.0.0.2"), loopback=True) is None
+    assert candidate(line.format("169.254.169.254"), loopback=True) is None
+    found = candidate(line.format("127.0.0.1"), loopback=True)
+    assert found is not None
+    assert found.address == "127.0.0.1"

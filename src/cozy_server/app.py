@@ -204,14 +204,17 @@ async def _close_models(container: Container) -> None:
 
 
 async def warm_speech(container: Container) -> None:
-    """Loads and starts what speaks and encodes, so that the first request does not wait for it."""
+    """Loads and starts what connects, speaks and listens, in the order in which a call needs it, so that the first one does
+    not wait for it."""
+    voices = ((it.name, it.engine) for it in container.voices().engines)
+    recognisers = ((it.name, it.engine) for it in container.recognisers().engines)
+    await asyncio.gather(asyncio.to_thread(preload_lines), _started(voices))
+    await _started([("detector", container.detector())])
     await asyncio.to_thread(preload_speech)
-    await asyncio.to_thread(preload_lines)
-    engines: list[tuple[str, object]] = [
-        *((it.name, it.engine) for it in container.voices().engines),
-        *((it.name, it.engine) for it in container.recognisers().engines),
-        ("detector", container.detector()),
-    ]
+    await _started(recognisers)
+
+
+async def _started(engines: Iterable[tuple[str, object]]) -> None:
     for name, engine in engines:
         if hasattr(engine, "aopen"):
             try:

@@ -6,10 +6,22 @@ import sys
 import wave
 from pathlib import Path
 
+from cozy_server.cli.caller import ANSWER_S
 from tests.fixtures.calls import LOUD, loudness, tone
-from tests.fixtures.fastrtc import taking_calls
+from tests.fixtures.fastrtc import calls_for, taking_calls
+from tests.fixtures.server import running
+from tests.fixtures.speech import hearing
 
 PATIENCE_S = 60
+LOADED = """
+import sys
+from cozy_domain.errors import ProviderUnavailableError
+from cozy_server.cli.call import CallOptions, run
+try:
+    run(CallOptions(sys.executable, "a.wav", "http://127.0.0.1:1", None, None, None, False))
+except ProviderUnavailableError:
+    print({"aiortc", "av", "cozy_domain.voice.driver"} & set(sys.modules) or set())
+"""
 
 
 async def call(*arguments: str) -> tuple[int, str, str]:
@@ -25,12 +37,16 @@ async def call(*arguments: str) -> tuple[int, str, str]:
 def question(folder: Path) -> str:
     """A tone of a second and a half, which the server's detector takes for speech."""
     file = folder / "question.wav"
+    recorded(file, tone(1.5, 300, 24_000))
+    return str(file)
+
+
+def recorded(file: Path, samples: bytes) -> None:
     with wave.open(str(file), "wb") as out:
         out.setnchannels(1)
         out.setsampwidth(2)
         out.setframerate(24_000)
-        out.writeframes(tone(1.5, 300, 24_000))
-    return str(file)
+        out.writeframes(samples)
 
 
 async def test_a_call_from_the_terminal_brings_the_spoken_answer(tmp_path: Path) -> None:
@@ -59,6 +75,38 @@ async def test_a_server_that_is_not_there_is_told_in_a_line(tmp_path: Path) -> N
     assert "cozy dev" in err
 
 
+async def test_nothing_is_loaded_for_a_server_that_is_not_there() -> None:
+    """So that it is told at once: what speaks WebRTC takes a second to load on a busy machine."""
+    found = await asyncio.create_subprocess_exec(
+        sys.executable, "-c", LOADED, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE
+    )
+    async with asyncio.timeout(PATIENCE_S):
+        out, err = await found.communicate()
+    assert out.decode().strip() == "set()", err.decode()
+
+
+async def test_what_is_no_speech_is_told_soon(tmp_path: Path) -> None:
+    file = tmp_path / "silence.wav"
+    recorded(file, bytes(2 * 24_000))
+    async with taking_calls(tmp_path / "data") as (server, _):
+        began = asyncio.get_running_loop().time()
+        code, out, err = await call("--wav", str(file), "--url", server.url)
+        assert asyncio.get_running_loop().time() - began < ANSWER_S / 2
+    assert (code, out) == (1, "")
+    assert "heard no speech" in err
+
+
+async def test_what_is_not_understood_is_told_soon(tmp_path: Path) -> None:
+    file = tmp_path / "voices.wav"
+    recorded(file, tone(1.5, 300, 24_000))
+    async with running(hearing(calls_for(tmp_path / "data"))) as server:
+        began = asyncio.get_running_loop().time()
+        code, out, err = await call("--wav", str(file), "--url", server.url)
+        assert asyncio.get_running_loop().time() - began < ANSWER_S / 2
+    assert (code, out) == (1, "")
+    assert "understood nothing" in err
+
+
 async def test_a_refusal_of_the_server_is_told(tmp_path: Path) -> None:
     async with taking_calls(tmp_path / "data") as (server, _):
         code, _, err = await call("--wav", question(tmp_path), "--url", server.url, "--persona", "nobody")
@@ -69,8 +117,11 @@ async def test_a_refusal_of_the_server_is_told(tmp_path: Path) -> None:
 async def test_a_file_that_is_no_sound_is_refused_before_anybody_is_called(tmp_path: Path) -> None:
     file = tmp_path / "text.wav"
     file.write_text("hello", encoding="utf-8")
-    code, _, err = await call("--wav", str(file), "--url", "http://127.0.0.1:1")
+    async with taking_calls(tmp_path / "data") as (server, client):
+        code, _, err = await call("--wav", str(file), "--url", server.url)
+        assert (await client.get("/v1/cozy/sessions")).json()["data"] == []
     assert code == 1
-    assert "does not answer" not in err
+    assert err
+    assert "takes no call" not in err
     code, _, err = await call("--wav", str(tmp_path / "none.wav"))
     assert code == 2

@@ -5,8 +5,14 @@ import os
 import signal
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
+
+from cozy_adapters.pocketsphinx.recogniser import PocketsphinxSpeechToText
+from cozy_domain.speech.ports import Hearing
+from cozy_server.app import opened, warm_speech
+from tests.fixtures.server import container_for, settings_for
 
 SERVER = """
 import asyncio
@@ -66,3 +72,19 @@ async def ended(process: int) -> None:
         await over.wait()
     finally:
         loop.remove_reader(process)
+
+
+async def test_what_a_call_needs_is_started_before_the_first_one(tmp_path: Path) -> None:
+    container = container_for(settings_for(tmp_path))
+    async with opened(container):
+        await warm_speech(container)
+        (recogniser,) = (it.engine for it in container.recognisers().engines)
+        assert isinstance(recogniser, PocketsphinxSpeechToText)
+        (waiting,) = map(os.pidfd_open, recogniser.pids)
+        async with recogniser.listen(Hearing(language="en")):
+            assert recogniser.pids == ()
+        assert "cozy_adapters.webrtc.connections" in sys.modules
+    try:
+        await ended(waiting)
+    finally:
+        os.close(waiting)

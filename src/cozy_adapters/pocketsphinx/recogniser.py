@@ -36,6 +36,11 @@ class PocketsphinxSpeechToText:
     def __init__(self, at_once: int = AT_ONCE, wait_s: float = PATIENCE_S) -> None:
         self._workers: Pool[Answer] = Pool(PROGRAM, wire.ANSWERS, at_once, wait_s)
 
+    async def aopen(self) -> None:
+        """Starts one process now instead of for the first utterance, which would wait a second or two for it."""
+        async with self._listening(Hearing(language=ENGLISH), live=True) as utterance:
+            await utterance.finish()
+
     def features(self) -> frozenset[HearingFeature]:
         return frozenset({HearingFeature.WORD_TIMES, HearingFeature.PARTIALS})
 

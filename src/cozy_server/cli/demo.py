@@ -1,7 +1,7 @@
 """`cozy demo`: the main job of the product, done once over HTTP with a stock client, and checked.
 
 The server runs in this process on a free port with a data folder that is deleted afterwards. Three turns of one session: a
-streamed answer, one that needs a tool, and one that needs what was said before; and a fourth that is spoken, where speech is
+streamed answer, one that needs a tool, and one that needs what was said before; and a fourth in a call, where speech is
 installed. Then the audit log is checked.
 """
 
@@ -20,14 +20,16 @@ from openai.types.chat import ChatCompletionChunk
 from cozy_domain.audit.chain import Verification
 from cozy_domain.audit.check import check
 from cozy_domain.audit.events import AuditRecord, ToolCalled
+from cozy_domain.errors import CozyError
 from cozy_domain.routing.default import OFFLINE
-from cozy_server.app import create_app
+from cozy_server.app import create_app, warm_speech
 from cozy_server.cli import spoken
 from cozy_server.cli.audit import told
 from cozy_server.cli.composition import container_of, store_to_read
 from cozy_server.cli.given import settings_from
 from cozy_server.cli.telling import FAILED, as_json_text
 from cozy_server.container.container import Container
+from cozy_server.container.voice import placed_calls
 from cozy_server.serving import Stop, listen, serve
 from cozy_server.settings.load import Loaded, load
 from cozy_server.telemetry import configure_logs
@@ -139,8 +141,11 @@ def _settings(model: str | None, folder: str) -> Loaded:
     """With a model of the user's also their settings, which know its provider; else the defaults alone."""
     if model is None:
         flags = {"--data": (("data", "folder"), folder), "--model": (MODEL, OFFLINE.provider)}
-        return load(flags=flags, environ={}, folder=Path(folder))
-    return settings_from(data=folder, more={"--model": (MODEL, model)}, development=True)
+        loaded = load(flags=flags, environ={}, folder=Path(folder))
+    else:
+        loaded = settings_from(data=folder, more={"--model": (MODEL, model)}, development=True)
+    voice = replace(loaded.settings.voice, phrases=spoken.GRAMMAR)
+    return replace(loaded, settings=replace(loaded.settings, voice=voice))
 
 
 async def _demonstrate(loaded: Loaded, stage: Stage) -> list[Failure]:
@@ -169,9 +174,11 @@ async def _with_server(loaded: Loaded, work: Work, stage: Stage) -> list[Failure
     stop = ready.result()
     stage.model = str(container.configuration().default.model)
     stage.say(f"{base_url} · {stage.model}")
+    warming = asyncio.create_task(warm_speech(container))
     try:
         return await work(base_url, container)
     finally:
+        await warming
         stop()
         await server
 
@@ -206,29 +213,32 @@ async def _step(
 
 
 async def _spoken(client: AsyncOpenAI, container: Container, session: str, stage: Stage) -> list[Failure]:
-    """The question as sound, through the recogniser into the same session, and the answer as sound again."""
-    if not (container.voices().engines and container.recognisers().engines):
+    """The question as sound, in a call that goes on with the same session."""
+    calls = placed_calls()
+    if not (calls and container.calling() and container.voices().engines and container.recognisers().engines):
         stage.say(
-            "\nNo spoken turn: what speaks or listens is not installed. Type: pip install 'cozy-engine[all]'"
+            "\nNo spoken turn: what calls, speaks or listens is not installed. Type: pip install 'cozy-engine[all]'"
         )
         return []
     try:
         question = await spoken.aloud(client, SPOKEN.says)
-        stage.say(f"\nyou   {SPOKEN.says} (spoken: {spoken.seconds(question):.1f} s of sound)")
-        heard = await spoken.understood(str(client.base_url).rstrip("/"), question)
-        stage.say(f"      [understood: {heard or 'nothing'}]")
-        stage.say(f"      [its recogniser was given a grammar: {' '.join(spoken.GRAMMAR)}]")
-        if not heard:
-            return [Failure(SPOKEN.name, "the recogniser understood nothing")]
-        failures = await _step(client, container, replace(SPOKEN, says=heard), session, stage)
-        if failures:
-            return failures
-        answer = await spoken.aloud(client, str(stage.steps[-1]["said"]))
-    except (APIError, spoken.NotUnderstoodError) as error:
+        stage.say(f"\nyou   {SPOKEN.says} (spoken, in a call: {spoken.seconds(question):.1f} s of sound)")
+        heard = await spoken.call(calls, str(client.base_url), session, question)
+    except (APIError, CozyError) as error:
         return [Failure(SPOKEN.name, str(error))]
-    stage.say(f"      [spoken: {spoken.seconds(answer):.1f} s of sound]")
-    stage.steps[-1] |= {"grammar": list(spoken.GRAMMAR), "answer_s": round(spoken.seconds(answer), 3)}
-    return [] if answer else [Failure(SPOKEN.name, "the answer has no sound")]
+    stage.say(f"      [understood: {heard.question}]")
+    stage.say(f"      [its recogniser was given a grammar: {' '.join(spoken.GRAMMAR)}]")
+    stage.say(f"cozy  {heard.answer}")
+    parts = " + ".join(f"{it.name} {it.ms:.0f}" for it in heard.stages)
+    stage.say(
+        f"      [spoken: {heard.seconds:.1f} s of sound, {heard.late_ms:.0f} ms after the last word: {parts}]"
+    )
+    stage.steps.append({"step": SPOKEN.name, "says": heard.question, "said": heard.answer, "tools": []})
+    stage.steps[-1] |= {"grammar": list(spoken.GRAMMAR), "answer_s": round(heard.seconds, 3)}
+    stage.steps[-1] |= {"heard_after_ms": heard.late_ms}
+    if SPOKEN.must_hold not in heard.answer:
+        return [Failure(SPOKEN.name, f"the answer does not hold '{SPOKEN.must_hold}'")]
+    return [] if heard.sound else [Failure(SPOKEN.name, "the answer has no sound")]
 
 
 async def _calls(container: Container, turn: str | None) -> list[ToolCalled]:

@@ -16,8 +16,8 @@ JSON: Mapping[str, str] = {
     " `off`. The log goes to standard error.",
     "serve": "As `cozy dev`.",
     "demo": "`ok`, `model`, `steps` (each `step`, `says`, `said`, `tools` with `name` and `outcome`; of the spoken one also"
-    " `grammar`: all that its recogniser could understand, and `answer_s`: seconds of the spoken answer), `failures` (each"
-    " `step`, `reason`).",
+    " `grammar`: all that its recogniser could understand, `answer_s`: seconds of the spoken answer, and"
+    " `heard_after_ms`: from the last word of the question to its first sound), `failures` (each `step`, `reason`).",
     "chat": "One object a line, told apart by `type`: `turn_started` (`session_id`, `turn_id`), `text`, `refusal` and"
     " `reasoning` (`text`), `tool` (`name`, `arguments`, `outcome`, `duration_ms`), and last of each turn `turn_ended`"
     " (`state`, `finish`, `model`, `degraded`, `first_token_ms`, `total_ms`) or `turn_failed` (`code`, `message`, `hint`).",

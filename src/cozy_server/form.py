@@ -21,6 +21,8 @@ from cozy_server.body import check_encoding, check_json, explain, read_bytes
 
 MAX_FILE_BYTES = 25 * 1024 * 1024
 """Of a file: 25 MB, OpenAI's limit for sound (API reference, audio/transcriptions)."""
+FILE = "file"
+"""The field that holds it."""
 MAX_TEXT_BYTES = 100_000
 """Of a field that is no file."""
 MAX_PARTS = 64
@@ -91,7 +93,7 @@ def parsed(body: bytes, boundary: str) -> Form:
     fields: list[Field] = []
     for part, data in _parts(body, boundary):
         name, key = _named(part.name)
-        if part.filename is None:
+        if not _is_file(part, name, data):
             if text := _text(name, data):
                 fields.append(Field(name, key, text))
         elif name in files:
@@ -100,14 +102,14 @@ def parsed(body: bytes, boundary: str) -> Form:
             said = f"The file is larger than {MAX_FILE_BYTES} bytes."
             raise InputError(said, code="body_too_large", param=name, hint=_SMALLER)
         else:
-            files[name] = Upload(data, part.filename[:256], (part.content_type or "")[:256])
+            files[name] = Upload(data, (part.filename or "")[:256], (part.content_type or "")[:256])
     return Form(files, tuple(fields))
 
 
 class FormBody(Generic[T]):
     """Decodes one type of form, a Struct for its fields, and one file."""
 
-    def __init__(self, kind: type[T], file: str = "file") -> None:
+    def __init__(self, kind: type[T], file: str = FILE) -> None:
         self._kind = kind
         self._file = file
         self._info = inspect.type_info(kind)
@@ -194,6 +196,24 @@ def _named(name: str) -> tuple[str, str | None]:
     if not found:
         raise _malformed("has a part whose name is not letters, digits, '-' and '_', at most 64 of them")
     return found[1], found[2]
+
+
+def _is_file(part: MultipartSegment, name: str, data: bytes) -> bool:
+    """By its file name, which OpenAI's SDKs leave out where they are given bytes without one; then by its type, and by what
+    no text holds."""
+    if part.filename is not None:
+        return True
+    kind = (part.content_type or "").lower()
+    if name != FILE or kind.startswith("text/"):
+        return False
+    return bool(kind) or not _is_text(data)
+
+
+def _is_text(data: bytes) -> bool:
+    try:
+        return "\x00" not in data.decode()
+    except UnicodeDecodeError:
+        return False
 
 
 def _text(name: str, data: bytes) -> str:

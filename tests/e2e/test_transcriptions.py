@@ -102,6 +102,25 @@ async def test_openai_python_gets_each_form(served: Running) -> None:
         assert [it.type for it in events] == ["transcript.text.delta", "transcript.text.done"]
 
 
+async def test_openai_python_strictly_validated_takes_files_without_names_and_reads_the_stream(
+    served: Running,
+) -> None:
+    async with openai.AsyncOpenAI(
+        base_url=served.base_url, api_key="none", max_retries=0, _strict_response_validation=True
+    ) as client:
+        create = client.audio.transcriptions.create
+        for file in (
+            SPOKEN[1],
+            io.BytesIO(SPOKEN[1]),
+            (None, SPOKEN[1]),
+            ("", SPOKEN[1]),
+            ('你好 ".mp3', SPOKEN[1]),
+        ):
+            assert (await create(model="whisper-1", file=file)).text == "Good evening."
+        events = [event async for event in await create(model="whisper-1", file=SPOKEN, stream=True)]
+        assert [it.type for it in events] == ["transcript.text.delta", "transcript.text.done"]
+
+
 @pytest.mark.filterwarnings("ignore:deprecated:DeprecationWarning")  # OpenAI lets the endpoint go; we have it
 async def test_openai_python_translates(served: Running) -> None:
     async with openai.AsyncOpenAI(base_url=served.base_url, api_key="none", max_retries=0) as client:

@@ -96,10 +96,12 @@ def written(heard: Heard, wanted: Wanted) -> tuple[bytes, bytes]:
 
 
 def events(heard: Heard) -> Iterator[bytes]:
-    """The same as events, each as JSON."""
+    """The same as events, each as JSON. The last one tells usage in tokens alone: OpenAI's clients know no other there."""
     if heard.transcript.text:
         yield ENCODER.encode(TextDelta(heard.transcript.text))
-    yield ENCODER.encode(TextDone(heard.transcript.text, usage(heard), by(heard)))
+    counted = usage(heard)
+    tokens = counted if isinstance(counted, TokenUsage) else UNSET
+    yield ENCODER.encode(TextDone(heard.transcript.text, by(heard), tokens))
 
 
 def usage(heard: Heard) -> TokenUsage | DurationUsage:

@@ -193,7 +193,7 @@ def _tool_call(call: wire.ToolCallIn, place: str) -> ToolCall:
     return ToolCall(call.id, call.function.name, call.function.arguments)
 
 
-AnyPart = wire.UserPart | wire.RefusalPartIn
+AnyPart = wire.UserPart | wire.RefusalPartIn | wire.OnlyTextIn
 
 
 def _content(content: str | tuple[AnyPart, ...], place: str) -> Content:
@@ -204,7 +204,7 @@ def _content(content: str | tuple[AnyPart, ...], place: str) -> Content:
 
 def _part(part: AnyPart, place: str) -> Part:
     match part:
-        case wire.TextPartIn():
+        case wire.TextPartIn() | wire.OnlyTextIn():
             return TextPart(part.text)
         case wire.RefusalPartIn():
             return RefusalPart(part.refusal)

@@ -61,6 +61,29 @@ def test_a_file_comes_out_as_it_went_in() -> None:
     assert upload.filename == "speech.wav"
 
 
+@pytest.mark.parametrize(
+    ("head", "sound"),
+    [
+        ("", b"\x00\xff sound"),
+        ("", b"RIFF\x00 sound"),
+        ("Content-Type: audio/wav\r\n", b"plain bytes"),
+        ("Content-Type: application/octet-stream\r\n", b"\xff"),
+    ],
+)
+def test_a_file_needs_no_name_where_it_can_be_nothing_else(head: str, sound: bytes) -> None:
+    nameless = f'--{BOUNDARY}\r\nContent-Disposition: form-data; name="file"\r\n{head}\r\n'.encode()
+    _, upload = BODY.decode(parsed(form(nameless + sound + b"\r\n", MODEL), BOUNDARY))
+    assert (upload.data, upload.filename) == (sound, "")
+
+
+def test_words_in_the_place_of_the_file_are_told_to_be_no_file() -> None:
+    """As of `curl -F file=speech.mp3`, where the @ is missing."""
+    error = refused(part("file", "speech.mp3"), MODEL)
+    assert (error.code, error.param) == ("missing_required_parameter", "file")
+    assert "no file name" in str(error)
+    assert refused(FILE, part("model", b"\xff")).param == "model"
+
+
 def test_texts_become_what_their_fields_are() -> None:
     assert asked(part("temperature", "0.5"), part("stream", "true")) == Asked(
         "whisper-1", temperature=0.5, stream=True

@@ -139,6 +139,7 @@ def test_events_are_the_text_and_the_end_and_silence_is_only_the_end() -> None:
     assert found[1]["usage"]["total_tokens"] == 10
     silence = [msgspec.json.decode(it) for it in events(Heard(Transcript(""), S, "r"))]
     assert [it["type"] for it in silence] == ["transcript.text.done"]
+    assert "usage" not in silence[0]  # seconds are no usage there
 
 
 def test_what_is_asked_reaches_the_recogniser() -> None:

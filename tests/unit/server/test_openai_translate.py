@@ -396,6 +396,11 @@ def test_what_is_refused_is_refused_by_name(fields: dict[str, Any], param: str, 
         ({"role": "user", "content": []}, "messages[0].content", "invalid_value"),
         ({"role": "user", "content": [{"type": "video"}]}, "messages[0].content[0].type", "invalid_value"),
         (
+            {"role": "developer", "content": [{"text": "no type"}]},
+            "messages[0].content[0].type",
+            "missing_required_parameter",
+        ),
+        (
             {"role": "system", "content": [{"type": "image_url", "image_url": {"url": "https://x"}}]},
             "messages[0].content[0].type",
             "invalid_value",

@@ -32,6 +32,13 @@ class TextPartIn(msgspec.Struct, frozen=True, tag_field="type", tag="text"):
     text: str
 
 
+class OnlyTextIn(msgspec.Struct, frozen=True):
+    """A part where no other kind may stand. A tag, which tells kinds apart, may be left out where there is but one."""
+
+    type: Literal["text"]
+    text: str
+
+
 class RefusalPartIn(msgspec.Struct, frozen=True, tag_field="type", tag="refusal"):
     refusal: str
 
@@ -66,7 +73,7 @@ class FilePartIn(msgspec.Struct, frozen=True, tag_field="type", tag="file"):
 
 UserPart = TextPartIn | ImagePartIn | AudioPartIn | FilePartIn
 AssistantPart = TextPartIn | RefusalPartIn
-TextContent = str | Annotated[tuple[TextPartIn, ...], Meta(min_length=1)]
+TextContent = str | Annotated[tuple[OnlyTextIn, ...], Meta(min_length=1)]
 UserContent = str | Annotated[tuple[UserPart, ...], Meta(min_length=1)]
 AssistantContent = str | Annotated[tuple[AssistantPart, ...], Meta(min_length=1)]
 

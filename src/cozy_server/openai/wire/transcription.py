@@ -115,6 +115,6 @@ class TextDelta(msgspec.Struct, frozen=True):
 
 class TextDone(msgspec.Struct, frozen=True):
     text: str
-    usage: TokenUsage | DurationUsage
     cozy: CozyHeardOut
+    usage: TokenUsage | UnsetType = UNSET
     type: Literal["transcript.text.done"] = "transcript.text.done"

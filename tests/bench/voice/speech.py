@@ -44,8 +44,16 @@ async def recorded() -> Phrases:
         sounds.append(_trimmed(codec.resampler(HEARING_RATE, SPEAKING_RATE).decode(sound.samples)))
     await codec.aclose()
     beginning = sounds[1][: round(BEGINNING_S * SPEAKING_RATE) * SAMPLE_BYTES]
-    silence = _phrase(bytes(FRAME * SAMPLE_BYTES * 10)).packets[-1]
-    return Phrases(_phrase(sounds[0]), _phrase(_trimmed(beginning)), silence)
+    silence = phrase_of(bytes(FRAME * SAMPLE_BYTES * 10)).packets[-1]
+    return Phrases(phrase_of(sounds[0]), phrase_of(_trimmed(beginning)), silence)
+
+
+def phrase_of(samples: bytes) -> Phrase:
+    """``samples`` are PCM16 at `SPEAKING_RATE`."""
+    encoder = OpusEncoder()
+    size = FRAME * SAMPLE_BYTES
+    whole = samples + bytes(-len(samples) % size)
+    return Phrase(tuple(encoder.encode(whole[at : at + size]) for at in range(0, len(whole), size)))
 
 
 def _files(*names: str) -> list[bytes]:
@@ -62,10 +70,3 @@ def _trimmed(samples: bytes) -> bytes:
     values = pcm16(samples)
     loud = [at for at, value in enumerate(values) if abs(value) > LOUD]
     return samples[loud[0] * SAMPLE_BYTES : (loud[-1] + 1) * SAMPLE_BYTES]
-
-
-def _phrase(samples: bytes) -> Phrase:
-    encoder = OpusEncoder()
-    size = FRAME * SAMPLE_BYTES
-    whole = samples + bytes(-len(samples) % size)
-    return Phrase(tuple(encoder.encode(whole[at : at + size]) for at in range(0, len(whole), size)))

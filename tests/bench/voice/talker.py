@@ -71,12 +71,14 @@ class Mouth(MediaStreamTrack):
 
 
 class Talker:
-    """``events`` are ours, in order, each with its time; ``loud`` the times of packets with sound."""
+    """``events`` are ours, in order, each with its time; ``loud`` the times of packets with sound. ``clocks`` are the time
+    and the RTP timestamp of the first packet and of the latest one."""
 
     def __init__(self, silence: bytes, loss: float = 0.0) -> None:
         self.mouth = Mouth(silence)
         self.loud: list[float] = []
         self.events: list[tuple[float, dict[str, Any]]] = []
+        self.clocks: list[tuple[float, int]] = []
         self._loss = loss
         self._chance = random.Random(3)
         self.connection = RTCPeerConnection(RTCConfiguration(iceServers=[]))
@@ -125,8 +127,10 @@ class Talker:
         return [it for it in self.events[since:] if it[1]["type"] == kind]
 
     def _arrived(self, source: int, sequence: int, timestamp: int, payload: bytes) -> None:
+        now = time.monotonic()
+        self.clocks[1:] = [(now, timestamp)]
         if len(payload) >= LOUD_BYTES:
-            self.loud.append(time.monotonic())
+            self.loud.append(now)
 
     def _told(self, message: str) -> None:
         found = json.loads(message)

@@ -200,6 +200,11 @@ async def main(spoken: list[Sentence], each: int) -> list[Figure]:
     return figures
 
 
+def measured(limit: int, each: int) -> list[Figure]:
+    """With so many sentences, and pauses in each of them."""
+    return run(main(asyncio.run(sentences())[:limit], each))
+
+
 def _paused(sentence: Sentence, where: str, chance: random.Random) -> Paused | None:
     words = sentence.words
     places = [
@@ -223,11 +228,12 @@ def table(figures: list[Figure]) -> str:
 
 
 def missed(figures: list[Figure]) -> list[str]:
-    found = [
-        f"{it.cut} of {it.paused} cut off ({it.style}, {it.where})"
-        for it in figures
-        if it.cut > CUT_TARGET * it.paused
-    ]
+    found = []
+    for style in STYLES:
+        of = [it for it in figures if it.style == style]
+        cut, paused = sum(it.cut for it in of), sum(it.paused for it in of)
+        if cut > CUT_TARGET * paused:
+            found.append(f"{cut} of {paused} cut off ({style})")
     return found + [
         f"a whole sentence ends after {it.end_p50:.0f} ms"
         for it in figures
@@ -242,8 +248,7 @@ if __name__ == "__main__":
     asked.add_argument("--json", type=Path)
     asked.add_argument("--check", action="store_true")
     given = asked.parse_args()
-    recorded = asyncio.run(sentences())[: given.sentences]
-    result = run(main(recorded, given.pauses))
+    result = measured(given.sentences, given.pauses)
     print(f"profile: {DEFAULT.endpointing}\n")
     print(table(result))
     if given.json:

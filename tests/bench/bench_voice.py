@@ -1,14 +1,20 @@
-"""Conversations over WebRTC with simulated engines: how soon a reply begins, how soon it stops, and what a call costs.
+"""Conversations over WebRTC with simulated engines: how soon a reply begins and stops, and what a call costs.
 
-Run: ``nox -s bench -- voice``; about ten minutes. ``--calls 1,10`` and ``--turns 3`` make it shorter, ``--json FILE`` writes
-the figures, ``--check`` exits 1 when a target is missed.
+Run: ``nox -s bench -- voice``; about fifteen minutes. ``--calls 1,10``, ``--delays 0/0/0``, ``--losses 0`` and ``--turns 3``
+measure less; ``--json FILE`` keeps the figures, those of earlier runs too, so that the whole can be measured in parts;
+``--check`` exits 1 when a target is missed.
 
 The load generator is this process, the server another one (``cozy dev --simulate``), over loopback with real Opus; callers
 say a person's recorded sentences, each for an owner of his own, and their key's limits are on, set high. All times are the
 caller's, on one clock: ``last word`` is the packet with the last sound of a sentence, ``first packet`` the first one of the
 reply that is not silence. ``endpointing`` and ``engine`` are the server's own account of the same turn (``turn.latency``).
 A caller talks over every third reply: from his first packet to the last one that is not silence. Every fourth sentence stops
-in the middle, and its reply is counted apart. What lines cost beside bare aiortc is in ``bench -- webrtc``.
+in the middle, and its reply is counted apart. CPU is the server's. Beside it, in the same run, the floor: a bare aiortc echo
+with as many lines (`bench_webrtc`). Losses are measured with ten calls. At the end, how many sentences with pauses inside
+are cut off (`bench_pauses`).
+
+``--engines offline`` calls ``cozy dev`` as it is without a key, PocketSphinx and espeak-ng: with 1, 2, 4, 8 … calls at once,
+until a turn is not answered within three seconds.
 """
 
 # ruff: noqa: T201 - a bench prints
@@ -21,8 +27,9 @@ import re
 import sys
 import tempfile
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from math import isnan, nan
 from pathlib import Path
 from statistics import median, quantiles
 
@@ -31,20 +38,26 @@ import msgspec
 import uvloop
 
 from cozy_domain.voice.policy import DEFAULT
-from tests.bench.voice.speech import PACKAGE, Phrase, Phrases, recorded
+from tests.bench import bench_pauses, bench_webrtc
+from tests.bench.voice.speech import PACKAGE, Phrases, recorded
 from tests.bench.voice.talker import Talker
 from tests.fixtures.calls import until
 from tests.fixtures.server import command, server_process
 
 DELAYS = ("0/0/0", "150/250/150")
-LOSSES = (0.02, 0.05, 0.2)
+LOSSES = (0.0, 0.02, 0.05, 0.2)
 ANSWER_S = 12.0
 GREETING_S = 4.0
 """After so long a greeting has begun, if there is one; and calls are guarded from interruptions at their beginning."""
 SILENT_S = 0.6
 OVERLAP_S = 1.2
 """Into a reply, a caller begins to talk over it; his first answer's number has been said by then."""
-PAUSES_S = (0.3, 0.4, 0.5, 0.6, 0.7)
+LOSSY_CALLS = 10
+OFFLINE = (1, 2, 4, 8, 16, 32, 64)
+OFFLINE_TURNS = 4
+SOON_MS = 3_000.0
+"""Later than that nobody calls it a conversation."""
+FLOOR_S = 6.0
 HERTZ = os.sysconf("SC_CLK_TCK")
 
 
@@ -80,9 +93,19 @@ class Figure(msgspec.Struct, frozen=True):
     stopped_p50: float
     stopped_p95: float
     cpu_percent: float
+    call_ms: float
+    """Of CPU, for each second of each call."""
     idle_percent: float
     rss_mb: float
+    lag_p50: float
     lag_p99: float
+    floor_percent: float = nan
+    floor_share: float = nan
+    """Of the packets that the floor should have sent back."""
+
+    @property
+    def key(self) -> tuple[str, int, float]:
+        return self.delays, self.calls, self.loss
 
 
 class Server(msgspec.Struct, frozen=True):
@@ -100,7 +123,7 @@ class Server(msgspec.Struct, frozen=True):
 
 
 @asynccontextmanager
-async def server(delays: str) -> AsyncIterator[Server]:
+async def server(*arguments: str) -> AsyncIterator[Server]:
     with tempfile.TemporaryDirectory() as made:
         folder = Path(made)
         limits = {
@@ -111,9 +134,7 @@ async def server(delays: str) -> AsyncIterator[Server]:
             "COZY_VOICE__CALLS_PER_OWNER": "3",
             "COZY_VOICE__BUSY_PERCENT": "100",
         }
-        async with server_process(
-            "dev", "--simulate", delays, "--port", "0", folder=folder, **limits
-        ) as running:
+        async with server_process("dev", *arguments, "--port", "0", folder=folder, **limits) as running:
             _, out, _ = await command("keys", "create", "bench", "--serves-many", "--json", folder=folder)
             yield Server(running.url, json.loads(out)["key"], running.process.pid)
 
@@ -203,7 +224,7 @@ async def lag(client: httpx2.AsyncClient, kept: list[float]) -> None:
 
 async def measure(delays: str, calls: int, turns: int, phrases: Phrases, loss: float = 0.0) -> Figure:
     async with (
-        server(delays) as served,
+        server("--simulate", delays) as served,
         httpx2.AsyncClient(
             base_url=served.url, timeout=60, headers={"Authorization": f"Bearer {served.key}"}
         ) as client,
@@ -229,7 +250,7 @@ async def measure(delays: str, calls: int, turns: int, phrases: Phrases, loss: f
     return Figure(
         delays, calls, loss, kept.asked, kept.answered, kept.wrong, kept.uneven,
         *_p(kept.first), _p(kept.unfinished)[0], _p(kept.endpointing)[0], *_p(kept.engine), *_p(kept.stopped),
-        cpu / took * 100, idle / calls, rss, _p(waits, 100)[1],
+        cpu / took * 100, cpu / took / calls * 1_000, idle / calls, rss, *_p(waits, 100),
     )  # fmt: skip
 
 
@@ -240,42 +261,23 @@ async def _idle(served: Server) -> float:
     return (served.cpu_s() - cpu) / (time.monotonic() - began) * 100
 
 
-async def cut_off(phrases: Phrases, sentences: int) -> tuple[int, int]:
-    """Sentences with a pause inside, and how many of them were taken for two turns."""
-    async with (
-        server("0/0/0") as served,
-        httpx2.AsyncClient(
-            base_url=served.url, timeout=60, headers={"Authorization": f"Bearer {served.key}"}
-        ) as client,
-    ):
-        talkers = await connected(served, client, phrases, 10, 0.0)
-        await asyncio.sleep(GREETING_S)
-        said = cut = 0
-
-        async def speak(talker: Talker, number: int) -> None:
-            nonlocal said, cut
-            for turn in range(sentences // len(talkers)):
-                await _comes(lambda: talker.silent_for() > SILENT_S)
-                pause = PAUSES_S[(number + turn) % len(PAUSES_S)]
-                silence = (phrases.silence,) * round(pause / 0.02)
-                whole = (*phrases.beginning.packets, *silence, *phrases.sentence.packets)
-                told = len(talker.events)
-                _, ended = await talker.mouth.say(Phrase(whole))
-                await _comes(lambda at=ended: talker.first_loud_after(at) is not None)
-                said += 1
-                cut += len(talker.told("input_audio_buffer.committed", told)) > 1
-                await _comes(lambda since=told: bool(talker.told("response.done", since)))
-
-        await asyncio.gather(*(speak(it, number) for number, it in enumerate(talkers)))
-        await asyncio.gather(*(it.hang_up() for it in talkers))
-    return said, cut
-
-
 def _p(values: list[float], parts: int = 20) -> tuple[float, float]:
     """Median, and the last of so many parts."""
     if len(values) < 2:
-        return (values[0], values[0]) if values else (float("nan"), float("nan"))
+        return (values[0], values[0]) if values else (nan, nan)
     return median(values), quantiles(values, n=parts)[-1]
+
+
+async def floored(figure: Figure) -> Figure:
+    """With what a bare echo of as many lines costs."""
+    floor = await bench_webrtc.cost("bare", "echo", figure.calls, FLOOR_S)
+    share = floor.frames_a_second / 50 * connected_share(floor.came_back)
+    return msgspec.structs.replace(figure, floor_percent=floor.cpu_percent, floor_share=share)
+
+
+def connected_share(came_back: str) -> float:
+    connected, _, asked = came_back.partition("/")
+    return int(connected) / int(asked)
 
 
 def table(figures: list[Figure]) -> str:
@@ -283,25 +285,32 @@ def table(figures: list[Figure]) -> str:
         f"| {it.delays} | {it.calls} | {it.loss * 100:.0f} | {it.answered}/{it.asked} | {it.wrong} | "
         f"{it.first_p50:.0f} / {it.first_p95:.0f} | {it.unfinished_p50:.0f} | "
         f"{it.endpointing_p50:.0f} | {it.engine_p50:.0f} / {it.engine_p95:.0f} | "
-        f"{it.stopped_p50:.0f} / {it.stopped_p95:.0f} | {it.cpu_percent:.0f} | {it.idle_percent:.2f} | {it.rss_mb:.0f} | "
-        f"{it.lag_p99:.0f} |"
+        f"{it.stopped_p50:.0f} / {it.stopped_p95:.0f} | {it.cpu_percent:.0f} | {it.call_ms:.1f} | "
+        f"{it.idle_percent:.2f} | {it.rss_mb:.0f} | {it.lag_p50:.0f} / {it.lag_p99:.0f} | {_floor(it)} |"
         for it in figures
     ]
     return "\n".join(
         (
             "| STT/LLM/TTS ms | calls | loss % | answered | wrong | last word → first packet p50 / p95 | unfinished | "
-            "endpointing | engine p50 / p95 | talked over → silent p50 / p95 | CPU % | idle call % | RSS MB | lag p99 |",
-            "|---|---|---|---|---|---|---|---|---|---|---|---|---|---|",
+            "endpointing | engine p50 / p95 | talked over → silent p50 / p95 | CPU % | CPU ms per s of call | "
+            "idle call % | RSS MB | lag p50 / p99 | floor: CPU %, sent back |",
+            "|---|---|---|---|---|---|---|---|---|---|---|---|---|---|---|---|",
             *rows,
         )
     )
 
 
-def missed(figures: list[Figure], said: int, cut: int) -> list[str]:
+def _floor(figure: Figure) -> str:
+    if isnan(figure.floor_percent):
+        return ""
+    return f"{figure.floor_percent:.0f}, {figure.floor_share * 100:.0f} %"
+
+
+def missed(figures: list[Figure]) -> list[str]:
     """Targets of the issue, at 50 calls and at no delay; loss against none with as many calls."""
-    found = [f"{cut} of {said} sentences were cut off"] if cut > 0.03 * said else []
+    found = []
     for it in figures:
-        if (it.delays, it.calls, it.loss) == (DELAYS[0], 50, 0.0):
+        if it.key == (DELAYS[0], 50, 0.0):
             checks = (
                 (it.answered < it.asked, f"{it.answered} of {it.asked} turns answered"),
                 (
@@ -314,46 +323,116 @@ def missed(figures: list[Figure], said: int, cut: int) -> list[str]:
                 (it.idle_percent > 1, f"an idle call costs {it.idle_percent:.2f} %"),
             )
             found += [told for wrong, told in checks if wrong]
-        none = [it2 for it2 in figures if (it2.delays, it2.calls, it2.loss) == (it.delays, it.calls, 0.0)]
-        if it.loss == LOSSES[0] and none and it.first_p50 > none[0].first_p50 + 40:
+        none = [other for other in figures if other.key == (it.delays, it.calls, 0.0)]
+        if it.loss == LOSSES[1] and none and it.first_p50 > none[0].first_p50 + 40:
             found.append(f"2 % loss costs {it.first_p50 - none[0].first_p50:.0f} ms")
         if it.wrong or it.uneven:
             found.append(f"{it.wrong} wrong answers, {it.uneven} latencies that do not add up")
     return found
 
 
-async def main(counts: list[int], turns: int, sentences: int) -> tuple[list[Figure], int, int]:
+async def main(
+    counts: list[int], delays: list[str], losses: list[float], turns: int, keep: Callable[[Figure], None]
+) -> None:
     phrases = await recorded()
-    figures = []
-    for delays in DELAYS:
-        for count in counts:
-            figures.append(await measure(delays, count, turns, phrases))
-            print(figures[-1], file=sys.stderr)
-    for loss in LOSSES:
-        figures.append(await measure(DELAYS[0], 10, turns, phrases, loss))
-        print(figures[-1], file=sys.stderr)
-    said, cut = await cut_off(phrases, sentences) if sentences else (0, 0)
-    return figures, said, cut
+    for times in delays:
+        for count in counts if 0.0 in losses else ():
+            keep(await floored(await measure(times, count, turns, phrases)))
+    for loss in losses:
+        if loss:
+            keep(await measure(delays[0], LOSSY_CALLS, turns, phrases, loss))
+
+
+async def offline(most: int) -> int:
+    """How many calls at once are all answered soon; prints what each number of them took."""
+    phrases = await recorded()
+    held = 0
+    for count in OFFLINE:
+        if count > most:
+            break
+        waits, asked = await _offline(count, phrases)
+        late = sum(it > SOON_MS for it in waits)
+        print(
+            f"{count} calls: {len(waits)} of {asked} turns answered, after {_p(waits)[0]:.0f} / {_p(waits)[1]:.0f} ms "
+            f"(p50 / p95), {late} of them later than {SOON_MS:.0f} ms"
+        )
+        if late or len(waits) < asked:
+            break
+        held = count
+    return held
+
+
+async def _offline(count: int, phrases: Phrases) -> tuple[list[float], int]:
+    """Milliseconds to the first packets of the answers, and how many there should have been."""
+    waits, asked = list[float](), 0
+    async with (
+        server() as served,
+        httpx2.AsyncClient(
+            base_url=served.url, timeout=60, headers={"Authorization": f"Bearer {served.key}"}
+        ) as client,
+    ):
+        talkers = await connected(served, client, phrases, count, 0.0)
+        await asyncio.sleep(GREETING_S)
+
+        async def talk(talker: Talker, number: int) -> None:
+            nonlocal asked
+            await asyncio.sleep(number * 4.0 / count)
+            for _ in range(OFFLINE_TURNS):
+                await _comes(lambda: talker.silent_for() > 2 * SILENT_S)
+                _, ended = await talker.mouth.say(phrases.sentence)
+                asked += 1
+                if await _comes(lambda at=ended: talker.first_loud_after(at) is not None):
+                    heard = talker.first_loud_after(ended)
+                    waits.append(((heard or ended) - ended) * 1_000)
+
+        await asyncio.gather(*(talk(it, number) for number, it in enumerate(talkers)))
+        await asyncio.gather(*(it.hang_up() for it in talkers))
+    return waits, asked
+
+
+def kept_in(file: Path | None) -> dict[tuple[str, int, float], Figure]:
+    """What was measured before."""
+    if file is None or not file.exists():
+        return {}
+    kept = json.loads(file.read_bytes())
+    known = [{name: nan if value is None else value for name, value in it.items()} for it in kept]
+    return {it.key: it for it in msgspec.convert(known, list[Figure])}
 
 
 if __name__ == "__main__":
     asked = argparse.ArgumentParser()
-    asked.add_argument("--calls", default="1,10,25,50,75")
-    asked.add_argument("--turns", type=int, default=6)
-    asked.add_argument("--sentences", type=int, default=100)
+    asked.add_argument("--engines", choices=("simulated", "offline"), default="simulated")
+    asked.add_argument(
+        "--calls", default="1,10,25,50,75", help="with offline engines: at most the last of them"
+    )
+    asked.add_argument("--delays", default=",".join(DELAYS))
+    asked.add_argument("--losses", default="0,2,5,20", help="in per cent; 0 is every number of calls")
+    asked.add_argument("--turns", type=int, default=4)
+    asked.add_argument("--sentences", type=int, default=60, help="with a pause inside")
     asked.add_argument("--json", type=Path)
     asked.add_argument("--check", action="store_true")
     given = asked.parse_args()
-    result, spoken, parted = uvloop.run(
-        main([int(it) for it in given.calls.split(",")], given.turns, given.sentences)
-    )
+    counts = [int(it) for it in given.calls.split(",")]
+    if given.engines == "offline":
+        print(f"{uvloop.run(offline(counts[-1]))} calls at once")
+        sys.exit()
+    result = kept_in(given.json)
+
+    def keep(figure: Figure) -> None:
+        result[figure.key] = figure
+        print(figure, file=sys.stderr)
+        if given.json:
+            given.json.write_bytes(msgspec.json.encode(list(result.values())))
+
+    losses = [float(it) / 100 for it in given.losses.split(",")]
+    uvloop.run(main(counts, given.delays.split(","), losses, given.turns, keep))
     print(f"profile: {DEFAULT}")
     print(f"speech: {PACKAGE}; {os.cpu_count()} cores\n")
-    print(table(result))
-    print(f"\nsentences with a pause of 0.3-0.7 s inside: {spoken}, cut off: {parted}")
-    if given.json:
-        given.json.write_bytes(
-            msgspec.json.encode({"figures": result, "sentences": spoken, "cut_off": parted})
-        )
-    if given.check and (failures := missed(result, spoken, parted)):
+    print(table(list(result.values())))
+    failures = missed(list(result.values()))
+    if given.sentences:
+        paused = bench_pauses.measured(given.sentences, 1)
+        print(f"\n{bench_pauses.table(paused)}")
+        failures += bench_pauses.missed(paused)
+    if given.check and failures:
         sys.exit("; ".join(failures))

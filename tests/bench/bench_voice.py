@@ -373,21 +373,29 @@ async def _offline(count: int, phrases: Phrases) -> tuple[list[float], int]:
     ):
         talkers = await connected(served, client, phrases, count, 0.0)
         await asyncio.sleep(GREETING_S)
+        await _comes(lambda: talkers[0].silent_for() > 2 * SILENT_S)
+        await _answered(talkers[0], phrases)  # whatever is loaded when it is needed is there now
 
         async def talk(talker: Talker, number: int) -> None:
             nonlocal asked
             await asyncio.sleep(number * 4.0 / count)
             for _ in range(OFFLINE_TURNS):
                 await _comes(lambda: talker.silent_for() > 2 * SILENT_S)
-                _, ended = await talker.mouth.say(phrases.sentence)
                 asked += 1
-                if await _comes(lambda at=ended: talker.first_loud_after(at) is not None):
-                    heard = talker.first_loud_after(ended)
-                    waits.append(((heard or ended) - ended) * 1_000)
+                if (wait := await _answered(talker, phrases)) is not None:
+                    waits.append(wait)
 
         await asyncio.gather(*(talk(it, number) for number, it in enumerate(talkers)))
         await asyncio.gather(*(it.hang_up() for it in talkers))
     return waits, asked
+
+
+async def _answered(talker: Talker, phrases: Phrases) -> float | None:
+    """Milliseconds from the last word to the first packet of the answer."""
+    _, ended = await talker.mouth.say(phrases.sentence)
+    await _comes(lambda: talker.first_loud_after(ended) is not None)
+    heard = talker.first_loud_after(ended)
+    return None if heard is None else (heard - ended) * 1_000
 
 
 def kept_in(file: Path | None) -> dict[tuple[str, int, float], Figure]:

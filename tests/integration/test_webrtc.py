@@ -228,6 +228,25 @@ async def test_a_strangers_malformed_checks_are_dropped_without_a_word(
     await peer.close()
 
 
+async def test_media_of_strangers_is_dropped_without_a_word_however_long(
+    call: tuple[PlainCaller, Listener, WebRtcConnections],
+) -> None:
+    *_, connections = call
+    (peer,) = connections._peers.values()
+    faults: list[dict[str, Any]] = []
+    asyncio.get_running_loop().set_exception_handler(lambda _, context: faults.append(context))
+    ice: Any = internals.ice_of(peer._connection)._connection
+    protocol = ice._nominated[1].protocol
+    noticed = _counted(protocol, "datagram_received")
+    host, port = protocol.transport.get_extra_info("sockname")[:2]
+    datagrams = [bytes([128, 111]) + bytes(length) for length in (10, 200, 3_000, 60_000)]
+    with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET, socket.SOCK_DGRAM) as stranger:
+        for datagram in datagrams:
+            stranger.sendto(datagram, (host, port))
+    await until(lambda: {it for it, _ in noticed} >= set(datagrams))
+    assert not faults
+
+
 async def test_a_report_that_is_cut_short_does_not_end_the_call(
     call: tuple[PlainCaller, Listener, WebRtcConnections],
 ) -> None:

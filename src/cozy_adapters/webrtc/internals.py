@@ -30,6 +30,8 @@ KNOWN = {"aiortc": "1.16", "aioice": "0.13"}
 
 Arrived = Callable[[int, int, int, bytes], None]
 """SSRC, sequence number, timestamp and payload of an RTP packet."""
+Received = Callable[[bytes, Any], None]
+"""A datagram and where it is from."""
 HEADER = struct.Struct("!BBHLL")
 RTP_HEADER = HEADER.size
 DATA_RATE = 262_144
@@ -117,9 +119,10 @@ def on_loopback(connection: RTCPeerConnection) -> bool:
 
 
 def read_directly(connection: RTCPeerConnection, noticed: Callable[[], None]) -> None:
-    """Calls ``noticed`` for every datagram of the caller: media, data, and its checks that we are there (RFC 7675). Media
-    goes to the `PacketReceiver` from where the socket is read: through aiortc's queue, task, parser and router, which do
-    nothing for us, an idle call costs a third more."""
+    """To be called when the candidates are gathered. Calls ``noticed`` for every datagram of the caller: media, data, and its
+    checks that we are there (RFC 7675). Media goes to the `PacketReceiver` from the socket: through aioice, which tries
+    first whether it is STUN, and aiortc's queue, task, parser and router, which do nothing for us, an idle call costs half
+    as much again."""
     (transceiver,) = connection.getTransceivers()
     receiver: Any = transceiver.receiver  # a `PacketReceiver`
     dtls = receiver.transport
@@ -129,19 +132,32 @@ def read_directly(connection: RTCPeerConnection, noticed: Callable[[], None]) ->
 
     def data(datagram: bytes, component: int) -> None:
         noticed()
-        if is_rtp(datagram) and dtls._rx_srtp is not None:
-            try:
-                receiver.datagram(dtls._rx_srtp.unprotect(datagram))
-            except pylibsrtp.Error:
-                """Forged, or repeated."""
-        elif allowance.covers(len(datagram)):
+        if allowance.covers(len(datagram)):
             data_received(datagram, component)
 
     def request(*arguments: Any) -> None:
         noticed()
         request_received(*arguments)
 
+    def sorted_out(received: Received) -> Received:
+        def arrived(datagram: bytes, address: Any) -> None:
+            srtp = dtls._rx_srtp
+            if srtp is None or not is_rtp(datagram):
+                received(datagram, address)
+                return
+            noticed()
+            try:
+                packet = srtp.unprotect(datagram)
+            except (pylibsrtp.Error, ValueError):
+                """Forged, or repeated; or longer than a network carries in one piece."""
+            else:
+                receiver.datagram(packet)
+
+        return arrived
+
     ice.data_received, ice.request_received = data, request
+    for protocol in ice._protocols:
+        protocol.datagram_received = sorted_out(protocol.datagram_received)
     handle_rtcp = dtls._handle_rtcp_data
 
     async def rtcp(packet: bytes) -> None:
@@ -186,7 +202,7 @@ def drop_malformed(connection: RTCPeerConnection) -> None:
         protocol.datagram_received = _bearing(protocol.datagram_received)
 
 
-def _bearing(received: Callable[[bytes, Any], None]) -> Callable[[bytes, Any], None]:
+def _bearing(received: Received) -> Received:
     def bearing(datagram: bytes, address: Any) -> None:
         try:
             received(datagram, address)

@@ -61,7 +61,7 @@ class WebRtcAudioPeer:
         self._untold: deque[Callable[[PeerListener], None]] = deque(maxlen=UNTOLD)
         self._outgoing = Outgoing()
         self._track = SpokenTrack(self._outgoing, self._sent)
-        self._sound = ReceivedSound(lambda samples: self._report(lambda it: it.heard(samples)))
+        self._sound = ReceivedSound(self._heard)
         self._channel: RTCDataChannel | None = None
         self._unsent: deque[str] = deque(maxlen=UNSENT)
         self._messages_until = 0.0
@@ -85,9 +85,9 @@ class WebRtcAudioPeer:
         """
         try:
             await self._connection.setRemoteDescription(RTCSessionDescription(str(offer), "offer"))
-            self._notice_arrivals()
             await self._connection.setLocalDescription()
             internals.drop_malformed(self._connection)
+            self._notice_arrivals()
         except _REFUSALS as error:
             raise InputError(
                 "This offer cannot be answered: it does not fit together.", code="invalid_sdp", param="sdp"
@@ -175,6 +175,12 @@ class WebRtcAudioPeer:
             tell(self._listener)
         else:
             self._untold.append(tell)
+
+    def _heard(self, samples: bytes) -> None:
+        if self._listener is not None and not self._untold:
+            self._listener.heard(samples)
+        else:
+            self._untold.append(lambda it: it.heard(samples))
 
     def _sent(self, spoken: int) -> None:
         if spoken:

@@ -55,6 +55,7 @@ Piece = bytes | Missing
 class _Waiting(msgspec.Struct, frozen=True):
     timestamp: int
     payload: bytes
+    ticks: int
     since_ns: int
 
 
@@ -89,12 +90,20 @@ class Incoming:
 
     def arrived(self, sequence: int, timestamp: int, payload: bytes, at_ns: int) -> list[Piece]:
         """What can be passed on now. ``sequence`` is of 16 bits and ``timestamp`` of 32, as in RTP."""
-        if not self._affordable(payload, at_ns):
+        ticks = opus_ticks(payload)
+        if not self._affordable(ticks, at_ns):
             self.refused += 1
             return []
-        pieces: list[Piece] = []
         if not self._started:
             self._started, self._next, self._expected = True, sequence, timestamp
+        pieces: list[Piece] = []
+        packet = _Waiting(timestamp, payload, ticks, at_ns)
+        if sequence == self._next % _SEQUENCES and not self._waiting:  # as nearly all are
+            self._stray = None
+            self._note_jitter(timestamp, at_ns)
+            self._pass_on(packet, pieces)
+            self._arm()
+            return pieces
         number = self._next + _signed(sequence - self._next, _SEQUENCES)
         if not -RESTART_BEHIND <= number - self._next < RESTART_AHEAD:
             if sequence != self._stray:
@@ -111,7 +120,7 @@ class Incoming:
             self.repeated += 1
             return pieces
         self._note_jitter(timestamp, at_ns)
-        self._waiting[number] = _Waiting(timestamp, payload, at_ns)
+        self._waiting[number] = packet
         return pieces + self._in_order(at_ns)
 
     def waited(self, at_ns: int) -> list[Piece]:
@@ -136,7 +145,7 @@ class Incoming:
                 if patient and len(self._waiting) <= HELD:
                     break
                 self._give_up(first)
-            self._pass_on(pieces)
+            self._pass_on(self._waiting.pop(self._next), pieces)
         self._arm()
         return pieces
 
@@ -144,7 +153,7 @@ class Incoming:
         pieces: list[Piece] = []
         while self._waiting:
             self._give_up(min(self._waiting))
-            self._pass_on(pieces)
+            self._pass_on(self._waiting.pop(self._next), pieces)
         return pieces
 
     def _give_up(self, first: int) -> None:
@@ -157,8 +166,7 @@ class Incoming:
             del self._abandoned_ns[next(iter(self._abandoned_ns))]
         self._next = first
 
-    def _pass_on(self, pieces: list[Piece]) -> None:
-        packet = self._waiting.pop(self._next)
+    def _pass_on(self, packet: _Waiting, pieces: list[Piece]) -> None:
         self._next += 1
         hole = _signed(packet.timestamp - self._expected, _TICKS)
         if hole > 0 and self._made_up < LONGEST_FILL:
@@ -166,7 +174,7 @@ class Incoming:
         self._made_up = 0
         if packet.payload:
             pieces.append(packet.payload)
-        self._expected = packet.timestamp + opus_ticks(packet.payload)
+        self._expected = packet.timestamp + packet.ticks
         quiet = 0 < len(packet.payload) <= QUIET_BYTES
         self._quiet_since_ns = packet.since_ns if quiet else None
 
@@ -195,11 +203,11 @@ class Incoming:
         self._transit = transit
         self._lateness_ns -= self._lateness_ns // FORGET_LATE
 
-    def _affordable(self, payload: bytes, at_ns: int) -> bool:
+    def _affordable(self, ticks: int, at_ns: int) -> bool:
         covered = max(at_ns if self._covered_ns is None else self._covered_ns, at_ns - CATCH_UP_NS)
         if covered > at_ns + BURST_NS:
             return False
-        self._covered_ns = covered + max(opus_ticks(payload), 1) * SECOND // RTP_RATE
+        self._covered_ns = covered + max(ticks, 1) * SECOND // RTP_RATE
         return True
 
 

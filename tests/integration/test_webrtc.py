@@ -19,7 +19,7 @@ from cozy_adapters.webrtc.ice import MOST_CANDIDATES, ConfiguredIceServer
 from cozy_adapters.webrtc.peer import MESSAGES_AT_ONCE, Patience, WebRtcAudioPeer
 from cozy_domain.audio import HEARING_RATE, SAMPLE_BYTES, SPEAKING_RATE
 from cozy_domain.errors import InputError, MissingError
-from cozy_domain.voice.outgoing import Frame
+from cozy_domain.voice.outgoing import TAIL, Frame
 from cozy_domain.voice.ports import FAILED, HUNG_UP, NEVER_CONNECTED, IceCandidate
 from tests.fixtures.calls import LOUD, Listener, loud_seconds, loudness, said, spoken, tone, until
 from tests.fixtures.offers import CHROME, FIREFOX, mutants
@@ -482,6 +482,23 @@ async def test_a_caller_who_hangs_up_while_we_speak_stops_us(
     await until(lambda: listener.ending is not None)
     assert listener.ending == HUNG_UP
     assert connections.open == 0
+
+
+async def test_the_caller_is_told_how_much_was_sent(
+    call: tuple[PlainCaller, Listener, WebRtcConnections],
+) -> None:
+    """By sender reports (RFC 3550, section 6.4.1), which the caller's statistics show: packets, and when the last left."""
+    caller, listener, connections = call
+    connections._peers["call"].play(spoken(0.4))
+    await until(lambda: listener.left == SPEAKING_RATE * 4 // 10)
+    received: Any = caller.connection.getReceivers()[0]
+
+    def told() -> list[Any]:
+        return [it for it in received._RTCRtpReceiver__stats.values() if it.type == "remote-outbound-rtp"]
+
+    await until(lambda: [it.packetsSent for it in told()] == [20 + TAIL])
+    (report,) = told()
+    assert abs(report.remoteTimestamp.timestamp() - time.time()) < 10
 
 
 async def test_nothing_wakes_up_while_nobody_speaks(

@@ -1,10 +1,10 @@
 """All that we use of aiortc and aioice beyond what they document, for the versions that `KNOWN` names.
 
-Seven things: a receiver of our own stands in for aiortc's, so that packets come to us undecoded and unbuffered; the ICE
-transport of a connection is told candidates directly; the end of connecting can be waited for; what arrives from the
-caller is noticed, and read where it arrives; what is malformed is dropped where it would raise; messages find their
-way when the packets that begin them are lost; and a machine without a network calls itself. A test fails when an
-installed version is another one, so that whoever renews it looks here.
+Eight things: a receiver of our own stands in for aiortc's, so that packets come to us undecoded and unbuffered; packets of
+sound leave as they are, when they are due; the ICE transport of a connection is told candidates directly; the end of
+connecting can be waited for; what arrives from the caller is noticed, and read where it arrives; what is malformed is
+dropped where it would raise; messages find their way when the packets that begin them are lost; and a machine without a
+network calls itself. A test fails when an installed version is another one, so that whoever renews it looks here.
 """
 
 import asyncio
@@ -19,7 +19,7 @@ from aiortc import RTCPeerConnection, RTCRtpTransceiver
 from aiortc.exceptions import InvalidStateError
 from aiortc.rtcdtlstransport import RTCDtlsTransport
 from aiortc.rtcicetransport import RTCIceTransport
-from aiortc.rtcrtpparameters import RTCRtpReceiveParameters
+from aiortc.rtcrtpparameters import RTCRtpCodecParameters, RTCRtpReceiveParameters
 from aiortc.rtcrtpreceiver import RemoteStreamTrack, StreamStatistics
 from aiortc.rtcsctptransport import Chunk, InitChunk, RTCSctpTransport, serialize_packet
 from aiortc.rtp import AnyRtcpPacket, RtcpReceiverInfo, RtcpRrPacket, RtcpSrPacket, RtpPacket
@@ -34,6 +34,11 @@ Received = Callable[[bytes, Any], None]
 """A datagram and where it is from."""
 HEADER = struct.Struct("!BBHLL")
 RTP_HEADER = HEADER.size
+RTP_VERSION = 2 << 6
+MARKER = 1 << 7
+"""Set on every packet of sound, as aiortc does."""
+NTP_SINCE_UNIX_S = 2_208_988_800
+"""RFC 868."""
 DATA_RATE = 262_144
 """Bytes a second; 50 messages a second of 5,000 bytes."""
 DATA_BURST = 1_048_576
@@ -119,10 +124,10 @@ def on_loopback(connection: RTCPeerConnection) -> bool:
 
 
 def read_directly(connection: RTCPeerConnection, noticed: Callable[[], None]) -> None:
-    """To be called when the candidates are gathered. Calls ``noticed`` for every datagram of the caller: media, data, and its
+    """To be called when the candidates are gathered. Calls ``noticed`` for every datagram of the caller: media, data, and
     checks that we are there (RFC 7675). Media goes to the `PacketReceiver` from the socket: through aioice, which tries
-    first whether it is STUN, and aiortc's queue, task, parser and router, which do nothing for us, an idle call costs half
-    as much again."""
+    whether it is STUN, and aiortc's queue, task, parser and router, which do nothing for us, an idle call costs half as
+    much again."""
     (transceiver,) = connection.getTransceivers()
     receiver: Any = transceiver.receiver  # a `PacketReceiver`
     dtls = receiver.transport
@@ -237,6 +242,68 @@ class _Allowance:
             return False
         self._used_until = start + size / DATA_RATE
         return True
+
+
+class PacketSender:
+    """RTP packets (RFC 3550, section 5.1) of one stream, from where they are made to the socket at once. aiortc's sender
+    asks a track for each in a task of its own, and makes six objects of it, which costs as much as encoding the sound. Its
+    reports go on, and count what is sent here.
+
+    Args:
+        began: Called when packets can leave, unless the connection ends before.
+    """
+
+    def __init__(self, transceiver: RTCRtpTransceiver, began: Callable[[], None]) -> None:
+        sender: Any = transceiver.sender
+        sender._run_rtp = self._run
+        self._sender = sender
+        self._began = began
+        self._kind: int | None = None
+        self._sequence = random.getrandbits(15)  # not near its end: SRTP counts how often it came round
+        self._origin = random.getrandbits(32)
+
+    @property
+    def open(self) -> bool:
+        """Whether packets can leave now."""
+        return (
+            self._kind is not None and self._sender.transport.state == "connected" and self._pair is not None
+        )
+
+    def send(self, timestamp: int, payload: bytes) -> None:
+        """``timestamp`` in ticks since the first. A packet that cannot leave is lost, as it may be in a network."""
+        pair = self._pair
+        if not self.open or self._kind is None or not self._sender._enabled:
+            return
+        ticks = (self._origin + timestamp) & 0xFFFFFFFF
+        header = HEADER.pack(RTP_VERSION, MARKER | self._kind, self._sequence, ticks, self._sender._ssrc)
+        packet = self._sender.transport._tx_srtp.protect(header + payload)
+        pair.protocol.transport.sendto(packet, pair.remote_addr)
+        self._sequence = (self._sequence + 1) & 0xFFFF
+        self._count(ticks, len(payload))
+
+    @property
+    def _pair(self) -> Any:
+        """The way that ICE chose, if it has."""
+        return self._sender.transport.transport._connection._nominated.get(1)
+
+    def _count(self, ticks: int, size: int) -> None:
+        """For the reports to the caller."""
+        sender = self._sender
+        sender._RTCRtpSender__ntp_timestamp = int((time.time() + NTP_SINCE_UNIX_S) * (1 << 32))
+        sender._RTCRtpSender__rtp_timestamp = ticks
+        sender._RTCRtpSender__packet_count += 1
+        sender._RTCRtpSender__octet_count += size
+
+    async def _run(self, codec: RTCRtpCodecParameters) -> None:
+        """Stands for the sending task of aiortc, which waits for its beginning and its end."""
+        self._sender._RTCRtpSender__rtp_started.set()
+        try:
+            self._kind = codec.payloadType
+            self._began()
+            await asyncio.Event().wait()
+        finally:
+            self._kind = None
+            self._sender._RTCRtpSender__rtp_exited.set()
 
 
 class _Numbered(NamedTuple):

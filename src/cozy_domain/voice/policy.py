@@ -48,7 +48,8 @@ class Endpointing(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """From the last sound to the final transcript; then it is asked for again and waited for once more as long: together
     the turn's watchdog of 5 s."""
     late_transcript: Literal["append", "ignore"] = "append"
-    """What is understood only after its turn was committed: the beginning of the next turn, or nothing."""
+    """What is understood only after its turn was ended, in another ``transcript_ns`` and before the next one ends: the
+    beginning of the next turn, or nothing."""
 
 
 class Interruption(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

@@ -333,7 +333,7 @@ def _speech_stopped(m: Moment, event: SpeechStopped) -> None:
 def _transcript(m: Moment, event: TranscriptUpdated | TranscriptFinished | TranscriptFailed) -> None:
     state = m.state
     final = not isinstance(event, TranscriptUpdated)
-    for turn in (state.turn, state.overlap.turn if state.overlap else None, state.last_turn):
+    for turn in (state.turn, state.overlap.turn if state.overlap else None, state.late_turn):
         if turn and turn.turn_id == event.turn_id and turns.awaits(turn, event.rev):
             break
     else:
@@ -556,6 +556,8 @@ def _fire(m: Moment, timer: Timer, key: int) -> None:  # one row for each timer
         case Timer.TRANSCRIPT:
             if turn:
                 turns.transcript_late(m, turn)
+        case Timer.LATE:
+            turns.forget_late(m)
         case Timer.OVERLAP_GUARD:
             interruption.guard_over(m)
         case Timer.OVERLAP_CONFIRM | Timer.OVERLAP_FALSE:

@@ -267,7 +267,9 @@ class VoiceSession(msgspec.Struct, frozen=True):
     late_text: str = ""
     """Understood after its turn was committed."""
     last_turn: Turn | None = None
-    """Committed before all of it was understood."""
+    """The one that ended last."""
+    late_turn: Turn | None = None
+    """Ended before all of it was understood, while that may still come."""
     said: Said | None = None
     timers: tuple[Armed, ...] = ()
     calm_since: int | None = None

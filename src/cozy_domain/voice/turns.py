@@ -240,8 +240,8 @@ def commit_if_due(m: Moment) -> None:
 
 
 def discard(m: Moment, turn: Turn, reason: str) -> None:
-    """Nothing of it is kept."""
-    _close(m, turn)
+    """Nothing of it is kept, but for words that come too late."""
+    _close(m, turn, late=reason == "no_transcript")
     if m.state.response and m.state.response.speculative:
         response.drop(m, "superseded")
     m.tell(TurnDiscarded(turn.turn_id, reason))
@@ -251,12 +251,24 @@ def discard(m: Moment, turn: Turn, reason: str) -> None:
 
 
 def late(m: Moment, turn: Turn, rev: int, text: str) -> None:
-    """Understood only after the turn was committed without it."""
+    """Understood only after the turn was ended without it."""
     known = next(it.text for it in turn.stretches if it.rev == rev)
     more = text.removeprefix(known).strip()
-    m.put(last_turn=replace(turn, stretches=with_text(turn, rev, text, final=True)))
-    if more and m.state.profile.endpointing.late_transcript == "append":
-        m.put(late_text=f"{m.state.late_text} {more}".strip()[:LATE])
+    turn = replace(turn, stretches=with_text(turn, rev, text, final=True))
+    m.do(CloseTranscription(turn.turn_id, rev))
+    m.put(late_turn=turn, late_text=f"{m.state.late_text} {more}".strip()[:LATE])
+    if all(it.final for it in turn.stretches):
+        forget_late(m)
+
+
+def forget_late(m: Moment) -> None:
+    """What is not understood by now of the turn before is not waited for any more."""
+    m.cancel(Timer.LATE)
+    if m.state.late_turn:
+        for it in m.state.late_turn.stretches:
+            if not it.final:
+                m.do(CloseTranscription(m.state.late_turn.turn_id, it.rev))
+        m.put(late_turn=None)
 
 
 def heard_until(m: Moment) -> int:
@@ -278,7 +290,7 @@ def delay(verdict: float | None, policy: Endpointing) -> int:
 
 
 def _commit(m: Moment, turn: Turn) -> None:
-    _close(m, turn)
+    _close(m, turn, late=True)
     answered = m.state.phase in _ANSWERED
     m.do(CommitUser(turn.turn_id, turn.rev, turn.text, turn.typed, answered))
     m.tell(TurnCommitted(turn.turn_id, turn.text, turn.typed))
@@ -296,13 +308,20 @@ def _commit(m: Moment, turn: Turn) -> None:
     response.start(m, "turn", turn)
 
 
-def _close(m: Moment, turn: Turn) -> None:
+def _close(m: Moment, turn: Turn, *, late: bool) -> None:
+    """``late``: words that are understood after it are waited for a while, where the profile says so."""
+    forget_late(m)
+    policy = m.state.profile.endpointing
+    late = late and policy.late_transcript == "append" and not all(it.final for it in turn.stretches)
     for it in turn.stretches:
-        if it.heard:
+        if it.heard and (it.final or not late):
             m.do(CloseTranscription(turn.turn_id, it.rev))
     for timer in (Timer.ENDPOINT, Timer.TURN_HARD, Timer.TURN_LONGEST, Timer.TRANSCRIPT):
         m.cancel(timer)
     m.put(turn=None, last_turn=turn)
+    if late:
+        m.put(late_turn=turn)
+        m.arm(Timer.LATE, m.at + policy.transcript_ns)
 
 
 def _await_endpoint(m: Moment) -> None:

@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from typing import Literal
 
 import pytest
 from msgspec.structs import replace
@@ -181,6 +182,48 @@ class Hesitating(ScriptedSpeechToText):
 
             utterance.finish = slowly  # type: ignore[method-assign]
             yield utterance
+
+
+class Slow(ScriptedSpeechToText):
+    """Hears the first two words, and needs 6 s for the others of its first utterance."""
+
+    slow = True
+
+    @asynccontextmanager
+    async def listen(self, hearing: Hearing) -> AsyncIterator[ScriptedUtterance]:
+        async with super().listen(hearing) as utterance:
+            feed, finish, first = utterance.feed, utterance.finish, self.slow
+            self.slow = False
+
+            async def two_words(samples: bytes) -> str:
+                return " ".join((await feed(samples)).split()[:2])
+
+            async def slowly() -> Transcript:
+                await asyncio.sleep(6.0 if first else 0.0)
+                return await finish()
+
+            utterance.feed, utterance.finish = two_words, slowly  # type: ignore[method-assign]
+            yield utterance
+
+
+@pytest.mark.parametrize(
+    ("policy", "second"), [("append", "about ferries. At noon?"), ("ignore", "At noon?")]
+)
+async def test_what_is_understood_after_its_turn_begins_the_next_one_if_it_may(
+    policy: Literal["append", "ignore"], second: str
+) -> None:
+    endpointing = replace(PROFILE.endpointing, late_transcript=policy)
+    recogniser = Slow(["Tell me about ferries.", "At noon?"])
+    profile = replace(PROFILE, endpointing=endpointing)
+    voice = VoiceUnderTest(recognisers=[recogniser], profile=profile)
+    async with voice.call(*[saying("Yes.")] * 4) as call:
+        await call.say(1.0)
+        await call.until(ResponseDone)
+        await call.quiet(2.0)
+        await call.say(1.0)
+        await call.until(ResponseDone, 2)
+    assert [it.text for it in call.told(TurnCommitted)] == ["Tell me", second]
+    assert [text for role, text in await voice.history() if role == "user"] == ["Tell me", second]
 
 
 @pytest.mark.parametrize(("from_probability", "pause_s"), [(0.7, 0.4), (1.0, 1.2)])

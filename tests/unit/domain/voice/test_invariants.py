@@ -233,10 +233,11 @@ class CallMachine(RuleBasedStateMachine):
         self.tell(kind(self.at, turn.turn_id, rev, text))
 
     @rule(text=st.sampled_from(HEARD))
-    @precondition(lambda self: self.live and self.state.last_turn is not None)
+    @precondition(lambda self: self.live and (self.state.late_turn or self.state.last_turn) is not None)
     def understand_late(self, text: str) -> None:
-        assert self.state.last_turn
-        self.tell(TranscriptFinished(self.at, self.state.last_turn.turn_id, self.state.last_turn.rev, text))
+        turn = self.state.late_turn or self.state.last_turn
+        assert turn
+        self.tell(TranscriptFinished(self.at, turn.turn_id, turn.rev, text))
 
     @rule(probability=st.sampled_from((0.05, 0.3, 0.9)), backchannel=st.sampled_from((0.0, 0.9)))
     @precondition(lambda self: self.live and self.turn is not None)

@@ -69,7 +69,7 @@ from cozy_domain.voice.response import words
 from cozy_domain.voice.session import agent_state, heard_text, user_state
 from cozy_domain.voice.state import Phase, joined
 from cozy_domain.voice.turns import paused_after
-from tests.fixtures.voice import Call
+from tests.fixtures.voice import Call, samples
 
 PROFILE = replace(DEFAULT, interruption=replace(DEFAULT.interruption, call_guard_ns=0))
 TALKING = replace(
@@ -988,3 +988,61 @@ def test_text_after_the_end_of_a_reply_is_ignored(call: Call) -> None:
     stale = call.state.ignored.stale
     call.tell(ResponseTextAdded(call.at, asked.response_id, "late"))
     assert call.state.ignored.stale == stale + 1
+
+
+def late(call: Call) -> None:
+    """A turn of two stretches is committed of which neither was understood to the end."""
+    for rev, words in ((1, "Tell me"), (2, "and then")):
+        call.start_speaking()
+        call.wait(S)
+        call.tell(TranscriptUpdated(call.at, 1, rev, words))
+        call.stop_speaking()
+    call.wait(6 * S)
+
+
+def closed(call: Call) -> list[tuple[int, int]]:
+    return [(it.turn_id, it.rev) for it in call.all(CloseTranscription)]
+
+
+def test_what_comes_too_late_is_waited_for_only_for_a_while(call: Call) -> None:
+    late(call)
+    assert call.last(CommitUser).text == "Tell me and then"
+    assert closed(call) == []
+    call.tell(TranscriptFinished(call.at, 1, 1, "Tell me more"))
+    assert closed(call) == [(1, 1)]
+    call.wait(3 * S)
+    assert closed(call) == [(1, 1), (1, 2)]
+    stale = call.state.ignored.stale
+    call.tell(TranscriptFinished(call.at, 1, 2, "and then go"))
+    assert call.state.ignored.stale == stale + 1
+    assert call.state.late_text == "more"
+
+
+def test_what_comes_too_late_is_not_waited_for_beyond_the_next_turn(call: Call) -> None:
+    late(call)
+    call.tell(TextTyped(call.at, "Never mind."))
+    assert closed(call) == [(1, 1), (1, 2)]
+    assert not call.armed(Timer.LATE)
+
+
+def test_what_comes_too_late_is_not_waited_for_beyond_the_call(call: Call) -> None:
+    late(call)
+    call.tell(CloseRequested(call.at, "hangup"))
+    assert closed(call) == [(1, 1), (1, 2)]
+
+
+def test_words_of_a_turn_of_which_nothing_was_understood_in_time_begin_the_next_one(call: Call) -> None:
+    call.speak()
+    call.wait(6 * S)
+    assert call.last(TurnDiscarded).reason == "no_transcript"
+    call.tell(TranscriptFinished(call.at, 1, 1, "What time is it?"))
+    assert closed(call) == [(1, 1)]
+    call.tell(TextTyped(call.at, "In Rome."))
+    assert call.last(CommitUser).text == "What time is it? In Rome."
+
+
+def test_words_that_were_cleared_are_not_waited_for(call: Call) -> None:
+    call.speak()
+    call.tell(InputCleared(call.at, samples(call.at)))
+    assert closed(call) == [(1, 1)]
+    assert not call.armed(Timer.LATE)

@@ -46,6 +46,7 @@ PURE_DECISIONS = (
     "context/prompt",
     "context/recall",
     "jobs",
+    "nearest",
     "persona/card/*",
     "persona/document",
     "persona/fit",

@@ -10,7 +10,6 @@ import asyncio
 import re
 from array import array
 from collections.abc import Iterable, Iterator
-from difflib import get_close_matches
 from itertools import accumulate
 from typing import Any, Generic, TypeVar
 
@@ -20,6 +19,7 @@ from litestar.datastructures import Headers
 from msgspec import inspect
 
 from cozy_domain.errors import InputError
+from cozy_domain.nearest import nearest
 from cozy_server.unstorable import place_of_unstorable
 
 MAX_BYTES = 10_000_000
@@ -262,9 +262,9 @@ def _malformed(complaint: str) -> str:
 
 def _unknown_field(tokens: tuple[str, ...], name: str, info: inspect.Type) -> InputError:
     known = sorted({field.encode_name for struct in _structs(_at(info, tokens)) for field in struct.fields})
-    close = get_close_matches(name, known, n=1)
+    close = nearest(name, known)
     param = path_of((*tokens, name))
-    hint = f"Did you mean '{path_of((*tokens, close[0]))}'?" if close else f"Known are: {', '.join(known)}."
+    hint = f"Did you mean '{path_of((*tokens, close))}'?" if close else f"Known are: {', '.join(known)}."
     return InputError(f"Unknown parameter: '{param}'.", code="unknown_parameter", param=param, hint=hint)
 
 

@@ -1,10 +1,10 @@
 """Which of the library's voices speaks, how fast, and which characters reach it (pure)."""
 
-import difflib
 import re
 from collections.abc import Collection, Mapping
 
 from cozy_domain.errors import InputError
+from cozy_domain.nearest import nearest
 from cozy_domain.speech.ports import Voicing
 from cozy_domain.text import whole
 
@@ -50,12 +50,12 @@ def readable(text: str) -> str:
 
 
 def unknown_voice(name: str, listed: Collection[str]) -> InputError:
-    close = difflib.get_close_matches(name[:64], (*OPENAI_VOICES, *listed), 3, 0.4)
+    close = nearest(name, (*OPENAI_VOICES, *listed))
     return InputError(
         f"There is no voice '{name[:64]}'.",
         code="unknown_voice",
         param="voice",
-        hint=f"Did you mean {' or '.join(close)}?" if close else "For example alloy, nova, en-gb, cmn.",
+        hint=f"Did you mean {close}?" if close else "For example alloy, nova, en-gb, cmn.",
     )
 
 

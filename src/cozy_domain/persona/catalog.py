@@ -1,11 +1,11 @@
 """Every persona that is live: an immutable snapshot, and what keeps the newest one."""
 
 from collections.abc import Callable, Iterable, Iterator
-from difflib import get_close_matches
 
 from cozy_domain.clock import Clock
 from cozy_domain.errors import MissingError
 from cozy_domain.ids import PersonaId
+from cozy_domain.nearest import nearest
 from cozy_domain.persona.document import InvalidPersonaError, PersonaDocument, Problem
 from cozy_domain.persona.persona import Persona, PublishedPersona
 from cozy_domain.persona.ports import PersonaFiles, PersonaRevisions
@@ -113,8 +113,8 @@ async def _published_parents(
 
 
 def _missing(id: PersonaId, known: tuple[PersonaId, ...]) -> MissingError:
-    near = get_close_matches(id, known, n=1)
-    guess = f" Did you mean '{near[0]}'?" if near else ""
+    near = nearest(id, known)
+    guess = f" Did you mean '{near}'?" if near else ""
     return MissingError(
         f"Persona '{id[:64]}' does not exist.{guess}",
         code="persona_not_found",

@@ -5,13 +5,13 @@ Unknown keys are kept under ``extensions``, so that a document survives a round 
 
 import re
 from collections.abc import Iterator
-from difflib import get_close_matches
 from typing import Annotated, Literal
 
 import msgspec
 from msgspec import Meta
 
 from cozy_domain.ids import PersonaId
+from cozy_domain.nearest import nearest
 
 SCHEMA = "persona/1"
 ID_PATTERN = "^[a-z0-9][a-z0-9_-]{0,63}$"
@@ -261,9 +261,9 @@ def _undeclared(persona: Persona) -> Iterator[Fault]:
     for path, text in _filled_texts(persona):
         for name in dict.fromkeys(PLACEHOLDER.findall(text)):
             if name not in persona.prompt.variables and name.casefold() not in ALWAYS_FILLED:
-                near = get_close_matches(name, known, n=1)
+                near = nearest(name, known)
                 message = f"'{{{{{name[:40]}}}}}' stays as it is: no variable has that name"
-                suggestion = f"{{{{{near[0]}}}}}" if near else ""
+                suggestion = f"{{{{{near}}}}}" if near else ""
                 yield Fault(path, message, "persona_variable", warning=True, suggestion=suggestion)
 
 

@@ -1,10 +1,10 @@
 """What a persona names that its server lacks: models and tools (pure)."""
 
 from collections.abc import Iterator
-from difflib import get_close_matches
 
 import msgspec
 
+from cozy_domain.nearest import nearest
 from cozy_domain.persona.persona import Fault, Persona, server_of
 
 Path = tuple[str | int, ...]
@@ -63,5 +63,4 @@ def _of_tool(name: str, path: Path, around: Surroundings) -> Iterator[Fault]:
 
 
 def _near(name: str, known: tuple[str, ...]) -> str:
-    near = get_close_matches(name, known, n=1)
-    return near[0] if near else ""
+    return nearest(name, known) or ""

@@ -8,7 +8,6 @@ by name, never dropped in silence; only a persona's preferences give way.
 
 from collections import Counter
 from collections.abc import Iterator
-from difflib import get_close_matches
 from typing import Protocol
 
 import msgspec
@@ -27,6 +26,7 @@ from cozy_domain.messages import (
     left_out,
 )
 from cozy_domain.models.request import Feature, ModelRef, ModelRequest, Sampling
+from cozy_domain.nearest import nearest
 from cozy_domain.persona.catalog import Catalog
 from cozy_domain.persona.persona import Persona
 
@@ -251,8 +251,9 @@ def _unknown(kind: str, name: str, known: tuple[str, ...], *, param: str) -> Mis
 
 
 def _did_you_mean(name: str, known: tuple[str, ...]) -> str | None:
-    close = get_close_matches(name, known, n=1)
-    return f"Did you mean '{close[0]}'?" if close else None
+    ids = {ref.rpartition("/")[2]: ref for ref in reversed(known)}
+    close = nearest(name, known) or ids.get(nearest(name, ids) or "")
+    return f"Did you mean '{close}'?" if close else None
 
 
 def _needed(request: ModelRequest) -> Iterator[tuple[str, Feature]]:

@@ -5,12 +5,12 @@ was found offers exactly one model, or one of the preferred ones; else the offli
 """
 
 from collections.abc import Iterator
-from difflib import get_close_matches
 
 import msgspec
 
 from cozy_domain.errors import ConfigError
 from cozy_domain.models.request import ModelRef
+from cozy_domain.nearest import nearest
 from cozy_domain.routing.choice import parse_ref
 
 OFFLINE = ModelRef("offline", "offline")
@@ -67,8 +67,8 @@ def without_provider(place: str, ref: ModelRef, providers: tuple[str, ...]) -> s
     nothing."""
     if ref.provider in providers:
         return None
-    close = get_close_matches(ref.provider, providers, n=1)
-    meant = f"; did you mean {ModelRef(close[0], ref.id)}?" if close else ""
+    close = nearest(ref.provider, providers)
+    meant = f"; did you mean {ModelRef(close, ref.id)}?" if close else ""
     return f"{place}: '{ref}', but there is no provider '{ref.provider}'; there are: {', '.join(providers)}{meant}"
 
 

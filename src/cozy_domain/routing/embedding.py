@@ -5,12 +5,12 @@ silence.
 """
 
 from collections.abc import Collection, Iterator
-from difflib import get_close_matches
 
 import msgspec
 
 from cozy_domain.errors import MissingError
 from cozy_domain.models.request import ModelRef
+from cozy_domain.nearest import nearest
 from cozy_domain.routing.choice import parse_ref
 
 LEXICAL = ModelRef("offline", "lexical")
@@ -79,12 +79,12 @@ def choose_embedder(name: str, routes: EmbeddingRoutes) -> ModelRef:
     if found := embedder_named(name, routes):
         return found
     known = names(routes)
-    close = get_close_matches(name[:256], known, n=1)
+    close = nearest(name, known)
     raise MissingError(
         f"The embedding model '{name}' does not exist.",
         code="model_not_found",
         param="model",
-        hint=f"Did you mean '{close[0]}'?"
+        hint=f"Did you mean '{close}'?"
         if close
         else f"There are: {', '.join(known)}. Whoever runs the server adds names in `models.embeddings`.",
     )

@@ -6,12 +6,12 @@ into it: those mean whatever is configured here. A persona brings its voice, its
 
 import re
 from collections.abc import Collection
-from difflib import get_close_matches
 
 import msgspec
 
 from cozy_domain.errors import MissingError
 from cozy_domain.ids import PersonaId
+from cozy_domain.nearest import nearest
 from cozy_domain.persona.catalog import Catalog
 from cozy_domain.persona.persona import Persona
 from cozy_domain.speech.ports import Voicing
@@ -108,10 +108,10 @@ def _language(persona: Persona) -> str | None:
 
 
 def _missing(kind: str, name: str, known: Collection[str], param: str) -> MissingError:
-    close = get_close_matches(name[:128], known, 1)
+    close = nearest(name, known)
     told = f"There is no {kind} '{name[:128]}' here."
     return MissingError(
-        f"{told} Did you mean '{close[0]}'?" if close else told,
+        f"{told} Did you mean '{close}'?" if close else told,
         code=f"{kind}_not_found",
         param=param,
         hint=None if close else f"There are: {', '.join(known) or 'none'}.",

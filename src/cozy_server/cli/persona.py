@@ -9,6 +9,7 @@ import yaml
 from msgspec.structs import replace
 
 from cozy_domain.errors import ConfigError, MissingError, StorageUnavailableError
+from cozy_domain.nearest import nearest
 from cozy_domain.persona.card.card import printable
 from cozy_domain.persona.document import InvalidPersonaError, PersonaDocument, Problem
 from cozy_domain.persona.persona import Persona, PublishedPersona
@@ -58,7 +59,12 @@ def show_one(id: str, config: str | None, *, as_json: bool) -> None:
     persona = next((it for it in found.personas if it.id == id), None)
     if persona is None:
         ids = ", ".join(it.id for it in found.personas)
-        raise MissingError(f"there is no persona '{id}'", code="persona_not_found", hint=f"There are: {ids}.")
+        close = nearest(id, (it.id for it in found.personas))
+        raise MissingError(
+            f"there is no persona '{id}'",
+            code="persona_not_found",
+            hint=f"Did you mean {close}? There are: {ids}." if close else f"There are: {ids}.",
+        )
     whole = msgspec.to_builtins(persona)
     typer.echo(as_json_text(whole) if as_json else yaml.safe_dump(whole, allow_unicode=True, sort_keys=False))
 

@@ -13,6 +13,7 @@ from typing import Any
 import msgspec
 
 from cozy_domain.errors import ConfigError
+from cozy_domain.nearest import nearest
 from cozy_server.settings.meaning import contradictions, meaningless
 from cozy_server.settings.secret import Secret
 from cozy_server.settings.shape import (
@@ -24,6 +25,7 @@ from cozy_server.settings.shape import (
     is_table,
     leaves,
     shape_at,
+    words_of,
 )
 from cozy_server.settings.sources import (
     Found,
@@ -150,6 +152,9 @@ def _value(item: Written, variables: Mapping[str, str] | None = None) -> object:
         else:
             value = msgspec.convert(value, shape, strict=not isinstance(value, str))
     except (msgspec.ValidationError, ConfigError) as error:
+        if accepted := words_of(shape):
+            near = nearest(str(value), accepted)
+            return Wrong(item.origin, dotted(item.path), f"must be one of {', '.join(accepted)}", near)
         reason = str(error).partition(" - at ")[0]
         return Wrong(item.origin, dotted(item.path), reason[:1].lower() + reason[1:])
     complaint = meaningless(item.path, value)

@@ -1,11 +1,12 @@
 """The paths of the settings tree, and what may stand at each (pure)."""
 
+import types
 import typing
 from collections.abc import Iterator, Mapping
-from difflib import get_close_matches
 
 import msgspec
 
+from cozy_domain.nearest import nearest
 from cozy_server.settings.secret import Secret
 from cozy_server.settings.tree import Settings
 
@@ -69,9 +70,21 @@ def leaves(shape: Shape = Settings, path: Path = ()) -> Iterator[tuple[Path, Sha
 
 def known_near(path: Path, step: str) -> str | None:
     """The name below ``path`` that ``step`` is probably a slip of."""
-    names = list(children(shape_at(path)))
-    near = get_close_matches(step.lower(), names, n=1, cutoff=0.6)
-    return near[0] if near else None
+    return nearest(step, children(shape_at(path)), likeness=0.6)
+
+
+_UNIONS = (str(typing.Union), str(types.UnionType))
+"""What ``X | None`` is, with and without a Literal in it."""
+
+
+def words_of(shape: Shape) -> tuple[str, ...]:
+    """All that a value may be, where that is some words; beside None."""
+    several = str(typing.get_origin(shape)) in _UNIONS
+    members = typing.get_args(shape) if several else (shape,)
+    kinds = [it for it in members if it is not types.NoneType]
+    if any(typing.get_origin(it) is not typing.Literal for it in kinds):
+        return ()
+    return tuple(word for it in kinds for word in typing.get_args(it))
 
 
 def variable(path: Path) -> str:

@@ -3,12 +3,12 @@ its place, and what is wrong with it; which of them wins is decided in ``load``.
 """
 
 from collections.abc import Iterator, Mapping
-from difflib import get_close_matches
 from pathlib import Path as FilePath
 
 import msgspec
 import yaml
 
+from cozy_domain.nearest import nearest
 from cozy_server.settings.shape import (
     FILE_ONLY,
     Path,
@@ -106,8 +106,8 @@ def unknown(variables: Mapping[str, str]) -> Iterator[Wrong]:
     Those with ``__`` are settings that do not exist, which `from_environment` finds."""
     for name in variables:
         if name.startswith(PREFIX) and "__" not in name and name not in ALIASES and name not in _CLOSED:
-            near = get_close_matches(name, _known_variables(), n=1, cutoff=0.8)
-            yield Wrong(f"variable {name}", "", "is not a setting", near[0] if near else None)
+            near = nearest(name, _known_variables(), likeness=0.8)
+            yield Wrong(f"variable {name}", "", "is not a setting", near)
 
 
 def from_fallbacks(variables: Mapping[str, str], source: str) -> Found:

@@ -366,6 +366,14 @@ def test_a_slip_in_the_section_of_a_variable_suggests_the_whole_name(tmp_path: P
     ]
 
 
+def test_a_word_that_a_setting_does_not_know_is_told_with_those_that_it_does(tmp_path: Path) -> None:
+    assert mistakes(tmp_path, "telemetry: {log_level: inof}") == [
+        "cozy.yaml:1  telemetry.log_level: must be one of debug, info, warning, error  did you mean info?"
+    ]
+    (kind,) = mistakes(tmp_path, "models: {providers: {a: {kind: llama.cpp}}}")
+    assert kind.endswith("models.providers.a.kind: must be one of openai, anthropic, offline")
+
+
 def test_mistakes_in_yaml_that_are_often_made_say_what_is_meant(tmp_path: Path) -> None:
     assert "did you mean quotes around" in mistakes(tmp_path, "server: host: x")[0]
     assert "did you mean spaces instead of a tab?" in mistakes(tmp_path, "server:\n\tport: 1")[0]

@@ -12,6 +12,7 @@ import msgspec
 import typer
 
 from cozy_domain.errors import ConfigError, CozyError
+from cozy_domain.nearest import nearest
 from cozy_server.cli.chat.background import Background, background
 from cozy_server.cli.chat.conversation import Conversation, Left, Start, history_told, new_session
 from cozy_server.cli.chat.said import Partner, Talk
@@ -129,8 +130,11 @@ def _start(options: ChatOptions, behind: Background) -> Start:
     """
     personas, _ = behind.ask(behind.talk.names())
     if options.persona and options.persona not in personas:
+        close = nearest(options.persona, personas)
+        known = f"There are: {', '.join(personas)}."
         raise ConfigError(
-            f"there is no persona '{options.persona}'", hint=f"There are: {', '.join(personas)}."
+            f"there is no persona '{options.persona}'",
+            hint=f"Did you mean {close}? {known}" if close else known,
         )
     if options.session is None:
         return Start(new_session(), options.persona, options.model)

@@ -122,6 +122,13 @@ def test_a_slip_in_a_model_of_a_known_provider_is_told_the_nearest() -> None:
     assert missing.value.hint == "Did you mean 'ollama/llama'?"
 
 
+def test_a_model_is_also_known_by_its_id_alone() -> None:
+    table = RouteTable((LOCAL,), allowed=(LOCAL, ModelRef("other", "llama")))
+    with pytest.raises(MissingError) as missing:
+        choose("lama", None, None, snapshot(table=table))
+    assert missing.value.hint == "Did you mean 'ollama/llama'?"
+
+
 @pytest.mark.parametrize(
     ("asked", "pin"), [(PersonaId("nobody"), None), (None, PersonaPin(PersonaId("nobody"), 1))]
 )

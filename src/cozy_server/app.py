@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator, Callable, Iterable, Iterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Any, Self
 
-from litestar import HttpMethod, Litestar, Response, Router
+from litestar import HttpMethod, Litestar, Request, Response, Router
 from litestar.config.cors import CORSConfig
 from litestar.di import Provide
 from litestar.events import BaseEventEmitterBackend
@@ -31,6 +31,8 @@ from cozy_server.upkeep import upkeep
 _log = logging.getLogger(__name__)
 DRAIN_S = 10.0
 """So long a call may go on when the server stops: what is being said, and a goodbye."""
+MOST_STRANGERS = 100
+ORIGIN_CHARACTERS = 200
 ROUTES: tuple[HTTPRouteHandler, ...] = (
     *chat.routes,
     *embeddings.routes,
@@ -57,7 +59,12 @@ def create_app(container: Container) -> Litestar:
         *((*docs.development_routes, *page.routes) if container.development() else ()),
     )
     app = Litestar(
-        [*_methods_told(routes), *routes, *SOCKETS, Router("/", route_handlers=[errors_page], opt=PUBLIC)],
+        [
+            *_methods_told(routes, Strangers() if container.development() else None),
+            *routes,
+            *SOCKETS,
+            Router("/", route_handlers=[errors_page], opt=PUBLIC),
+        ],
         dependencies={
             "caller": Provide(caller_of_request, sync_to_thread=False),
             "clock": _from(container.clock),
@@ -101,7 +108,28 @@ def create_app(container: Container) -> Litestar:
     return app
 
 
-def _methods_told(handlers: Iterable[HTTPRouteHandler]) -> Iterator[HTTPRouteHandler]:
+class Strangers:
+    """Tells the log, once for each, of pages whose origin is not listed: their browser tells them nothing that helps."""
+
+    def __init__(self) -> None:
+        self._known: set[str] = set()
+
+    def note(self, origin: str | None) -> None:
+        if origin is None or origin in self._known or len(self._known) >= MOST_STRANGERS:
+            return
+        self._known.add(origin)
+        _log.warning(
+            "origin_not_listed",
+            extra={
+                "origin": origin[:ORIGIN_CHARACTERS],
+                "told": "A page of this origin may call when server.cors_origins lists it.",
+            },
+        )
+
+
+def _methods_told(
+    handlers: Iterable[HTTPRouteHandler], strangers: Strangers | None
+) -> Iterator[HTTPRouteHandler]:
     """The answer to OPTIONS for each path, to be registered first. Litestar's own names only the method that a path had
     when it was first registered."""
     by_path: dict[str, set[str]] = {}
@@ -109,11 +137,13 @@ def _methods_told(handlers: Iterable[HTTPRouteHandler]) -> Iterator[HTTPRouteHan
         for path in handler.paths:
             by_path.setdefault(path, {"OPTIONS"}).update(handler.http_methods)
     for path, methods in by_path.items():
-        yield _options(path, ", ".join(sorted(methods)))
+        yield _options(path, ", ".join(sorted(methods)), strangers)
 
 
-def _options(path: str, methods: str) -> HTTPRouteHandler:
-    def told() -> Response[None]:
+def _options(path: str, methods: str, strangers: Strangers | None) -> HTTPRouteHandler:
+    def told(request: Request[Any, Any, Any]) -> Response[None]:
+        if strangers is not None:
+            strangers.note(request.headers.get("origin"))
         return Response(None, status_code=204, headers={"allow": methods})
 
     return HTTPRouteHandler(

@@ -69,6 +69,16 @@ async def test_nobody_may_by_default(server: Running) -> None:
     assert "access-control-allow-origin" not in (await preflight(server, LISTED)).headers
 
 
+async def test_a_page_that_may_not_call_is_explained_in_the_log_once(
+    server: Running, caplog: pytest.LogCaptureFixture
+) -> None:
+    for _ in range(3):
+        await preflight(server, LISTED)
+    told = [it for it in caplog.records if it.getMessage() == "origin_not_listed"]
+    assert [it.__dict__["origin"] for it in told] == [LISTED]
+    assert "server.cors_origins" in told[0].__dict__["told"]
+
+
 async def test_a_page_that_rebinds_its_name_to_loopback_is_refused_in_development(server: Running) -> None:
     async with httpx2.AsyncClient(timeout=60) as client:
         got = await client.get(f"{server.base_url}/models", headers={"Host": f"evil.example:{server.port}"})

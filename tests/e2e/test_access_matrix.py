@@ -82,7 +82,7 @@ ROWS = {
 VOICE_PAGE = tuple(
     f"{method} /voice{rest}"
     for method in ("GET", "HEAD")
-    for rest in ("", "/voice.js", "/voice.css", "/personas")
+    for rest in ("", "/voice.js", "/call.js", "/texts.js", "/voice.css", "/personas")
 )
 EXPECTED = {
     "public": dict.fromkeys(WHO, 200),

@@ -14,7 +14,7 @@ from tests.fixtures.fastrtc import OFFER, Caller, calls_for, socket_to, taking_c
 from tests.fixtures.server import Running, running
 
 Served = tuple[Running, httpx2.AsyncClient]
-PAGES = ("/voice", "/voice/voice.js", "/voice/voice.css", "/voice/personas")
+PAGES = tuple(f"/voice{it}" for it in ("", "/voice.js", "/call.js", "/texts.js", "/voice.css", "/personas"))
 ELSEWHERE = "http://localhost:5173"
 FILE = "null"
 """The origin of a page of `file://`, as browsers say it."""

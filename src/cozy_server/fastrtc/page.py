@@ -1,9 +1,10 @@
 """``/voice``: a small page to call a persona from, for whoever runs `cozy dev`. It loads nothing from elsewhere."""
 
 from importlib.resources import files
+from typing import Any
 
 import msgspec
-from litestar import HttpMethod, MediaType, Response, route
+from litestar import HttpMethod, MediaType, Request, Response, route
 from litestar.di import NamedDependency
 from litestar.handlers import HTTPRouteHandler
 from litestar.params import SkipValidation
@@ -11,7 +12,7 @@ from litestar.params import SkipValidation
 from cozy_domain.routing.choice import Snapshot
 
 POLICY = (
-    "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; media-src 'self'; "
+    "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; media-src 'self'; img-src data:; "
     "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 )
 _HEADERS = {
@@ -44,10 +45,15 @@ def voice() -> Response[bytes]:
     return _file("voice.html", "text/html; charset=utf-8")
 
 
-@route("/voice/voice.js", http_method=_LOADED, include_in_schema=False, sync_to_thread=False)
-def script() -> Response[bytes]:
+@route(
+    ["/voice/voice.js", "/voice/call.js", "/voice/texts.js"],
+    http_method=_LOADED,
+    include_in_schema=False,
+    sync_to_thread=False,
+)
+def script(request: Request[Any, Any, Any]) -> Response[bytes]:
     """What it does."""
-    return _file("voice.js", "text/javascript; charset=utf-8")
+    return _file(request.url.path.rpartition("/")[2], "text/javascript; charset=utf-8")
 
 
 @route("/voice/voice.css", http_method=_LOADED, include_in_schema=False, sync_to_thread=False)

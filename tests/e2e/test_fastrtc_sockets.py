@@ -218,12 +218,26 @@ async def test_a_lost_call_goes_on_over_the_socket(served: Served) -> None:
     async with socket_to(server) as first:
         await first.send(event="start", websocket_id="w1")
         started = await first.until_told("call.started")
+        await first.until_told("output_audio_buffer.stopped")
+        await client.post("/input_hook", json={"webrtc_id": "w1", "text": "My name is Mei."})
+        await first.until_told("turn.latency")
         await first.vanish()
     async with socket_to(server) as second:
         await second.send(event="start", websocket_id="w2", cozy={"call": started["call_id"]})
         assert await second.until_told("call.started") == started
+        assert (await client.post("/input_hook", json={"webrtc_id": "w1", "text": "Me?"})).status_code == 404
+        async with socket_to(server) as other:
+            await other.send(event="start", websocket_id="w1")
+            assert (await other.until_told("call.started"))["call_id"] != started["call_id"]
         await client.post("/input_hook", json={"webrtc_id": "w2", "text": "Still there?"})
         await second.until_told("turn.latency")
+        await second.send(event="stop")
+        assert await second.closed() == 1000
+    await until(lambda: len(server.container.conversations().lines) == 0)
+    path = f"/v1/cozy/sessions/{started['session_id']}/messages"
+    told = (await client.get(path)).json()["data"]
+    assert [it["content"] for it in told if it["role"] == "user"] == ["My name is Mei.", "Still there?"]
+    assert told[0]["role"] == "assistant", "the greeting"
 
 
 async def test_the_program_of_the_guide_works(served: Served, tmp_path: Path) -> None:

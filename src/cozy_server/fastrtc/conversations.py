@@ -2,6 +2,7 @@
 
 import asyncio
 from collections import deque
+from collections.abc import Callable
 from uuid import UUID
 
 import msgspec
@@ -32,10 +33,14 @@ _BEGIN_TURNS: frozenset[Order] = frozenset(("text", "commit", "respond"))
 
 
 class Conversation:
-    """One call, on whichever line it is now."""
+    """One call, on whichever line it is now. ``carries`` is that line, None before the first; ``coming`` are claimed for it,
+    and not connected yet."""
 
-    def __init__(self, line: Line) -> None:
-        self.lines = [line]
+    def __init__(self, line: Line, release: Callable[[Line], None]) -> None:
+        self._release = release
+        self.carries: Line | None = None
+        self.coming = [line]
+        self.outputs = line.outputs
         self.opened: OpenedCall | None = None
         self._translation = Translation(announces=True)
         self._peer: AudioPeer | None = None
@@ -50,8 +55,13 @@ class Conversation:
         session = str(opened.session) if opened.session else None
         return CallStarted(str(opened.call.id), session, str(opened.persona.id))
 
-    def attach(self, peer: AudioPeer, *, announces: bool) -> None:
-        """``announces``: outputs are announced on this line, and messages acknowledged, as FastRTC does but on sockets."""
+    def attach(self, line: Line, peer: AudioPeer, *, announces: bool) -> None:
+        """The call is on this line from now on; the one before it is released, so that its id is free. ``announces``:
+        outputs are announced on this line, and messages acknowledged, as FastRTC does but on sockets."""
+        self.coming.remove(line)
+        if earlier := self.carries:
+            self.leave(earlier)
+        self.carries = line
         self._translation.announces = announces
         self._peer = peer
         peer.tell(ours({"type": "call.started", **msgspec.to_builtins(self.started)}))
@@ -63,7 +73,7 @@ class Conversation:
         """What the session tells."""
         self._over = self._over or isinstance(event, SessionClosed)
         if said := output(event):
-            self.lines[0].outputs.add(said)
+            self.outputs.add(said)
         for message in self._translation.messages(event):
             if self._peer is None:
                 self._early.append(message)
@@ -105,6 +115,12 @@ class Conversation:
         self._silent_from_us = now_us + used + SILENT_TURNS.interval_us
         return True
 
+    def leave(self, line: Line) -> None:
+        """The call is not on this line, nor will be; what it says is read along elsewhere."""
+        if not self.its.call.reason:
+            line.outputs = Outputs()
+        self._release(line)
+
     async def ended(self) -> None:
         """Waits for the end; a call that failed is told as one that ended."""
         reason = await self.its.call.ended()
@@ -138,7 +154,7 @@ class Conversations:
             RefusedError: ``concurrency_limit_reached``.
             CozyError: as `Calling.open`; or ``not_configured``.
         """
-        conversation = Conversation(line)
+        conversation = Conversation(line, self.lines.release)
         try:
             calling = self._installed()
             opened = await calling.open(order, tell=conversation.tell, told=conversation.told)
@@ -170,16 +186,17 @@ class Conversations:
         if conversation is None:
             self.lines.release(line)
             raise MissingError("There is no such call.", code="not_found", param="call")
-        line.call, line.outputs = conversation.lines[0].call, conversation.lines[0].outputs
-        conversation.lines.append(line)
+        line.call, line.outputs = conversation.its.call, conversation.outputs
+        conversation.coming.append(line)
         return conversation
 
-    def leave(self, conversation: Conversation, line: Line) -> None:
-        """Nothing came of this line; the call, if it has another one, goes on there."""
-        if line in conversation.lines[1:]:
-            conversation.lines.remove(line)
-            line.outputs = Outputs()
-        self.lines.release(line)
+    async def give_up(self, conversation: Conversation, line: Line) -> None:
+        """Nothing came of this line. The call goes on where it is; one that was never anywhere is over when this returns."""
+        conversation.coming.remove(line)
+        if conversation.carries is None and not conversation.coming:
+            conversation.its.call.close("failed")
+            await conversation.its.call.ended()
+        conversation.leave(line)
 
     async def aclose(self) -> None:
         """Waits for those whose calls have ended to be told."""
@@ -199,8 +216,9 @@ class Conversations:
             await conversation.ended()
         finally:
             self._under_way = {id: it for id, it in self._under_way.items() if it is not conversation}
-            for line in conversation.lines:
-                self.lines.release(line)
+            for line in (conversation.carries, *conversation.coming):
+                if line:
+                    self.lines.release(line)
 
 
 def order_of(wish: CallWish, caller: Caller, scope: Scope) -> CallOrder:

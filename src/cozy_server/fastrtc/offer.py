@@ -15,8 +15,8 @@ from cozy_domain.voice.ports import IceCandidate, PeerConnections
 from cozy_server.auth import LATE, admit, count_request
 from cozy_server.body import JsonBody
 from cozy_server.fastrtc.asking import admit_first, read_json, wish_in_query, with_body
-from cozy_server.fastrtc.conversations import Conversation, Conversations, order_of
-from cozy_server.fastrtc.lines import Line, name_of
+from cozy_server.fastrtc.conversations import Conversations, order_of
+from cozy_server.fastrtc.lines import name_of
 from cozy_server.fastrtc.refusals import (
     BAD_CANDIDATE,
     CLOSED,
@@ -124,20 +124,12 @@ async def begin(
     try:
         answered = await connections.answer(line.name, asked.sdp)
     except BaseException as error:
-        await _give_up(conversation, conversations, line)
+        await conversations.give_up(conversation, line)
         if isinstance(error, InputError) and error.code == EXISTS:
             raise refused(EXISTS) from None
         raise
-    conversation.attach(answered.peer, announces=True)
+    conversation.attach(line, answered.peer, announces=True)
     return AnswerOut(answered.sdp, cozy=conversation.started)
-
-
-async def _give_up(conversation: Conversation, conversations: Conversations, line: Line) -> None:
-    """Nothing is left of a call that was never answered, when the client hears of it; a call that was to go on does."""
-    if conversation.lines[0] is line and conversation.opened is not None:
-        conversation.opened.call.close("failed")
-        await conversation.opened.call.ended()
-    conversations.leave(conversation, line)
 
 
 def connections_of(webrtc: WebRtc) -> PeerConnections:

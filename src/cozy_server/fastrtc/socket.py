@@ -25,6 +25,7 @@ from cozy_server.auth import LATE, admit, count_request
 from cozy_server.fastrtc.asking import admit_first, wish_in_query, with_body
 from cozy_server.fastrtc.conversations import Conversation, Conversations, order_of
 from cozy_server.fastrtc.frames import RATE, Ping, SocketWish, Start, Stop, pong, read
+from cozy_server.fastrtc.lines import Line
 from cozy_server.fastrtc.mulaw import decode, encode
 from cozy_server.fastrtc.refusals import refusal_of
 from cozy_server.fastrtc.socket_peer import LOST, SocketPeer, SocketSound
@@ -98,14 +99,14 @@ async def offer(socket: AnySocket, fastrtc_sockets: NamedDependency[SkipValidati
     way = await opened(socket, chosen_protocol(socket.scope.get("subprotocols", ())))
     inbox = Inbox(way)
     try:
-        peer, conversation = await _begin(socket, inbox, way, fastrtc_sockets)
+        peer, conversation, line = await _begin(socket, inbox, way, fastrtc_sockets)
     except StillbornError:
         await way.close(1000)
         return
     except Exception as error:  # noqa: BLE001  the top of a socket: whatever it is, the client is told as FastRTC does
         await refuse(way, error, socket.scope)
         return
-    await carry(way, inbox, peer, conversation, fastrtc_sockets.leave_s)
+    await carry(way, inbox, peer, conversation, line, fastrtc_sockets.leave_s)
 
 
 class StillbornError(Exception):
@@ -138,7 +139,12 @@ async def first(inbox: Inbox, way: OpenSocket) -> Start:
 
 
 async def carry(
-    way: OpenSocket, inbox: Inbox, peer: SocketPeer, conversation: Conversation, leave_s: float
+    way: OpenSocket,
+    inbox: Inbox,
+    peer: SocketPeer,
+    conversation: Conversation,
+    line: Line,
+    leave_s: float,
 ) -> None:
     """Until the line ends."""
     call = conversation.its.call
@@ -147,7 +153,7 @@ async def carry(
     async def send(message: str) -> None:
         await way.tell(message.encode())
 
-    conversation.attach(peer, announces=False)
+    conversation.attach(line, peer, announces=False)
     ending = await peer.run(inbox.next, send)
     if ending is not LOST:
         await way.close(ending.code)
@@ -171,7 +177,7 @@ def sound_of(wish: SocketWish, codec: AudioCodec | None, input_rate: int, output
 
 async def _begin(
     socket: AnySocket, inbox: Inbox, way: OpenSocket, sockets: Sockets
-) -> tuple[SocketPeer, Conversation]:
+) -> tuple[SocketPeer, Conversation, Line]:
     wish = wish_in_query(socket, SocketWish)
     caller = await admit_first(socket, wish)
     with sockets.place(caller, socket.scope):
@@ -196,7 +202,7 @@ async def _begin(
     else:
         conversation = await conversations.begin(line, order)
     # FastRTC's own pages do not know `clear`: what was sent to them is heard.
-    return SocketPeer(sound, sockets.clock, take_back=wish.clear), conversation
+    return SocketPeer(sound, sockets.clock, take_back=wish.clear), conversation, line
 
 
 def _then(*steps: Callable[[bytes], bytes] | None) -> Callable[[bytes], bytes]:

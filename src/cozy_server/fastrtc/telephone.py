@@ -127,7 +127,7 @@ async def handler(
         await refuse(way, error, socket.scope)
         return
     peer = SocketPeer(sound, sockets.clock, take_back=True, stream_sid=start.stream_sid)
-    await carry(way, inbox, peer, conversation, sockets.leave_s)
+    await carry(way, inbox, peer, conversation, line, sockets.leave_s)
 
 
 def signature(token: str, url: str, form: Iterable[tuple[str, str]]) -> str:

@@ -992,10 +992,10 @@ def test_text_after_the_end_of_a_reply_is_ignored(call: Call) -> None:
 
 def late(call: Call) -> None:
     """A turn of two stretches is committed of which neither was understood to the end."""
-    for rev, words in ((1, "Tell me"), (2, "and then")):
+    for rev, text in ((1, "Tell me"), (2, "and then")):
         call.start_speaking()
         call.wait(S)
-        call.tell(TranscriptUpdated(call.at, 1, rev, words))
+        call.tell(TranscriptUpdated(call.at, 1, rev, text))
         call.stop_speaking()
     call.wait(6 * S)
 

@@ -16,7 +16,6 @@ from uuid import UUID
 
 import msgspec
 
-from cozy_domain.audio import SPEAKING_RATE
 from cozy_domain.chat.turn import Spawn
 from cozy_domain.clock import Clock
 from cozy_domain.errors import CozyError
@@ -26,8 +25,9 @@ from cozy_domain.speech.speak import Speaking
 from cozy_domain.voice import events as it
 from cozy_domain.voice.ear import Ear
 from cozy_domain.voice.loudspeaker import Loudspeaker
+from cozy_domain.voice.media import Media
 from cozy_domain.voice.policy import VoiceProfile
-from cozy_domain.voice.ports import CLOSED, HUNG_UP, NEVER_CONNECTED, AudioPeer
+from cozy_domain.voice.ports import AudioPeer
 from cozy_domain.voice.prediction import EndOfTurn, listening
 from cozy_domain.voice.public import PublicEvent
 from cozy_domain.voice.replay import beginning_line, step_line
@@ -38,8 +38,6 @@ from cozy_domain.voice.voicing import SegmentVoice
 
 _log = logging.getLogger("cozy.voice")
 
-PROGRESS = SPEAKING_RATE // 5
-"""Samples between two reports of what was played: 200 ms, well below the 500 that the session wants."""
 DOUBT_NS = 100_000_000
 """A turn that is about to end while something sounds ends only if that was no speech, which takes three windows to tell."""
 LOOK_S = 0.016
@@ -82,12 +80,6 @@ class VoiceCall:
         self._timers: dict[tuple[it.Timer, int], asyncio.TimerHandle] = {}
         self._inbox: deque[it.Event] = deque()
         self._busy = False
-        self._line: _Line | None = None
-        self._met = False
-        """Whether sound has flowed on any line."""
-        self._reported = 0
-        self._fresh = True
-        """Whether the next sound that leaves is the first one after a silence, which the session waits for."""
         self._over = asyncio.Event()
         self._ended: asyncio.Future[str] = asyncio.get_running_loop().create_future()
         self.reason = ""
@@ -95,6 +87,7 @@ class VoiceCall:
         self._loudspeaker = Loudspeaker(parts.profile.speaking.ahead_samples)
         self._ear = Ear(parts.microphone, parts.hearers, parts.clock, self._post, self._spawn)
         self._ear.follow(parts.profile.endpointing)
+        self._media = Media(self._ear, self._loudspeaker, parts.clock, self._post, parts.told)
         self._voice = SegmentVoice(parts.speaking, self._loudspeaker, parts.clock, self._post, self._spawn)
         self._voice.voicing, self._voice.wanted = parts.voicing, parts.wanted_voice
         self._replies = parts.replies(self._post, self._spawn)
@@ -111,15 +104,8 @@ class VoiceCall:
         if self.reason:
             self._close_line(line)
             return
-        if self._line:
-            self._line.leave()
-            self._close_line(self._line.peer)
-            if self._met:
-                self._post(it.MediaLost(self._now()))
-        self._line = _Line(self, line)
-        self._loudspeaker.connect(line)
-        self._ear.forget()
-        line.listen(self._line)
+        if earlier := self._media.attach(line):
+            self._close_line(earlier)
 
     def typed(self, text: str) -> None:
         """A message in writing."""
@@ -191,8 +177,8 @@ class VoiceCall:
         self._timers.clear()
         self._replies.settle()
         self._replies.leave()
-        if self._line:
-            self._close_line(self._line.peer)  # the caller does not wait for the store
+        if self._media.peer:
+            self._close_line(self._media.peer)  # the caller does not wait for the store
         try:
             async with asyncio.timeout(STORING_S):
                 await self._replies.over()
@@ -227,6 +213,8 @@ class VoiceCall:
                 if self._parts.record:
                     self._parts.record(step_line(event, actions))
                 self._act_all(actions)
+                if isinstance(event, it.PlayoutProgressed) and (response := self._state.response):
+                    self._replies.heard(response.response_id, heard_text(self._state))
             self._replies.settle()
         except Exception:  # noqa: BLE001  the top loop of a call: it ends, the others go on
             _log.exception("call %s failed", self.id)
@@ -279,9 +267,7 @@ class VoiceCall:
             case it.FadePlayout():
                 self._loudspeaker.fade(action.percent)
             case it.ClearPlayout():
-                played = self._reported = self._loudspeaker.clear()
-                self._fresh = True
-                self._post(it.PlayoutCleared(self._now(), played, action.epoch))
+                self._post(it.PlayoutCleared(self._now(), self._media.clear(), action.epoch))
             case it.CommitAssistant():
                 self._replies.commit(action)
             case it.EndResponse():
@@ -346,74 +332,3 @@ class VoiceCall:
 
     def _now(self) -> int:
         return self._clock.monotonic_ns()
-
-    # What the line tells.
-
-    def _connected(self) -> None:
-        now, met = self._now(), self._met
-        self._met = True
-        self._post(it.MediaResumed(now, kept=False) if met else it.MediaConnected(now))
-
-    def _heard(self, samples: bytes) -> None:
-        self._ear.heard(samples)
-
-    def _played(self, samples: int) -> None:
-        loudspeaker = self._loudspeaker
-        loudspeaker.left(samples)
-        played = loudspeaker.played
-        news = played - self._reported
-        if news and (self._fresh or news >= PROGRESS or loudspeaker.idle):
-            self._reported = played
-            self._fresh = loudspeaker.idle
-            self._post(it.PlayoutProgressed(self._now(), played, loudspeaker.sent))
-            if response := self._state.response:
-                self._replies.heard(response.response_id, heard_text(self._state))
-
-    def _gone(self, reason: str) -> None:
-        if reason in {HUNG_UP, CLOSED}:
-            self.close("hangup")
-        elif not self._met:
-            self.close("connect_timeout" if reason == NEVER_CONNECTED else "media_lost")
-        else:
-            self._post(it.MediaLost(self._now()))
-
-
-class _Line:
-    """What one line of a call tells, for as long as it is the call's."""
-
-    def __init__(self, call: VoiceCall, peer: AudioPeer) -> None:
-        self.peer = peer
-        self._call: VoiceCall | None = call
-
-    def leave(self) -> None:
-        """Another one has taken its place."""
-        self._call = None
-
-    def connected(self) -> None:
-        if self._call:
-            self._call._connected()
-
-    def heard(self, samples: bytes) -> None:
-        if self._call:
-            self._call._heard(samples)
-
-    def told(self, message: str) -> None:
-        if self._call:
-            self._call._parts.told(message)
-
-    def played(self, samples: int) -> None:
-        if self._call:
-            self._call._played(samples)
-
-    def lost(self) -> None:
-        if self._call:
-            self._call._ear.forget()
-            self._call._post(it.MediaLost(self._call._now()))
-
-    def resumed(self) -> None:
-        if self._call:
-            self._call._post(it.MediaResumed(self._call._now()))
-
-    def ended(self, reason: str) -> None:
-        if self._call:
-            self._call._gone(reason)

@@ -33,6 +33,8 @@ DRAIN_S = 10.0
 """So long a call may go on when the server stops: what is being said, and a goodbye."""
 MOST_STRANGERS = 100
 ORIGIN_CHARACTERS = 200
+FASTRTC: tuple[HTTPRouteHandler, ...] = (*offer.routes, *gradio.routes, *hooks.routes, *telephone.routes)
+FASTRTC_SOCKETS: tuple[WebsocketRouteHandler, ...] = (*socket.routes, *telephone.socket_routes)
 ROUTES: tuple[HTTPRouteHandler, ...] = (
     *chat.routes,
     *embeddings.routes,
@@ -41,14 +43,11 @@ ROUTES: tuple[HTTPRouteHandler, ...] = (
     *transcription.routes,
     *sessions.routes,
     *blobs.routes,
-    *offer.routes,
-    *gradio.routes,
-    *hooks.routes,
-    *telephone.routes,
+    *FASTRTC,
     *health.routes,
 )
 
-SOCKETS: tuple[WebsocketRouteHandler, ...] = (*listening.routes, *socket.routes, *telephone.socket_routes)
+SOCKETS: tuple[WebsocketRouteHandler, ...] = (*listening.routes, *FASTRTC_SOCKETS)
 
 
 def create_app(container: Container) -> Litestar:
@@ -58,11 +57,18 @@ def create_app(container: Container) -> Litestar:
         *docs.routes,
         *((*docs.development_routes, *page.routes) if container.development() else ()),
     )
+    mount = container.settings().voice.mount
+    below = (
+        [Router(mount, route_handlers=[*_methods_told(FASTRTC, None), *FASTRTC, *FASTRTC_SOCKETS])]
+        if mount
+        else []
+    )
     app = Litestar(
         [
             *_methods_told(routes, Strangers() if container.development() else None),
             *routes,
             *SOCKETS,
+            *below,
             Router("/", route_handlers=[errors_page], opt=PUBLIC),
         ],
         dependencies={

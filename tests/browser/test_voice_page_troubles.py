@@ -10,6 +10,8 @@ import httpx2
 import pytest
 from playwright.async_api import Page, expect
 
+from cozy_server.settings.secret import Secret
+from cozy_server.settings.tree import IceServerSettings
 from tests.fixtures.browser import browsing, energy, spoken
 from tests.fixtures.fastrtc import Caller, taking_calls
 from tests.fixtures.server import Running
@@ -110,6 +112,16 @@ async def test_other_refusals_are_told_with_what_to_do(tmp_path: Path, microphon
         await trouble(page, "nobody")
         await page.select_option("#language", "zh")
         await trouble(page, "呼叫被拒绝")
+
+
+async def test_the_page_connects_by_the_servers_of_the_settings(tmp_path: Path, microphone: Path) -> None:
+    ice = {"a": IceServerSettings(urls=("turn:turn.example.org:3478",), username="u", password=Secret("p"))}
+    async with on_page(tmp_path, microphone, ice=ice) as (page, _, _):
+        await page.click("#call")
+        await page.wait_for_function("window.connections.length > 0", timeout=LONG)
+        (server,) = await page.evaluate("window.connections[0].getConfiguration().iceServers")
+        found = (server["urls"], server["username"], server["credential"])
+        assert found == (["turn:turn.example.org:3478"], "u", "p")
 
 
 async def test_a_server_that_has_gone_is_told(tmp_path: Path, microphone: Path) -> None:

@@ -166,6 +166,23 @@ async def test_calls_of_one_owner_are_limited_and_of_another_are_not(served: Ser
             await caller.hang_up()
 
 
+async def test_calls_of_one_person_of_a_key_that_serves_many_are_limited_and_of_another_are_not(
+    served: Served,
+) -> None:
+    async with served.client(served.crowd) as client:
+        mei = [Caller(client, f"m{it}") for it in range(3)]
+        for caller in mei:
+            await caller.call("?user_id=mei")
+        fourth = {"sdp": await offered(client), "type": "offer", "webrtc_id": "m3"}
+        told = (await client.post(f"{OFFER}?user_id=mei", json=fourth)).json()
+        assert told["meta"] == {"error": "concurrency_limit_reached", "limit": 3}
+        lin = Caller(client, "l0")
+        await lin.call("?user_id=lin")
+        for caller in (*mei, lin):
+            await until_connected(caller)
+            await caller.hang_up()
+
+
 async def test_a_page_of_another_origin_opens_no_socket(served: Served) -> None:
     from websockets.exceptions import InvalidStatus
 

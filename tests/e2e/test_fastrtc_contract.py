@@ -10,7 +10,7 @@ import pytest
 from websockets.asyncio.client import connect
 
 from tests.fixtures.calls import until
-from tests.fixtures.fastrtc import OFFER, Caller, calls_for, socket_to, taking_calls
+from tests.fixtures.fastrtc import OFFER, Caller, calls_for, offered, socket_to, taking_calls
 from tests.fixtures.server import Running, running
 
 Served = tuple[Running, httpx2.AsyncClient]
@@ -193,3 +193,37 @@ async def test_rates_of_sockets_are_the_operators_where_the_page_names_none(tmp_
         await caller.send(event="start", websocket_id="w1")
         await caller.until_told("output_audio_buffer.stopped")
         assert max(len(it) for _, it in caller.sound) == 16_000 // 50 * 2
+
+
+async def test_a_busy_server_refuses_calls_and_says_why(tmp_path: Path) -> None:
+    async with taking_calls(tmp_path, busy_percent=1) as (server, _), asyncio.timeout(60):
+        told: list[str] = []
+        while "server_overloaded" not in told:  # to ask is work enough
+            async with socket_to(server) as caller:
+                await caller.send(event="start", websocket_id="w1")
+                await caller.until_message(lambda it: True)
+                told += [it["meta"].get("reason", "") for it in caller.messages if "meta" in it]
+
+
+async def test_all_of_it_answers_below_a_prefix_as_well(tmp_path: Path) -> None:
+    """As `Stream.mount(app, path="/rtc")` has it."""
+    async with taking_calls(tmp_path, mount="/rtc") as (server, client):
+        for below in ("", "/rtc"):
+            body = {"sdp": await offered(client), "type": "offer", "webrtc_id": f"x{below}"}
+            assert (await client.post(f"{below}{OFFER}", json=body)).json()["type"] == "answer"
+            assert (await client.options(f"{below}{OFFER}")).headers["allow"] == "OPTIONS, POST"
+            reading = await client.post(
+                f"{below}/input_hook", json={"webrtc_id": f"x{below}", "text": "Hello"}
+            )
+            assert reading.json() == {"status": "ok"}
+            turn = {"fn_name": "turn", "data": []}
+            servers = await client.post(f"{below}/gradio_api/component_server", json=turn)
+            assert servers.json() == {"iceServers": []}
+            incoming = await client.post(f"{below}/telephone/incoming")
+            assert f"{below}/telephone/handler" in incoming.text
+            async with socket_to(server, f"{below}/websocket/offer") as page:
+                await page.send(event="start", websocket_id="w1")
+                await page.until_told("session.active")
+            async with socket_to(server, f"{below}/telephone/handler", 8_000) as phone:
+                await phone.send(event="start", streamSid="MZ1", start={"callSid": "CA1"})
+                await until(lambda phone=phone: bool(phone.sound))  # type: ignore[misc]

@@ -73,6 +73,15 @@ async def test_a_telephone_is_answered_heard_and_falls_silent_when_interrupted(s
     await until(lambda: len(server.container.conversations()) == 0)
 
 
+async def test_below_a_prefix_telephones_are_sent_to_where_they_called(tmp_path: Path) -> None:
+    async with taking_calls(
+        tmp_path, development=False, mount="/rtc", twilio_token=Secret(TOKEN), twilio_url=URL
+    ) as (_, client):
+        signed = signature(TOKEN, f"{URL}/rtc{INCOMING}", FORM.items())
+        answer = await client.post(f"/rtc{INCOMING}", data=FORM, headers={"X-Twilio-Signature": signed})
+        assert 'url="ws://phone.example.org/rtc/telephone/handler"' in answer.text
+
+
 async def test_what_twilio_did_not_sign_for_this_address_is_refused(served: Served) -> None:
     _, client = served
     for answer in (

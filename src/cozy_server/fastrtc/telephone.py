@@ -38,6 +38,7 @@ TICKET_S = 60
 """Between the answer to Twilio and its opening of the socket; it takes about one."""
 FORM_BYTES = 16_384
 RATE = 8_000
+_INCOMING = "/telephone/incoming"
 _HANDLER = "/telephone/handler"
 _NUMBER = 32
 """Characters of a number, or of a SIP address or a client's name, that a person is known by."""
@@ -62,7 +63,7 @@ class Telephone(msgspec.Struct, frozen=True):
 
 
 @post(
-    "/telephone/incoming",
+    _INCOMING,
     status_code=200,
     media_type=MediaType.XML,
     request_max_body_size=None,
@@ -75,8 +76,9 @@ async def incoming(
 ) -> Response[str]:
     """What Twilio asks when somebody calls."""
     token = telephone.token(request.headers.get("host", ""))
+    here = request.url.path.rstrip("/").removesuffix(_INCOMING) + _HANDLER
     if token is None:
-        return Response(twiml(f"ws://{request.headers['host']}{_HANDLER}"), media_type=MediaType.XML)
+        return Response(twiml(f"ws://{request.headers['host']}{here}"), media_type=MediaType.XML)
     form = _form(await read_bytes(request, FORM_BYTES))
     called = _address(request, telephone.settings, str(request.url.path), request.url.query)
     # As bytes: text must be ASCII to be compared, and what a stranger sends need not be.
@@ -87,7 +89,7 @@ async def incoming(
             hint="voice.twilio_token is the account's auth token; voice.twilio_url is this server as Twilio calls it.",
         )
     given = dict(form)
-    place = _address(request, telephone.settings, _HANDLER, "")
+    place = _address(request, telephone.settings, here, "")
     ticket = ticket_for(
         token, given.get("CallSid", ""), given.get("From", "")[:_NUMBER], telephone.sockets.clock
     )

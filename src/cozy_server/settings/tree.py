@@ -316,6 +316,9 @@ class VoiceSettings(msgspec.Struct, frozen=True):
     recordings: str = ""
     """A folder into which every call is written down, for `cozy replay`; empty: none is. It holds what was said, without
     sound, and nothing deletes it."""
+    mount: Annotated[str, Meta(pattern=r"^(/[A-Za-z0-9._~-]+)*$", max_length=200)] = ""
+    """A prefix below which FastRTC's routes answer as well, such as `/rtc`, for pages that were written for
+    `Stream.mount(app, path="/rtc")`."""
     socket_input_rate: Annotated[int, Meta(ge=8_000, le=48_000)] = 24_000
     """Of the sound that pages send over `/websocket/offer`, in Hz, where they do not say: FastRTC's never do, and are
     written for one rate. Its demonstrations have 24,000 both ways; the program in its documentation sends what the

@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator, Awaitable
 from contextlib import asynccontextmanager
+from uuid import UUID
 
 import pytest
 from msgspec.structs import replace
@@ -32,6 +33,7 @@ from cozy_domain.voice.public import (
     ResponseDone,
     SessionActive,
     SessionClosed,
+    SessionDraining,
     SessionSuspended,
     SpeechUnavailable,
     ToolStarted,
@@ -575,3 +577,103 @@ async def test_a_gauge_that_fails_ends_no_call(caplog: pytest.LogCaptureFixture)
         await call.hang_up()
     assert busy.value.code == "server_overloaded"
     assert "could not be seen" in caplog.text
+
+
+@pytest.mark.parametrize(("drain_s", "whole"), [(12.0, True), (3.0, False)])
+async def test_ten_calls_are_told_goodbye_in_time_and_what_was_said_in_them_is_kept(
+    drain_s: float, whole: bool
+) -> None:
+    voice = VoiceUnderTest(heard=["Hm?"] * 10, seats=SeatLimits(each=10))
+    clock = asyncio.get_running_loop().time
+    sessions = [SessionId(UUID(int=1_000 + it)) for it in range(10)]
+    async with voice.running(*[saying(LONG)] * 30, drain_s=drain_s) as calls:
+        callers = [await begun(calls, session=it) for it in sessions]
+        await asyncio.gather(*(asked(it) for it in callers))
+        for call in callers:
+            await call.until(OutputStarted)
+        began = clock()
+    assert clock() - began <= drain_s + 1.0
+    for call, session in zip(callers, sessions, strict=True):
+        assert call.told(SessionDraining)
+        assert call.told(SessionClosed)[-1].reason == "drained"
+        assert call.line.caller.ended
+        said = [it.text for it in call.told(ResponseDone)]
+        assert LONG.startswith(said[0])
+        assert said[0]
+        assert (said == [LONG, "Goodbye!"]) == whole
+        assert await voice.history(session) == [("user", "Hm?"), *(("agent", it) for it in said)]
+
+
+async def test_a_caller_whose_line_is_lost_in_mid_sentence_is_answered_when_it_is_back() -> None:
+    voice = VoiceUnderTest(heard=["Tell me more."])
+    async with voice.call(*[saying(LONG)] * 3) as call:
+        await call.quiet(0.5)
+        call.line.caller.say(said(4.0))
+        await call.quiet(1.0)
+        call.line.caller.go_away()
+        await call.until(SessionSuspended)
+        await call.quiet(2.0)
+        call.line.caller.come_back()
+        done = await call.until(ResponseDone)
+        assert call.sounding(since=call.at(SessionActive, 1))
+    assert (done.status, done.text) == ("completed", LONG)
+    assert (await voice.history())[:2] == [("user", "Tell me more."), ("agent", LONG)]
+
+
+async def test_what_a_caller_said_who_then_vanishes_is_kept() -> None:
+    voice = VoiceUnderTest(heard=["My name is Mei."])
+    async with voice.running(*[saying("Hello, Mei.")] * 3) as calls:
+        call = await begun(calls)
+        await asked(call)
+        call.line.caller.go_away()
+        assert await call.call.ended() == "media_lost"
+        assert calls.calls_open == 0
+    assert (await voice.history())[0] == ("user", "My name is Mei.")
+
+
+async def test_a_model_that_never_answers_is_given_up_and_the_next_question_is_answered() -> None:
+    voice = VoiceUnderTest(heard=["Hm?", "And?"])
+    async with voice.call((asyncio.Event(),), saying("Here I am.")) as call:
+        await asked(call)
+        began = asyncio.get_running_loop().time()
+        failed = await call.until(ResponseDone)
+        assert asyncio.get_running_loop().time() - began < 12.0
+        assert (failed.status, failed.reason) == ("failed", "response_timeout")
+        await settled(lambda: voice.chat.model.streaming == 0, 1.0)
+        await asked(call)
+        done = await call.until(ResponseDone, 2)
+    assert done.text == "Here I am."
+
+
+async def test_a_recogniser_that_never_answers_does_not_hold_up_the_call() -> None:
+    class Stuck(ScriptedSpeechToText):
+        @asynccontextmanager
+        async def listen(self, hearing: Hearing):  # type: ignore[no-untyped-def]
+            self._next()
+            await asyncio.Event().wait()
+            yield
+
+    voice = VoiceUnderTest(recognisers=[Stuck(["Lost."])])
+    async with voice.call(saying("Here I am.")) as call:
+        await asked(call)
+        await call.until(TurnDiscarded)
+        call.call.typed("Can you hear me?")
+        done = await call.until(ResponseDone)
+    assert done.text == "Here I am."
+
+
+async def test_a_voice_that_never_makes_a_sound_leaves_its_answer_to_be_read() -> None:
+    class Mute(ToneTextToSpeech):
+        @asynccontextmanager
+        async def speak(self, text: str, voicing: Voicing) -> AsyncIterator[AsyncIterator[Sound]]:
+            await asyncio.Event().wait()
+            async with super().speak(text, voicing) as sounds:
+                yield sounds
+
+    voice = VoiceUnderTest(heard=["Hm?"], voices=[Mute()])
+    async with voice.call(*[saying("Noon.")] * 3) as call:
+        await asked(call)
+        began = asyncio.get_running_loop().time()
+        assert (await call.until(SpeechUnavailable)).text == "Noon."
+        assert asyncio.get_running_loop().time() - began < 8.0
+    assert await voice.history() == [("user", "Hm?")]

@@ -17,7 +17,7 @@ CANDIDATES = 30
 20 candidates, and most of them before the offer is answered (limit of candidates: reliability I10)."""
 REMEMBERED_NS = 30_000_000_000
 MOST_REMEMBERED = 10_000
-AWAITED_S = 10.0
+AWAITED_S = 3.0
 """Pages read along as soon as they have made up an id, and some before they have offered."""
 MOST_AWAITING = 256
 """Who wait for a call to begin."""

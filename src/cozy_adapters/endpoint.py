@@ -44,8 +44,10 @@ class Endpoint:
         self._urls: dict[str, httpx2.URL] = {}
         # What the SDK leaves out it marks with an object of its own.
         self._headers = httpx2.Headers({name: it for name, it in headers.items() if isinstance(it, str)})
+        self._headers["Host"] = sdk.base_url.netloc.decode()
         self._extensions = {"timeout": http.timeout.as_dict()}
         self._request = httpx2.Request
+        self._whole = httpx2.ByteStream
 
     async def post(self, path: str, body: bytes, content_type: str = JSON) -> "httpx2.Response":
         """The response, whatever its status, with its body unread. ``path`` is below the base URL and begins with a slash;
@@ -57,12 +59,27 @@ class Endpoint:
         url = self._urls.get(path)
         if url is None:
             url = self._urls[path] = self._sdk.base_url.join(path.removeprefix("/"))
-        content, more = _sendable(body)
-        headers = {**self._headers, **more} if more else self._headers
-        request = self._request("POST", url, headers=headers, content=content, extensions=self._extensions)
+        request = self._made(url, body)
         if content_type is not JSON:
             request.headers["content-type"] = content_type
         return await self._http.send(request, stream=True)
+
+    def _made(self, url: "httpx2.URL", body: bytes) -> "httpx2.Request":
+        """Always with the body's length, since some servers take no chunks. One with images in it goes piece by piece."""
+        length = {"Content-Length": str(len(body))}
+        if len(body) > PIECE:
+            headers = {**self._headers, **length}
+            return self._request(
+                "POST", url, headers=headers, content=_pieces(body), extensions=self._extensions
+            )
+        # Given as a stream, the body makes the request find out nothing about itself, which takes more work than all else here.
+        request = self._request(
+            "POST", url, headers=self._headers, stream=self._whole(body), extensions=self._extensions
+        )
+        request.read()
+        request.headers.encoding = self._headers.encoding
+        request.headers["Content-Length"] = length["Content-Length"]
+        return request
 
 
 def pieces_of(response: "httpx2.Response") -> AsyncGenerator[bytes, None]:
@@ -70,14 +87,6 @@ def pieces_of(response: "httpx2.Response") -> AsyncGenerator[bytes, None]:
     if "content-encoding" in response.headers:
         return response.aiter_bytes()
     return cast("AsyncGenerator[bytes, None]", aiter(response.stream))  # type: ignore[arg-type]  # asynchronous: so was the call
-
-
-def _sendable(body: bytes) -> tuple[bytes | AsyncIterator[bytes], dict[str, str]]:
-    """A body as an HTTP client sends it, and the headers that it needs: one with images in it goes piece by piece, and still
-    with its length, since some servers take no chunks."""
-    if len(body) <= PIECE:
-        return body, {}
-    return _pieces(body), {"Content-Length": str(len(body))}
 
 
 async def _pieces(body: bytes) -> AsyncIterator[bytes]:

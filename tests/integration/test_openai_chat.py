@@ -10,6 +10,7 @@ from collections.abc import AsyncIterator
 import msgspec
 import pytest
 
+from cozy_adapters.endpoint import PIECE
 from cozy_adapters.openai.chat import OpenAILanguageModel
 from cozy_adapters.openai.wire import OPENAI
 from cozy_domain.errors import (
@@ -115,6 +116,19 @@ async def test_a_whole_answer_is_read_whatever_its_dress(model: OpenAILanguageMo
     assert error is None
     assert text(deltas) == WHOLE
     assert ends(deltas) == [ChoiceFinished("stop")]
+
+
+@pytest.mark.parametrize("length", [10, PIECE * 2])
+async def test_a_body_goes_out_with_its_length_because_some_servers_take_no_chunks(
+    model: OpenAILanguageModel, fake_openai: FakeOpenAI, length: int
+) -> None:
+    _, error = await heard(model, asking("ok", messages=(UserMessage("a" * length),)))
+    assert error is None
+    (request,) = fake_openai.chats("ok")
+    assert request.headers["content-length"] == str(len(request.raw))
+    assert "transfer-encoding" not in request.headers
+    assert request.headers["host"] == fake_openai.base_url.split("/")[2]
+    assert request.headers["content-type"] == "application/json"
 
 
 async def test_usage_tier_and_fingerprint_are_reported(model: OpenAILanguageModel) -> None:

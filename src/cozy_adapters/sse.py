@@ -50,10 +50,14 @@ class EventReader:
             self._line += piece
             self._check_size()
             return []
-        first, *others = piece.split(b"\n")
-        lines = [bytes(self._line) + first, *others]
-        self._line = bytearray(lines.pop())
-        events = [event for line in lines if (event := self._after(line.removesuffix(b"\r"))) is not None]
+        *lines, rest = piece.split(b"\n")
+        if self._line:
+            lines[0] = bytes(self._line) + lines[0]
+            self._line.clear()
+        self._line += rest
+        events: list[bytes] = []
+        for line in lines:
+            self._read(line.removesuffix(b"\r"), events)
         self._check_size()
         return events
 
@@ -61,18 +65,17 @@ class EventReader:
         """The event that was not ended by an empty line: lenient, since careless servers forget it behind the last."""
         return self.feed(b"\n\n")
 
-    def _after(self, line: bytes) -> bytes | None:
+    def _read(self, line: bytes, events: list[bytes]) -> None:
+        """An empty line ends an event, if there is one."""
         if not line:
-            return self._dispatched()
+            if self._data:
+                events.append(self._data[0] if len(self._data) == 1 else b"\n".join(self._data))
+                self._data, self._size = [], 0
+            return
         name, _, value = line.removeprefix(b"\xef\xbb\xbf").partition(b":")
         if name == b"data":
             self._data.append(value.removeprefix(b" "))
             self._size += len(value)
-        return None
-
-    def _dispatched(self) -> bytes | None:
-        data, self._data, self._size = self._data, [], 0
-        return b"\n".join(data) if data else None
 
     def _check_size(self) -> None:
         if self._size + len(self._line) > LONGEST_EVENT:

@@ -168,19 +168,21 @@ class _Choice:
         self._text = _Cut()
         self._refusal = _Cut()
 
-    def read(self, choice: WireChoice, new_call_id: Callable[[], str]) -> Iterator[ModelDelta]:
+    def read(self, choice: WireChoice, new_call_id: Callable[[], str]) -> list[ModelDelta]:
         said = choice.delta or choice.message or Delta()
+        found: list[ModelDelta] = []
         if thought := self._thought.add(said.reasoning_content or said.reasoning):
-            yield ReasoningDelta(thought, self._index)
+            found.append(ReasoningDelta(thought, self._index))
         text, tokens = self._text.add(said.content), _logprobs(choice.logprobs)
         if text or tokens:
-            yield TextDelta(text, self._index, tokens)
+            found.append(TextDelta(text, self._index, tokens))
         if refusal := self._refusal.add(said.refusal):
-            yield RefusalDelta(refusal, self._index)
+            found.append(RefusalDelta(refusal, self._index))
         for position, piece in enumerate(said.tool_calls or ()):
-            yield self._call(piece, position if choice.message else None, new_call_id)
+            found.append(self._call(piece, position if choice.message else None, new_call_id))
         if choice.finish_reason and not self.finished:
-            yield self.finish(choice.finish_reason)
+            found.append(self.finish(choice.finish_reason))
+        return found
 
     def finish(self, reason: str) -> ChoiceFinished:
         """A choice that called tools ended for that, whatever a server says: agent loops branch on it."""

@@ -21,7 +21,8 @@ class ChatLimits(msgspec.Struct, frozen=True):
     ``storage_s``: how long one storage call may take; ``answer_characters``: what ends an endless answer;
     ``tool_result_characters``: some 4,000 tokens of English, an eighth of the window assumed of an unknown model;
     ``turns_at_once``: 500 clients that read slowly, and what comes beside them (reliability L3); ``turns_at_once_each``: of
-    one owner, so that nobody takes all of them."""
+    one owner, so that nobody takes all of them; ``turns_entering``: how many are on their way to their model at once, and
+    ``entering_s``: how long one waits at most for its turn to be (64 that come at once need about as long)."""
 
     turn_s: float = 300.0
     tool_s: float = 30.0
@@ -38,6 +39,8 @@ class ChatLimits(msgspec.Struct, frozen=True):
     unread_events: int = 256
     turns_at_once: int = 600
     turns_at_once_each: int = 100
+    turns_entering: int = 16
+    entering_s: float = 0.06
 
 
 class ChatParts(msgspec.Struct, frozen=True):

@@ -18,6 +18,7 @@ from cozy_domain.chat.aside import KeptTurn, keep, shorten
 from cozy_domain.chat.parts import ChatParts
 from cozy_domain.chat.request import ChatRequest
 from cozy_domain.chat.turn import ChatTurn
+from cozy_domain.chat.turnstile import Turnstile
 from cozy_domain.errors import LimitError, LocalProtocolError, StorageError
 from cozy_domain.ids import OwnerId
 from cozy_domain.sessions.turn import ReapedTurn
@@ -36,6 +37,7 @@ class ChatPipeline:
         self._tasks: asyncio.TaskGroup | None = None
         self._turns: dict[ChatTurn, asyncio.Task[None]] = {}
         self._draining = False
+        self._turnstile = Turnstile(parts.limits.turns_entering, parts.limits.entering_s)
         self._seats = seats or Seats(parts.limits.turns_at_once, parts.limits.turns_at_once_each)
 
     @property
@@ -104,7 +106,14 @@ class ChatPipeline:
     ) -> AsyncIterator[ChatTurn]:
         if self._draining:
             raise _shutting_down()
-        turn = ChatTurn(self._parts, request, spawn=self._spawn, speculative=speculative, delivery=delivery)
+        turn = ChatTurn(
+            self._parts,
+            request,
+            spawn=self._spawn,
+            turnstile=self._turnstile,
+            speculative=speculative,
+            delivery=delivery,
+        )
         sitter = self._seats.take(request.caller, request.owner)
         try:
             task = self._turns[turn] = self._spawn(turn.run())

@@ -24,6 +24,7 @@ from cozy_domain.chat.replay import replayed
 from cozy_domain.chat.request import ChatRequest
 from cozy_domain.chat.rounds import Listener, Rounds
 from cozy_domain.chat.stream import EventStream
+from cozy_domain.chat.turnstile import Passage, Turnstile
 from cozy_domain.context.bundle import ContextBundle, Gathered
 from cozy_domain.errors import (
     CozyError,
@@ -56,12 +57,15 @@ class ChatTurn:
         request: ChatRequest,
         *,
         spawn: Spawn,
+        turnstile: Turnstile,
         speculative: bool,
         delivery: Literal["written", "spoken"],
     ) -> None:
         self._parts = parts
         self._request = request
         self._spawn = spawn
+        self._turnstile = turnstile
+        self._passage = Passage()
         self._events = EventStream(parts.limits.unread_events)
         self._delivery = Delivery(spoken=delivery == "spoken", grace_s=parts.limits.spoken_grace_s)
         self._progress = Progress()
@@ -202,8 +206,10 @@ class ChatTurn:
         finally:
             self._open = False
             self._events.end()
+            self._passage.end()
 
     async def _way(self) -> None:
+        self._passage = await self._turnstile.enter()
         plan = await plan_turn(self._parts, self._request)
         self._plan = plan
         self._planned.set()
@@ -299,6 +305,7 @@ class ChatTurn:
         )
         rounds = self._rounds = Rounds(self._parts, plan, self._progress, listener)
         tainted = holds_words_of_strangers(plan, self._gathered, bundle)
+        self._passage.end()
         try:
             self._waiting_for = await rounds.run(bundle, tainted=tainted)
         except CozyError as error:
@@ -415,7 +422,8 @@ class ChatTurn:
         self._stop()
 
     def _over(self) -> CozyError | None:
-        """Why a turn that waits for another one need not wait any longer."""
+        """Why a turn that waits for another one need not wait any longer; meanwhile others may begin."""
+        self._passage.end()
         return (self._ended_by or LocalProtocolError("the caller left")) if self._is_over() else None
 
     def _is_over(self) -> bool:

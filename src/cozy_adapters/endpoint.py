@@ -72,7 +72,7 @@ class Endpoint:
             return self._request(
                 "POST", url, headers=headers, content=_pieces(body), extensions=self._extensions
             )
-        # Given as a stream, the body makes the request find out nothing about itself, which takes more work than all else here.
+        # Given as a stream, the body lets the request find out nothing about itself: that is most of the work of making it.
         request = self._request(
             "POST", url, headers=self._headers, stream=self._whole(body), extensions=self._extensions
         )

@@ -9,7 +9,8 @@ say a person's recorded sentences, each for an owner of his own, and their key's
 caller's, on one clock: ``last word`` is the packet with the last sound of a sentence, ``first packet`` the first one of the
 reply that is not silence. ``endpointing`` and ``engine`` are the server's own account of the same turn (``turn.latency``).
 A caller talks over every third reply: from his first packet to the last one that is not silence. Every fourth sentence stops
-in the middle, and its reply is counted apart. CPU is the server's. Beside it, in the same run, the floor: a bare aiortc echo
+in the middle, and its reply is counted apart. CPU is the server's; what the callers and everything else on the machine took
+stands after it. Beside it, in the same run, the floor: a bare aiortc echo
 with as many lines (`bench_webrtc`). Losses are measured with ten calls. At the end, how many sentences with pauses inside
 are cut off (`bench_pauses`).
 
@@ -39,6 +40,7 @@ import uvloop
 
 from cozy_domain.voice.policy import DEFAULT
 from tests.bench import bench_pauses, bench_webrtc
+from tests.bench.machine import HERTZ, Others
 from tests.bench.voice.speech import PACKAGE, Phrases, recorded
 from tests.bench.voice.talker import Talker
 from tests.fixtures.calls import until
@@ -58,7 +60,6 @@ OFFLINE_TURNS = 4
 SOON_MS = 3_000.0
 """Later than that nobody calls it a conversation."""
 FLOOR_S = 6.0
-HERTZ = os.sysconf("SC_CLK_TCK")
 
 
 class Turns(msgspec.Struct):
@@ -99,6 +100,10 @@ class Figure(msgspec.Struct, frozen=True):
     rss_mb: float
     lag_p50: float
     lag_p99: float
+    load_percent: float
+    """Of one core, that the callers took."""
+    others_percent: float
+    """That everything else on the machine took."""
     floor_percent: float = nan
     floor_share: float = nan
     """Of the packets that the floor should have sent back."""
@@ -236,7 +241,7 @@ async def measure(delays: str, calls: int, turns: int, phrases: Phrases, loss: f
         idle = await _idle(served)
         kept, waits = Turns(), list[float]()
         watching = asyncio.create_task(lag(client, waits))
-        cpu, began = served.cpu_s(), time.monotonic()
+        cpu, began, others = served.cpu_s(), time.monotonic(), Others()
 
         async def begin(talker: Talker, number: int) -> None:
             await asyncio.sleep(number * 4.0 / calls)
@@ -244,13 +249,14 @@ async def measure(delays: str, calls: int, turns: int, phrases: Phrases, loss: f
 
         await asyncio.gather(*(begin(it, number) for number, it in enumerate(talkers)))
         cpu, took = served.cpu_s() - cpu, time.monotonic() - began
+        load, rest = others.mine_s() / took * 100, others.percent(cpu)
         rss = served.rss_mb()
         watching.cancel()
         await asyncio.gather(*(it.hang_up() for it in talkers))
     return Figure(
         delays, calls, loss, kept.asked, kept.answered, kept.wrong, kept.uneven,
         *_p(kept.first), _p(kept.unfinished)[0], _p(kept.endpointing)[0], *_p(kept.engine), *_p(kept.stopped),
-        cpu / took * 100, cpu / took / calls * 1_000, idle / calls, rss, *_p(waits, 100),
+        cpu / took * 100, cpu / took / calls * 1_000, idle / calls, rss, *_p(waits, 100), load, rest,
     )  # fmt: skip
 
 
@@ -286,15 +292,16 @@ def table(figures: list[Figure]) -> str:
         f"{it.first_p50:.0f} / {it.first_p95:.0f} | {it.unfinished_p50:.0f} | "
         f"{it.endpointing_p50:.0f} | {it.engine_p50:.0f} / {it.engine_p95:.0f} | "
         f"{it.stopped_p50:.0f} / {it.stopped_p95:.0f} | {it.cpu_percent:.0f} | {it.call_ms:.1f} | "
-        f"{it.idle_percent:.2f} | {it.rss_mb:.0f} | {it.lag_p50:.0f} / {it.lag_p99:.0f} | {_floor(it)} |"
+        f"{it.idle_percent:.2f} | {it.rss_mb:.0f} | {it.lag_p50:.0f} / {it.lag_p99:.0f} | "
+        f"{it.load_percent:.0f} | {it.others_percent:.0f} | {_floor(it)} |"
         for it in figures
     ]
     return "\n".join(
         (
             "| STT/LLM/TTS ms | calls | loss % | answered | wrong | last word → first packet p50 / p95 | unfinished | "
             "endpointing | engine p50 / p95 | talked over → silent p50 / p95 | CPU % | CPU ms per s of call | "
-            "idle call % | RSS MB | lag p50 / p99 | floor: CPU %, sent back |",
-            "|---|---|---|---|---|---|---|---|---|---|---|---|---|---|---|---|",
+            "idle call % | RSS MB | lag p50 / p99 | callers' CPU % | other CPU % | floor: CPU %, sent back |",
+            "|---|---|---|---|---|---|---|---|---|---|---|---|---|---|---|---|---|---|",
             *rows,
         )
     )

@@ -6,7 +6,8 @@ writes the figures, ``--check`` exits 1 when a target is missed.
 The load generator is this process, the server another one; both on uvloop, over loopback. CPU is of the server alone, in
 per cent of one core. ``idle``: the microphone is on, nobody speaks. ``echo``: both ways all the time. Latency: a tone of
 0.3 s every second, from the first packet of it sent to the first that comes back; at a loss of 2, 5 and 20 % of the
-caller's packets.
+caller's packets. Server and callers need a core each: what the callers took, and what everything else on the machine took in
+the same time, stands beside it.
 """
 
 # ruff: noqa: T201 - a bench prints
@@ -24,6 +25,7 @@ from statistics import median, quantiles
 import msgspec
 import uvloop
 
+from tests.bench.machine import Others
 from tests.bench.webrtc.load import LightCaller, packets
 
 LOSSES = (0.0, 0.02, 0.05, 0.2)
@@ -48,6 +50,10 @@ class Figure(msgspec.Struct, frozen=True):
     came_back: str = ""
     lag_ms: float = 0.0
     rss_mb: float = 0.0
+    load_percent: float = 0.0
+    """Of one core, that the callers took."""
+    others_percent: float = 0.0
+    """That everything else on the machine took."""
 
 
 class Server:
@@ -104,21 +110,24 @@ async def cost(kind: str, what: str, count: int, seconds: float) -> Figure:
         for it in made:
             it.mouth.mode = "talking" if what == "echo" else "silent"
         await asyncio.sleep(1.0)
-        before = await served.ask({})
+        before, others = await served.ask({}), Others()
         frames = sum(it.received for it in made)
         sent = sum(it.mouth.frames for it in made)
         await asyncio.sleep(seconds)
         after = await served.ask({})
+        spent_s = float(after["cpu_s"]) - float(before["cpu_s"])
+        load, rest = others.mine_s() / seconds * 100, others.percent(spent_s)
         frames = sum(it.received for it in made) - frames
         sent = sum(it.mouth.frames for it in made) - sent
         for it in made:
             await it.connection.close()
-    cpu = (float(after["cpu_s"]) - float(before["cpu_s"])) / seconds * 100
+    cpu = spent_s / seconds * 100
     return Figure(
         kind, what, count, cpu_percent=cpu, each_percent=cpu / max(connected_calls, 1),
         sent_a_second=sent / seconds / max(connected_calls, 1),
         frames_a_second=frames / seconds / max(connected_calls, 1), came_back=f"{connected_calls}/{count}",
         lag_ms=float(after["lag_ms"]), rss_mb=float(after["rss_mb"]),
+        load_percent=load, others_percent=rest,
     )  # fmt: skip
 
 
@@ -146,7 +155,8 @@ async def latency(kind: str, loss: float, seconds: float, count: int = 4) -> Fig
 def table(figures: list[Figure]) -> str:
     costs = [
         f"| {it.server} | {it.what} | {it.came_back} | {it.cpu_percent:.1f} | {it.each_percent:.2f} | "
-        f"{it.sent_a_second:.1f} | {it.frames_a_second:.1f} | {it.lag_ms:.0f} | {it.rss_mb:.0f} |"
+        f"{it.sent_a_second:.1f} | {it.frames_a_second:.1f} | {it.lag_ms:.0f} | {it.rss_mb:.0f} | {it.load_percent:.0f} | "
+        f"{it.others_percent:.0f} |"
         for it in figures
         if it.what != "latency"
     ]
@@ -158,8 +168,8 @@ def table(figures: list[Figure]) -> str:
     ]
     return "\n".join(
         (
-            "| server | | connected | CPU % | each | sent/s | back/s | lag ms | RSS MB |",
-            "|---|---|---|---|---|---|---|---|---|",
+            "| server | | connected | CPU % | each | sent/s | back/s | lag ms | RSS MB | callers' CPU % | other CPU % |",
+            "|---|---|---|---|---|---|---|---|---|---|---|",
             *costs,
             "",
             "| server | loss % | p50 ms | p95 ms | last | came back |",

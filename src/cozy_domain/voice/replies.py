@@ -254,32 +254,30 @@ class Replies:
                 _log.warning("more stays stored of an answer than was heard: %s", error.code)
 
     async def _run(self, reply: Reply) -> None:
-        order = reply.order
-        if self._aside and not self._aside.done():
-            await asyncio.wait((self._aside,))
-        if order.calls:
-            await self._stored_before(reply)
-        if reply.undecided and reply.cancelled:
-            self._over(reply)
-            return
-        request = self._request(order.text, after_tools=bool(order.calls))
         try:
-            turning = self._pipeline.turn(request, speculative=reply.undecided, delivery="spoken")
-            async with turning as turn:
-                reply.turn = turn
-                if reply.undecided:
-                    turn.overhear()
-                self.settle()
-                try:
-                    async for event in turn:
-                        self._note(reply, event)
-                except CozyError as error:
-                    self._failed(reply, error)
-                    await self._heard_out(reply, turn)
+            await self._stored_before(reply)
+            if not (reply.undecided and reply.cancelled):
+                await self._answer(reply)
         except CozyError as error:
             self._failed(reply, error)
         finally:
             self._over(reply)
+
+    async def _answer(self, reply: Reply) -> None:
+        order = reply.order
+        request = self._request(order.text, after_tools=bool(order.calls))
+        turning = self._pipeline.turn(request, speculative=reply.undecided, delivery="spoken")
+        async with turning as turn:
+            reply.turn = turn
+            if reply.undecided:
+                turn.overhear()
+            self.settle()
+            try:
+                async for event in turn:
+                    self._note(reply, event)
+            except CozyError as error:
+                self._failed(reply, error)
+                await self._heard_out(reply, turn)
 
     def _over(self, reply: Reply) -> None:
         self._end_tools(reply)
@@ -309,7 +307,11 @@ class Replies:
             self._tell(ToolFailed(self._clock.monotonic_ns(), call, "cancelled"))
 
     async def _stored_before(self, reply: Reply) -> None:
-        """Results of tools are in the history when the turns that called them have ended."""
+        """What was said before is in the history, and results of tools are when the turns that called them have ended."""
+        while self._aside and not self._aside.done():
+            await asyncio.wait((self._aside,))
+        if not reply.order.calls:
+            return
         for earlier in tuple(self._replies.values()):
             if earlier is not reply and earlier.settled:
                 await earlier.over.wait()

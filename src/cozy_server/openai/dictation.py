@@ -38,6 +38,7 @@ class Limits(msgspec.Struct, frozen=True):
     messages_at_once: int = 1_000
     start_s: int = 10
     idle_s: int = 60
+    unread_s: int = 20
     open_s: int = 3_600
     sound_s: int = 7_200
     pace: int = 4

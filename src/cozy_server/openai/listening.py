@@ -78,7 +78,8 @@ async def transcribe_stream(
 ) -> None:
     """What is being said, as text."""
     protocol = chosen_protocol(socket.scope.get("subprotocols", ()))
-    await Stream(await opened(socket, protocol), socket.scope, listening_parts).run()
+    line = await opened(socket, protocol, listening_parts.limits.unread_s)
+    await Stream(line, socket.scope, listening_parts).run()
 
 
 routes: list[WebsocketRouteHandler] = [transcribe_stream]

@@ -444,6 +444,29 @@ class TurnStoreContract(ABC):
         assert waiting is not None
         assert waiting.messages == (AssistantMessage(None, asking.tool_calls),)
 
+    async def test_what_the_user_really_said_takes_the_place_of_what_was_understood(
+        self, stores: Stores
+    ) -> None:
+        before = (ToolMessage("c", "42"), UserMessage("tell me", "mei"))
+        await stores.turns.open(opened(1, session=1, messages=before))
+        await stores.turns.close(closed(1))
+        for said in ("tell me more", "tell me more"):
+            await stores.turns.amend(amended(1, said=said, audit=(record(7),)))
+        (past,) = await stores.history.turns(ANNA, session_id(1), 0, 9)
+        assert past.messages == (before[0], UserMessage("tell me more", "mei"), REPLY)
+        assert past.state == "completed"
+        session = await stores.history.session(ANNA, session_id(1))
+        assert session is not None
+        assert session.message_count == 3
+        assert len((await stores.audit.read())[0]) == 1
+
+    async def test_where_the_user_said_nothing_there_is_nothing_to_correct(self, stores: Stores) -> None:
+        await stores.turns.open(opened(1, session=1, messages=()))
+        await stores.turns.close(closed(1))
+        await stores.turns.amend(amended(1, said="more"))
+        (past,) = await stores.history.turns(ANNA, session_id(1), 0, 9)
+        assert past.messages == (REPLY,)
+
     async def test_nobody_cuts_short_another_owners_turn(self, stores: Stores) -> None:
         await stores.turns.open(opened(1, session=1))
         await stores.turns.close(closed(1))

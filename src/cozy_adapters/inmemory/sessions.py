@@ -33,6 +33,7 @@ from cozy_domain.sessions.turn import (
     TurnOutcome,
     TurnRecord,
     WaitingRound,
+    corrected,
     shortened,
 )
 
@@ -91,18 +92,23 @@ class InMemoryTurnStore:
         cell = self._all.turns.get(turn.turn)
         if cell is None or cell.opened.owner.id != turn.owner.id:
             raise MissingError("no such turn")
-        remaining = None if cell.state == "started" else shortened(cell.messages, turn.heard)
-        if remaining is None:
+        if cell.state == "started":
             return
         opening = len(cell.opened.messages)
-        at = cell.said[-1][1]
-        added = len(remaining) - len(cell.said)
-        cell.said[opening:] = [(message, at) for message in remaining[opening:]]
-        cell.state = "interrupted" if cell.state == "completed" else cell.state
-        if cell.opened.session:
-            home = self._all.sessions[cell.opened.session]
-            home.session = replace(home.session, message_count=home.session.message_count + added)
-        self._all.append(turn.audit)
+        asked, answered = cell.messages[:opening], cell.messages[opening:]
+        said = None if turn.said is None else corrected(asked, turn.said)
+        remaining = None if turn.heard is None else shortened(answered, turn.heard)
+        if said:
+            cell.said[:opening] = [(message, cell.opened.at) for message in said]
+        if remaining is not None:
+            at = cell.said[-1][1]
+            cell.said[opening:] = [(message, at) for message in remaining]
+            cell.state = "interrupted" if cell.state == "completed" else cell.state
+            if cell.opened.session:
+                home, added = self._all.sessions[cell.opened.session], len(remaining) - len(answered)
+                home.session = replace(home.session, message_count=home.session.message_count + added)
+        if said or remaining is not None:
+            self._all.append(turn.audit)
 
     async def reap(
         self, now: datetime, recorded: Callable[[ReapedTurn], AuditRecord] | None = None

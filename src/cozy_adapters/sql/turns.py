@@ -23,6 +23,7 @@ from cozy_domain.sessions.turn import (
     TurnClosed,
     TurnOpened,
     TurnOutcome,
+    corrected,
     shortened,
 )
 
@@ -72,8 +73,13 @@ _END_IN_SESSION = Statement(
 )
 _FIND_SAID = Statement(
     select(messages.c.body, messages.c.at)
-    .where(messages.c.turn == bindparam("of_turn"), messages.c.position >= bindparam("since"))
+    .where(messages.c.turn == bindparam("of_turn"))
     .order_by(messages.c.position)
+)
+_CORRECT = Statement(
+    update(messages)
+    .where(messages.c.turn == bindparam("of_turn"), messages.c.position == bindparam("at_position"))
+    .values(body=bindparam("words"))
 )
 _INTERRUPT = Statement(update(turns).where(turns.c.id == bindparam("turn")).values(state="interrupted"))
 _COUNT_AMENDED = Statement(
@@ -178,17 +184,23 @@ def _amend(turn: TurnAmended) -> Transaction[None]:
     state, _, session, opening = rows[0]
     if state == "started":
         return
-    said = yield _FIND_SAID(of_turn=turn.turn, since=opening)
-    remaining = shortened(tuple(message_from(body) for body, _ in said), turn.heard)
-    if remaining is None:
-        return
-    if state == "completed":
-        yield _INTERRUPT(turn=turn.turn)
-    yield _DELETE_SAID(of_turn=turn.turn, since=opening)
-    yield from say(turn.turn, opening, remaining, said[-1][1])
-    if session:
-        yield _COUNT_AMENDED(session=session, added=len(remaining) - len(said))
-    yield from append(turn.audit)
+    rows = yield _FIND_SAID(of_turn=turn.turn)
+    stored = tuple(message_from(body) for body, _ in rows)
+    asked, answered = stored[:opening], stored[opening:]
+    said = None if turn.said is None else corrected(asked, turn.said)
+    remaining = None if turn.heard is None else shortened(answered, turn.heard)
+    for position, message in enumerate(said or ()):
+        if message != asked[position]:
+            yield _CORRECT(of_turn=turn.turn, at_position=position, words=body_of(message))
+    if remaining is not None:
+        if state == "completed":
+            yield _INTERRUPT(turn=turn.turn)
+        yield _DELETE_SAID(of_turn=turn.turn, since=opening)
+        yield from say(turn.turn, opening, remaining, rows[-1][1])
+        if session:
+            yield _COUNT_AMENDED(session=session, added=len(remaining) - len(answered))
+    if said or remaining is not None:
+        yield from append(turn.audit)
 
 
 def _reap(

@@ -1,5 +1,6 @@
-"""What becomes known of a conversation beside its answers: words that no model was asked about are a turn of their own, and
-an answer of which less was heard than was told is cut short. So the history of a call holds what was heard, and no more.
+"""What becomes known of a conversation beside its answers: words that no model was asked about are a turn of their own, an
+answer of which less was heard than was told is cut short, and a question that was understood late is made whole. So the
+history of a call holds what was said and heard in it, and no more.
 """
 
 import msgspec
@@ -56,8 +57,10 @@ async def keep(parts: ChatParts, request: ChatRequest, heard: str, *, interrupte
     return KeptTurn(plan.turn, plan.pin)
 
 
-async def shorten(parts: ChatParts, request: ChatRequest, kept: KeptTurn, heard: str) -> None:
-    """``request`` is of the turn's owner, and ``heard`` the beginning of its answer.
+async def amend(
+    parts: ChatParts, request: ChatRequest, kept: KeptTurn, *, heard: str | None, said: str | None
+) -> None:
+    """``request`` is of the turn's owner; ``heard`` is the beginning of its answer, ``said`` all that the user said.
 
     Raises:
         MissingError: it is not stored.
@@ -75,7 +78,7 @@ async def shorten(parts: ChatParts, request: ChatRequest, kept: KeptTurn, heard:
             engines=(),
             prompt_tokens=0,
             completion_tokens=0,
-            said_characters=len(heard),
+            said_characters=len(heard or ""),
         ),
         account=owner.account,
         owner=owner.id,
@@ -83,5 +86,5 @@ async def shorten(parts: ChatParts, request: ChatRequest, kept: KeptTurn, heard:
         turn=kept.turn,
         request=request.request,
     )
-    amended = TurnAmended(kept.turn, owner, heard, (sign(parts.audit_key, record),))
+    amended = TurnAmended(kept.turn, owner, heard, said, (sign(parts.audit_key, record),))
     await patiently(parts, lambda: parts.turns.amend(amended))

@@ -14,7 +14,7 @@ from typing import Literal, TypeVar
 from cozy_domain.access.seats import Seats, Sitter
 from cozy_domain.audit.chain import sign
 from cozy_domain.audit.events import AuditRecord, TurnAudited
-from cozy_domain.chat.aside import KeptTurn, keep, shorten
+from cozy_domain.chat.aside import KeptTurn, amend, keep
 from cozy_domain.chat.parts import ChatParts
 from cozy_domain.chat.request import ChatRequest
 from cozy_domain.chat.turn import ChatTurn
@@ -98,7 +98,11 @@ class ChatPipeline:
             MissingError: it is not stored.
             StorageUnavailableError: it stays as it was.
         """
-        await self._done(lambda: shorten(self._parts, request, kept, heard))
+        await self._done(lambda: amend(self._parts, request, kept, heard=heard, said=None))
+
+    async def correct(self, request: ChatRequest, kept: KeptTurn, said: str) -> None:
+        """The user said this in a turn that has ended, and not only what was understood; else as ``shorten``."""
+        await self._done(lambda: amend(self._parts, request, kept, heard=None, said=said))
 
     @asynccontextmanager
     async def _turn(

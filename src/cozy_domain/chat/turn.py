@@ -10,6 +10,7 @@ import logging
 from collections.abc import Callable, Coroutine, Sequence
 from typing import Literal
 
+from cozy_domain.chat.aside import KeptTurn
 from cozy_domain.chat.close import TurnFacts, unspeakable
 from cozy_domain.chat.deadline import LateStorageError
 from cozy_domain.chat.delivery import Delivery
@@ -181,6 +182,11 @@ class ChatTurn:
             self._stop()
 
     # The pipeline's side.
+
+    @property
+    def kept(self) -> KeptTurn | None:
+        """Where it is stored, or will be; None before that is known."""
+        return KeptTurn(self._plan.turn, self._plan.pin) if self._plan else None
 
     @property
     def checkpoint(self) -> tuple[TurnId, str] | None:

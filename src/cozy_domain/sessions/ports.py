@@ -50,7 +50,8 @@ class TurnStore(Protocol):
 
     async def amend(self, turn: TurnAmended) -> None:
         """Cuts the answer of a turn that has ended short, as `shortened` says: one that was ``completed`` is ``interrupted``
-        then. Nothing happens where that changes nothing, or while the turn runs.
+        then. And corrects the user's words, as `corrected` says. Nothing happens where that changes nothing, or while the
+        turn runs.
 
         Raises:
             MissingError: this owner has no such turn.

@@ -10,7 +10,7 @@ from msgspec.structs import replace
 from cozy_domain.audit.events import AuditRecord, Degradation
 from cozy_domain.ids import Owner, PersonaId, SessionId, TurnId
 from cozy_domain.jobs import JobDemand
-from cozy_domain.messages import AssistantMessage, FinishReason, Message, Usage
+from cozy_domain.messages import AssistantMessage, FinishReason, Message, Usage, UserMessage
 from cozy_domain.sessions.blobs import Blob
 
 TurnState = Literal["started", "waiting", "completed", "interrupted", "failed"]
@@ -123,11 +123,13 @@ class TurnClosed(msgspec.Struct, frozen=True):
 
 
 class TurnAmended(msgspec.Struct, frozen=True):
-    """Less of an answer was heard than was thought when its turn ended: of its last words only ``heard`` remain."""
+    """What became known after the turn had ended: that of its answer only ``heard`` was heard, and what the user really
+    ``said``; None of what was right."""
 
     turn: TurnId
     owner: Owner
-    heard: str
+    heard: str | None = None
+    said: str | None = None
     audit: tuple[AuditRecord, ...] = ()
 
 
@@ -142,6 +144,18 @@ def shortened(said: tuple[Message, ...], heard: str) -> tuple[Message, ...] | No
             return None
         kept = (replace(message, content=heard or None),) if heard or message.tool_calls else ()
         return (*said[:at], *kept, *said[at + 1 :])
+    return None
+
+
+def corrected(opening: tuple[Message, ...], said: str) -> tuple[Message, ...] | None:
+    """The messages that a turn was opened with, the user's last one in these words; None where it has them, or there is
+    none."""
+    for at in reversed(range(len(opening))):
+        message = opening[at]
+        if isinstance(message, UserMessage):
+            if message.content == said:
+                return None
+            return (*opening[:at], replace(message, content=said), *opening[at + 1 :])
     return None
 
 

@@ -318,6 +318,13 @@ class _Requests:
             self._said += [AssistantMessage(content=answer)] if answer else []
             del self._said[:-MESSAGES]
 
+    def corrected(self, question: str, said: str) -> None:
+        """What the last ``question`` really was."""
+        asked = UserMessage(content=question)
+        if asked in self._said:
+            at = len(self._said) - 1 - self._said[::-1].index(asked)
+            self._said[at] = UserMessage(content=said)
+
     def shortened(self, answer: str, heard: str) -> None:
         """Of the last ``answer`` only this was heard."""
         said = AssistantMessage(content=answer)

@@ -20,6 +20,7 @@ Outcome = Literal["ok", "failed", "cancelled"]
 def request(m: Moment, response: Response, call: Call) -> None:
     """The model calls a tool; too many at once are stopped before anything is told of them."""
     policy = m.state.profile
+    response = m.put_response(response, called=True)
     if len(m.state.calls) >= policy.tools.at_once:
         m.put(tools=call.number)
         m.do(

@@ -277,6 +277,8 @@ class VoiceCall:
             case it.CommitUser():
                 if not action.answered:
                     self._replies.keep(action.text)
+            case it.CorrectUser():
+                self._replies.correct(action)
             case it.TruncateAssistant():
                 self._replies.truncate(action)
             case it.StartTool() | it.RecordToolResult():

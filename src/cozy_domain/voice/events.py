@@ -452,7 +452,8 @@ class ClassifyOverlap(msgspec.Struct, frozen=True, tag="overlap.classify"):
 class StartResponse(msgspec.Struct, frozen=True, tag="response.start"):
     """Ask the model. ``text`` is the user's, as in ``CommitUser``; empty for a reply to the results of ``calls``, or when
     the caller's program asked for one. ``speculative``: not yet decided; nothing of it may be stored or sound, and
-    ``ConfirmResponse`` or ``CancelResponse`` follows."""
+    ``ConfirmResponse`` or ``CancelResponse`` follows. ``corrected``: the text stands in the history already, by
+    ``CorrectUser``."""
 
     response_id: int
     turn_id: int
@@ -461,6 +462,7 @@ class StartResponse(msgspec.Struct, frozen=True, tag="response.start"):
     cause: Cause
     speculative: bool = False
     calls: tuple[str, ...] = ()
+    corrected: bool = False
 
 
 class ConfirmResponse(msgspec.Struct, frozen=True, tag="response.confirm"):
@@ -543,6 +545,14 @@ class CommitUser(msgspec.Struct, frozen=True, tag="history.commit_user"):
     text: str
     typed: bool = False
     answered: bool = True
+
+
+class CorrectUser(msgspec.Struct, frozen=True, tag="history.correct_user"):
+    """More was said in a committed turn than was understood: ``text`` is all of it. The reply to it is cancelled before any
+    of it was heard, and another ``StartResponse``, which is ``corrected``, follows unless the user goes on speaking."""
+
+    turn_id: int
+    text: str
 
 
 class CommitAssistant(msgspec.Struct, frozen=True, tag="history.commit_assistant"):
@@ -644,6 +654,7 @@ Action = (
     | ClearPlayout
     | FadePlayout
     | CommitUser
+    | CorrectUser
     | CommitAssistant
     | TruncateAssistant
     | RecordToolResult

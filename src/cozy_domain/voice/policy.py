@@ -47,9 +47,10 @@ class Endpointing(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     transcript_ns: Ns = 2_500 * MS
     """From the last sound to the final transcript; then it is asked for again and waited for once more as long: together
     the turn's watchdog of 5 s."""
-    late_transcript: Literal["append", "ignore"] = "append"
+    late_transcript: Literal["append", "correct", "ignore"] = "append"
     """What is understood only after its turn was ended, in another ``transcript_ns`` and before the next one ends: the
-    beginning of the next turn, or nothing."""
+    beginning of the next turn, or nothing. ``correct``: while nothing of the reply has sounded and no tool was called for
+    it, the turn is corrected and answered anew; later it is the beginning of the next one."""
 
 
 class Interruption(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

@@ -7,12 +7,13 @@ each was heard. What is said without a model, and what the user says when nobody
 import asyncio
 import logging
 from collections.abc import Callable, Coroutine
+from functools import partial
 from typing import Protocol
 
 import msgspec
 
 from cozy_domain.chat.aside import KeptTurn
-from cozy_domain.chat.events import AnswerWritten, ToolBegan, ToolRan, TurnStarted
+from cozy_domain.chat.events import AnswerWritten, ToolBegan, ToolRan
 from cozy_domain.chat.pipeline import ChatPipeline
 from cozy_domain.chat.request import ChatRequest
 from cozy_domain.chat.turn import ChatTurn, Spawn
@@ -24,6 +25,7 @@ from cozy_domain.voice.events import (
     CancelRequested,
     CancelResponse,
     CommitAssistant,
+    CorrectUser,
     Event,
     ResponseFailed,
     ResponseTextAdded,
@@ -50,6 +52,10 @@ class Request(Protocol):
 
     def heard(self, question: str, answer: str) -> None:
         """What became of a turn; the question may be empty."""
+        ...
+
+    def corrected(self, question: str, said: str) -> None:
+        """What the last ``question`` really was."""
         ...
 
     def shortened(self, answer: str, heard: str) -> None:
@@ -170,6 +176,12 @@ class Replies:
         if spoken and spoken.response == order.response_id:
             self._after_others(lambda: self._shorten(spoken, order.text))
 
+    def correct(self, order: CorrectUser) -> None:
+        """More was said than was understood when it was answered."""
+        for reply in self._replies.values():
+            if reply.order.turn_id == order.turn_id:
+                self._after_others(partial(self._correct, reply, order.text))
+
     def done(self, response: int) -> None:
         """Nothing more is wanted of it, nor will be said about it."""
         if reply := self._replies.get(response):
@@ -253,6 +265,16 @@ class Replies:
             except CozyError as error:
                 _log.warning("more stays stored of an answer than was heard: %s", error.code)
 
+    async def _correct(self, reply: Reply, text: str) -> None:
+        await reply.over.wait()
+        self._request.corrected(reply.order.text, text)
+        request = self._request("")
+        if reply.kept and request.session is not None:
+            try:
+                await self._pipeline.correct(request, reply.kept, text)
+            except CozyError as error:
+                _log.warning("less stays stored of a question than was understood: %s", error.code)
+
     async def _run(self, reply: Reply) -> None:
         try:
             await self._stored_before(reply)
@@ -265,7 +287,8 @@ class Replies:
 
     async def _answer(self, reply: Reply) -> None:
         order = reply.order
-        request = self._request(order.text, after_tools=bool(order.calls))
+        words = "" if order.corrected else order.text
+        request = self._request(words, after_tools=bool(order.calls))
         turning = self._pipeline.turn(request, speculative=reply.undecided, delivery="spoken")
         async with turning as turn:
             reply.turn = turn
@@ -283,7 +306,9 @@ class Replies:
         self._end_tools(reply)
         self._replies.pop(reply.order.response_id, None)
         if reply.settled:
-            self._request.heard(reply.order.text, reply.heard.text if reply.heard else "")
+            words = "" if reply.order.corrected else reply.order.text
+            self._request.heard(words, reply.heard.text if reply.heard else "")
+        reply.kept = reply.turn.kept if reply.turn else None
         if reply.spoken:
             reply.spoken.kept = reply.kept
             reply.spoken.stored.set()
@@ -319,8 +344,6 @@ class Replies:
     def _note(self, reply: Reply, event: object) -> None:
         now, response = self._clock.monotonic_ns(), reply.order.response_id
         match event:
-            case TurnStarted(turn=turn, pin=pin):
-                reply.kept = KeptTurn(turn, pin)
             case TextDelta(text=text) | RefusalDelta(text=text) if text and not reply.cancelled:
                 reply.written += len(text)
                 self._tell(ResponseTextAdded(now, response, text))

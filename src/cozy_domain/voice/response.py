@@ -56,15 +56,21 @@ def words(text: str) -> int:
     return len(found) - narrow + (narrow + 1) // 2
 
 
-def start(m: Moment, cause: Cause, turn: Turn | None, *, speculative: bool = False) -> None:
-    """Asks the model. ``turn`` is None where no turn is answered."""
+def start(
+    m: Moment, cause: Cause, turn: Turn | None, *, speculative: bool = False, corrected: bool = False
+) -> None:
+    """Asks the model. ``turn`` is None where no turn is answered; ``corrected``: it was committed before."""
     response = _new(m, cause, turn, turn.text if turn else "")
     response = m.put_response(response, speculative=speculative)
     called = m.state.late_calls if cause == "tool_result" else ()
     if called:
         m.put(late_calls=())
     turn_id, rev = (turn.turn_id, turn.rev) if turn else (0, 0)
-    m.do(StartResponse(response.response_id, turn_id, rev, response.basis, cause, speculative, called))
+    m.do(
+        StartResponse(
+            response.response_id, turn_id, rev, response.basis, cause, speculative, called, corrected
+        )
+    )
     m.arm(Timer.RESPONSE, m.at + m.state.profile.watchdogs.response_ns)
     if not speculative:
         m.tell(ResponseCreated(response.response_id, turn_id, cause))

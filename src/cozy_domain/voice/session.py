@@ -130,6 +130,7 @@ WELCOME: dict[type, frozenset[Phase]] = {
 _SETTLING = (
     response.finish_if_over,
     interruption.promote_if_free,
+    turns.answer_owed,
     turns.commit_if_due,
     lifetime.reply_late,
     lifetime.leave_if_done,

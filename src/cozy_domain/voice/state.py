@@ -155,8 +155,8 @@ class Response(msgspec.Struct, frozen=True):
     """``basis`` is the text that it answers; ``text`` what is written of it so far, of which ``segmented`` characters are in
     segments. ``said`` characters, ``said_samples`` long, were heard on an earlier line. ``news`` is when the model was last
     heard of. ``asked``, ``first_text``, ``first_sound``, ``started``: when the model was asked, and what came of it first.
-    ``committed``: when its turn was. ``filled``: a filler was said. ``at_most`` samples were heard, says the caller's
-    program."""
+    ``committed``: when its turn was. ``filled``: a filler was said; ``called``: a tool was called. ``at_most``: so many
+    samples were heard, says the caller's program."""
 
     response_id: int
     turn_id: int
@@ -180,6 +180,7 @@ class Response(msgspec.Struct, frozen=True):
     first_sound: int | None = None
     started: int | None = None
     filled: bool = False
+    called: bool = False
     at_most: int | None = None
 
     @property
@@ -268,6 +269,8 @@ class VoiceSession(msgspec.Struct, frozen=True):
     """Understood after its turn was committed."""
     last_turn: Turn | None = None
     """The one that ended last."""
+    owed: Turn | None = None
+    """Was corrected, and is to be answered anew."""
     late_turn: Turn | None = None
     """Ended before all of it was understood, while that may still come."""
     said: Said | None = None

@@ -12,6 +12,7 @@ from cozy_domain.voice import response, speculation
 from cozy_domain.voice.events import (
     CloseTranscription,
     CommitUser,
+    CorrectUser,
     FinalizeTranscription,
     OpenTranscription,
     PredictEndOfTurn,
@@ -256,9 +257,26 @@ def late(m: Moment, turn: Turn, rev: int, text: str) -> None:
     more = text.removeprefix(known).strip()
     turn = replace(turn, stretches=with_text(turn, rev, text, final=True))
     m.do(CloseTranscription(turn.turn_id, rev))
-    m.put(late_turn=turn, late_text=f"{m.state.late_text} {more}".strip()[:LATE])
+    m.put(late_turn=turn)
+    if more and _may_correct(m, turn):
+        m.do(CorrectUser(turn.turn_id, turn.text))
+        m.tell(InputTranscribed(turn.turn_id, turn.text))
+        response.cancel(m, "superseded")
+        m.put(owed=turn)
+    else:
+        m.put(late_text=f"{m.state.late_text} {more}".strip()[:LATE])
     if all(it.final for it in turn.stretches):
         forget_late(m)
+
+
+def answer_owed(m: Moment) -> None:
+    """A turn that was corrected is answered anew, when the reply to what was understood before is over."""
+    turn = m.state.owed
+    if turn is None or m.state.response:
+        return
+    m.put(owed=None)
+    if m.state.phase in _ANSWERED and _is_free(m):
+        response.start(m, "turn", turn, corrected=True)
 
 
 def forget_late(m: Moment) -> None:
@@ -312,7 +330,7 @@ def _close(m: Moment, turn: Turn, *, late: bool) -> None:
     """``late``: words that are understood after it are waited for a while, where the profile says so."""
     forget_late(m)
     policy = m.state.profile.endpointing
-    late = late and policy.late_transcript == "append" and not all(it.final for it in turn.stretches)
+    late = late and policy.late_transcript != "ignore" and not all(it.final for it in turn.stretches)
     for it in turn.stretches:
         if it.heard and (it.final or not late):
             m.do(CloseTranscription(turn.turn_id, it.rev))
@@ -322,6 +340,25 @@ def _close(m: Moment, turn: Turn, *, late: bool) -> None:
     if late:
         m.put(late_turn=turn)
         m.arm(Timer.LATE, m.at + policy.transcript_ns)
+
+
+def _may_correct(m: Moment, turn: Turn) -> bool:
+    reply = m.state.response
+    return (
+        m.state.profile.endpointing.late_transcript == "correct"
+        and m.state.phase in _ANSWERED
+        and _is_free(m)
+        and reply is not None
+        and (reply.cause, reply.turn_id) == ("turn", turn.turn_id)
+        and reply.started is None
+        and reply.ending is None
+        and not reply.called
+    )
+
+
+def _is_free(m: Moment) -> bool:
+    """The user has said nothing since."""
+    return m.state.turn is None and m.state.overlap is None
 
 
 def _await_endpoint(m: Moment) -> None:

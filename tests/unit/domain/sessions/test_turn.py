@@ -4,7 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cozy_domain.messages import AssistantMessage, Message, RefusalPart, ToolCall, ToolMessage, UserMessage
-from cozy_domain.sessions.turn import shortened
+from cozy_domain.sessions.turn import corrected, shortened
 
 ASK = AssistantMessage("Let me see.", (ToolCall("c1", "clock", "{}"),))
 RESULT = ToolMessage("c1", "12:00")
@@ -22,6 +22,14 @@ def test_only_the_beginning_of_the_last_answer_remains(answer: str, heard: str) 
         assert remaining == (HELLO, ASK, RESULT, *([AssistantMessage(heard)] if heard else []))
     else:
         assert remaining is None
+
+
+@given(WORDS, WORDS)
+def test_only_the_users_last_words_are_corrected(before: str, said: str) -> None:
+    opening: tuple[Message, ...] = (HELLO, UserMessage(before, "mei"), RESULT)
+    expected = None if before == said else (HELLO, UserMessage(said, "mei"), RESULT)
+    assert corrected(opening, said) == expected
+    assert corrected((RESULT,), said) is None
 
 
 def test_calls_stay_with_their_results_when_nothing_of_the_words_was_heard() -> None:

@@ -22,6 +22,7 @@ from cozy_domain.voice.policy import DEFAULT as PROFILE
 from cozy_domain.voice.public import (
     FalseInterruption,
     IdlePrompted,
+    InputTranscribed,
     OutputCleared,
     OutputStarted,
     ResponseCreated,
@@ -224,6 +225,30 @@ async def test_what_is_understood_after_its_turn_begins_the_next_one_if_it_may(
         await call.until(ResponseDone, 2)
     assert [it.text for it in call.told(TurnCommitted)] == ["Tell me", second]
     assert [text for role, text in await voice.history() if role == "user"] == ["Tell me", second]
+
+
+@pytest.mark.parametrize("personal", [True, False])
+async def test_a_question_that_is_understood_late_is_corrected_and_answered_as_it_was_meant(
+    personal: bool,
+) -> None:
+    endpointing = replace(PROFILE.endpointing, late_transcript="correct")
+    recogniser = Slow(["Tell me about ferries.", "Thank you."])
+    profile = replace(PROFILE, endpointing=endpointing)
+    voice = VoiceUnderTest(recognisers=[recogniser], profile=profile)
+    order = {} if personal else {"session": None, "personal": False}
+    scripts = ((asyncio.Event(),), saying("They leave at noon."), saying("Welcome."))
+    async with voice.call(*scripts, **order) as call:
+        await call.say(1.0)
+        await call.until(ResponseDone, 2)
+        await call.say(1.0)
+        await call.until(ResponseDone, 3)
+    assert [it.text for it in call.told(InputTranscribed)][:2] == ["Tell me", "Tell me about ferries."]
+    assert [it.text for it in call.told(ResponseDone)] == ["", "They leave at noon.", "Welcome."]
+    said = ["Tell me about ferries.", "They leave at noon.", "Thank you."]
+    asked = [it.content for it in voice.chat.model.requests[-1].messages]
+    assert [it for it in asked if it in said or it == "Tell me"] == said
+    if personal:
+        assert [text for _, text in await voice.history()] == [*said, "Welcome."]
 
 
 @pytest.mark.parametrize(("from_probability", "pause_s"), [(0.7, 0.4), (1.0, 1.2)])

@@ -96,6 +96,7 @@ PROFILES = (
         DEFAULT,
         phrases=PHRASES,
         speculation=replace(DEFAULT.speculation, enabled=False),
+        endpointing=replace(DEFAULT.endpointing, late_transcript="correct"),
         interruption=replace(DEFAULT.interruption, call_guard_ns=0, style="duck", protected=("greeting",)),
     ),
     replace(DEFAULT, endpointing=replace(DEFAULT.endpointing, automatic=False)),

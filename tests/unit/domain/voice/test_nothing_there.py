@@ -56,6 +56,8 @@ RULES: dict[str, Callable[[Moment], object]] = {
     "pass the endpoint": turns.endpoint_passed,
     "await the endpoint": turns._await_endpoint,
     "await transcripts": turns._await_transcripts,
+    "answer anew": turns.answer_owed,
+    "forget what is late": turns.forget_late,
     "confirm an interruption": interruption.confirm,
     "dismiss one": interruption.dismiss,
     "drop one": interruption.drop,

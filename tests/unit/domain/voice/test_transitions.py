@@ -13,6 +13,7 @@ from cozy_domain.voice.events import (
     CommitAssistant,
     CommitUser,
     ConfirmResponse,
+    CorrectUser,
     EndOfTurnPredicted,
     EnqueuePlayout,
     FinalizeTranscription,
@@ -21,6 +22,7 @@ from cozy_domain.voice.events import (
     OpenTranscription,
     PausePlayout,
     RecordToolResult,
+    ResponseFailed,
     ResponseTextFinished,
     ResumePlayout,
     SoundHeard,
@@ -28,6 +30,7 @@ from cozy_domain.voice.events import (
     StartResponse,
     SynthesisFinished,
     SynthesizeSegment,
+    TextTyped,
     ToolCompleted,
     ToolRequested,
     TranscriptFinished,
@@ -301,6 +304,72 @@ def test_t11_what_is_understood_after_the_commit_begins_the_next_turn(call: Call
     call.understand("At noon.")
     call.wait(S)
     assert call.last(CommitUser).text == "about ferries. At noon."
+
+
+def test_t11_what_is_understood_before_the_reply_sounds_corrects_the_turn_if_the_profile_says_so() -> None:
+    correcting = replace(DEFAULT.endpointing, late_transcript="correct")
+    call = Call(replace(QUIET_START, endpointing=correcting))
+    call.start_speaking()
+    call.wait(S)
+    call.tell(TranscriptUpdated(call.at, 1, 1, "Tell me"))
+    call.stop_speaking()
+    call.wait(6 * S)
+    first = call.last(StartResponse)
+    call.write("What shall I")
+    call.tell(TranscriptFinished(call.at, 1, 1, "Tell me about ferries."))
+    assert call.last(CancelResponse).response_id == first.response_id
+    assert call.all(CorrectUser) == [CorrectUser(1, "Tell me about ferries.")]
+    second = call.last(StartResponse)
+    assert (second.turn_id, second.text, second.corrected) == (1, "Tell me about ferries.", True)
+    assert len(call.all(CommitUser)) == 1
+    call.reply("At noon.", played=2 * S)
+    assert call.last(CommitAssistant).text == "At noon."
+    assert call.state.late_text == ""
+
+
+@pytest.mark.parametrize("hindrance", ["heard", "tool", "speaking", "typed"])
+def test_t11_a_reply_that_sounds_or_called_a_tool_is_not_begun_anew(hindrance: str) -> None:
+    correcting = replace(DEFAULT.endpointing, late_transcript="correct")
+    call = Call(replace(QUIET_START, endpointing=correcting))
+    call.start_speaking()
+    call.wait(S)
+    call.tell(TranscriptUpdated(call.at, 1, 1, "Tell me"))
+    call.stop_speaking()
+    call.wait(6 * S)
+    reply = call.last(StartResponse)
+    match hindrance:
+        case "heard":
+            call.reply("What shall I tell you, my dear?")
+        case "tool":
+            call.tell(ToolRequested(call.at, reply.response_id, "call_1", "search"))
+        case "speaking":
+            call.start_speaking()
+            call.wait(300 * MS)
+        case _:
+            call.tell(ResponseFailed(call.at, reply.response_id, "provider_down"))
+    call.tell(TranscriptFinished(call.at, 1, 1, "Tell me about ferries."))
+    assert not call.all(CorrectUser)
+    assert call.state.late_text == "about ferries."
+
+
+def test_t11_who_speaks_before_the_cancelled_reply_is_silent_is_answered_as_a_whole() -> None:
+    correcting = replace(DEFAULT.endpointing, late_transcript="correct")
+    call = Call(replace(QUIET_START, endpointing=correcting))
+    call.start_speaking()
+    call.wait(S)
+    call.tell(TranscriptUpdated(call.at, 1, 1, "Tell me"))
+    call.stop_speaking()
+    call.wait(6 * S)
+    call.write("What shall I tell you?")
+    call.sound_all()
+    call.tell(TranscriptFinished(call.at, 1, 1, "Tell me about ferries."))
+    assert call.all(CorrectUser)
+    assert len(call.all(StartResponse)) == 1
+    call.tell(TextTyped(call.at, "To Naxos."))
+    call.clear()
+    assert call.last(CommitUser).text == "To Naxos."
+    assert call.last(StartResponse).text == "To Naxos."
+    assert len(call.all(StartResponse)) == 2
 
 
 def test_t12_a_voice_that_makes_no_sound_leaves_the_text_and_the_agent_listens(call: Call) -> None:

@@ -95,7 +95,7 @@ async def test_what_is_stored_of_a_call_is_what_was_heard_in_it(tmp_path: Path) 
         call.call.truncate(told.response_id, SPEAKING_RATE // 5)
         await call.say(0.6)
         await call.until(OutputStarted, 3)
-        call.call.drain(5.0)
+        call.call.drain(60.0)
         await call.quiet(1.0)
         await call.say(0.6)
         assert await call.call.ended() == "drained"

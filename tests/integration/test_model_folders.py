@@ -11,7 +11,7 @@ from cozy_adapters.fasterwhisper import folder as fasterwhisper
 from cozy_adapters.inmemory.speech import tone
 from cozy_adapters.sherpa import recogniser as sherpa
 from cozy_adapters.sherpa import speaker
-from cozy_adapters.sherpa.folder import HearingKind, SpeakingKind, recogniser_in, voice_in
+from cozy_adapters.sherpa.folder import HearingKind, SpeakingKind, language_told, recogniser_in, voice_in
 from cozy_domain.audio import HEARING_RATE, Pcm
 from cozy_domain.errors import ConfigError, ProviderUnavailableError
 from cozy_domain.speech.ports import Hearing, HearingFeature, Voicing
@@ -196,9 +196,15 @@ def test_the_kind_of_a_model_is_told_by_its_files_and_properties(tmp_path: Path)
     features = sherpa.recogniser(str(parts), STT, ()).features()
     assert features == {HearingFeature.PARTIALS, HearingFeature.WORD_TIMES}
 
-    models.recogniser(tmp_path / "whisper", model_type="whisper-tiny")
+    models.recogniser(tmp_path / "whisper", model_type="whisper-tiny", is_multilingual="1")
     (tmp_path / "whisper" / "model.onnx").rename(parts / "encoder-epoch-99.int8.onnx")
-    assert recogniser_in(str(parts), STT).kind is HearingKind.WHISPER
+    whisper = recogniser_in(str(parts), STT)
+    assert whisper.kind is HearingKind.WHISPER
+    assert language_told(whisper, ()) == {"language": ""}
+    assert language_told(whisper, ("de-AT",)) == {"language": "de"}
+    models.recogniser(tmp_path / "english", model_type="whisper-tiny.en", is_multilingual="0")
+    (tmp_path / "english" / "model.onnx").rename(parts / "encoder-epoch-99.int8.onnx")
+    assert language_told(recogniser_in(str(parts), STT), ("de",)) == {"language": "en"}
 
     kokoro = models.voice(tmp_path / "kokoro", n_speakers="53")
     (kokoro / "voices.bin").write_bytes(b"")

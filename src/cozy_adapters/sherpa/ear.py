@@ -1,12 +1,13 @@
-"""Hears with a model of a folder (``python -m cozy_adapters.sherpa.ear FOLDER``)."""
+"""Hears with a model of a folder (``python -m cozy_adapters.sherpa.ear FOLDER [LANGUAGE ...]``)."""
 
 import os
 import sys
+from collections.abc import Sequence
 from typing import Any
 
 from cozy_adapters.ear.hearing import Ear, main
 from cozy_adapters.ear.wire import Heard
-from cozy_adapters.sherpa.folder import HearingKind, recogniser_in
+from cozy_adapters.sherpa.folder import HearingKind, language_told, recogniser_in
 from cozy_adapters.sherpa.words import words
 from cozy_domain.audio import HEARING_RATE
 from cozy_domain.speech.ports import Hearing
@@ -17,7 +18,7 @@ TAIL = HEARING_RATE * 2 // 3
 """Samples of silence behind an utterance, in which a streaming model says its last word (the library's own examples)."""
 
 
-def loaded(folder: str) -> Ear:
+def loaded(folder: str, languages: Sequence[str]) -> Ear:
     import sherpa_onnx  # here, so that a fault of it is told as one
 
     model = recogniser_in(folder, "model")
@@ -33,7 +34,8 @@ def loaded(folder: str) -> Ear:
         HearingKind.WENET_CTC: sherpa_onnx.OfflineRecognizer.from_wenet_ctc,
     }
     more = {"use_itn": True} if model.kind is HearingKind.SENSE_VOICE else {}
-    return WholeEar(make[model.kind](**model.files, **more, num_threads=THREADS))
+    told = language_told(model, languages)
+    return WholeEar(make[model.kind](**model.files, **more, **told, num_threads=THREADS))
 
 
 class WholeEar:
@@ -94,4 +96,4 @@ def _floats(samples: bytes) -> Any:
 
 
 if __name__ == "__main__":
-    main(lambda: loaded(sys.argv[1]))
+    main(lambda: loaded(sys.argv[1], sys.argv[2:]))

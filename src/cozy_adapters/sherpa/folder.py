@@ -4,7 +4,7 @@ The names are those of the archives that the project publishes (k2-fsa.github.io
 model, or encoder, decoder and joiner, in 32 or in 8 bits, and ``tokens.txt``. The 8 bits are taken where both are there.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from enum import StrEnum
 from pathlib import Path
 
@@ -33,10 +33,11 @@ class SpeakingKind(StrEnum):
 
 
 class HearingModel(msgspec.Struct, frozen=True):
-    """``files`` by the library's names for them."""
+    """``files`` by the library's names for them. ``multilingual``, of Whisper: it can be told a language."""
 
     kind: HearingKind
     files: Mapping[str, str]
+    multilingual: bool = False
 
 
 class SpeakingModel(msgspec.Struct, frozen=True):
@@ -91,6 +92,15 @@ def recogniser_in(folder: str, setting: str) -> HearingModel:
     return HearingModel(kind, {name: str(model), "tokens": place.needed(tokens, "tokens.txt")})
 
 
+def language_told(model: HearingModel, languages: Sequence[str]) -> Mapping[str, str]:
+    """What the library is told of the one language that the model is to hear; where there are several or none, it finds out.
+    It takes none for one recording alone."""
+    only = languages[0].partition("-")[0].lower() if len(languages) == 1 else ""
+    if model.kind is HearingKind.WHISPER:
+        return {"language": only if model.multilingual else "en"}
+    return {"language": only or "auto"} if model.kind is HearingKind.SENSE_VOICE else {}
+
+
 def voice_in(folder: str, setting: str) -> SpeakingModel:
     """
     Raises:
@@ -129,7 +139,7 @@ def _of_parts(
     }
     told = place.properties(Path(files["encoder"]))
     if told.get("model_type", "").startswith("whisper"):
-        return HearingModel(HearingKind.WHISPER, files)
+        return HearingModel(HearingKind.WHISPER, files, told.get("is_multilingual") == "1")
     files["joiner"] = place.needed(place.model("joiner"), "a joiner (*joiner*.onnx)")
     streams = STREAMS & set(told) and not told.get("model_type", "").startswith("EncDec")
     return HearingModel(HearingKind.STREAMING if streams else HearingKind.TRANSDUCER, files)

@@ -28,5 +28,7 @@ def recogniser(folder: str, setting: str, languages: Collection[str]) -> LocalSp
         frozenset(it.partition("-")[0].lower() for it in languages) or None,
         cuts=model.kind is not HearingKind.STREAMING,
     )
-    program = Program(NAME, "The recogniser 'sherpa'", "cozy_adapters.sherpa.ear", (absolute(folder),))
+    program = Program(
+        NAME, "The recogniser 'sherpa'", "cozy_adapters.sherpa.ear", (absolute(folder), *languages)
+    )
     return LocalSpeechToText(program, abilities)

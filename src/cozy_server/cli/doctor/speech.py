@@ -9,7 +9,7 @@ from cozy_server.container.installed import is_installed
 from cozy_server.settings.load import Loaded
 
 OFFLINE = {
-    "espeak": (("espeakng_loader", "av"), "pip install espeakng-loader 'cozy-engine[speech]'"),
+    "espeak": (("espeakng_loader", "av"), "pip install 'cozy-engine[espeak]'"),
     "pocketsphinx": (("pocketsphinx", "av"), "pip install 'cozy-engine[speech]'"),
 }
 """Engines that are left out where their packages are missing, and how to get them."""

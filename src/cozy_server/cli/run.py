@@ -127,19 +127,27 @@ def _run(container: Container, loaded: Loaded, *, as_json: bool, next_port: bool
     listening = listen(settings.server.host, settings.server.port, or_next=next_port)
     address = listening.getsockname()
 
-    warming: list[asyncio.Future[None]] = []  # kept, or it may be collected before it is done
-
     def ready(_: Stop) -> None:
         tune_interpreter()
         url = _url(address[0], address[1])
         typer.echo(start_line(container, url) if as_json else banner(container, url, loaded))
         sys.stdout.flush()
-        warming.append(asyncio.ensure_future(warm_speech(container)))
 
     def drain() -> None:
         container.vitals().draining = True
 
-    uvloop.run(serve(create_app(container), [listening], settings.server, on_ready=ready, on_drain=drain))
+    async def served() -> None:
+        # From the very start: what is warm when requests are taken costs the first call nothing.
+        warming = asyncio.create_task(warm_speech(container), name="warm speech")
+        try:
+            await serve(create_app(container), [listening], settings.server, on_ready=ready, on_drain=drain)
+        finally:
+            warming.cancel()
+            await asyncio.gather(
+                warming, return_exceptions=True
+            )  # settings that are wrong are told by the server
+
+    uvloop.run(served())
 
 
 def keep_from_children() -> None:

@@ -143,9 +143,8 @@ def _run(container: Container, loaded: Loaded, *, as_json: bool, next_port: bool
             await serve(create_app(container), [listening], settings.server, on_ready=ready, on_drain=drain)
         finally:
             warming.cancel()
-            await asyncio.gather(
-                warming, return_exceptions=True
-            )  # settings that are wrong are told by the server
+            # What is wrong with the settings is told by the server.
+            await asyncio.gather(warming, return_exceptions=True)
 
     uvloop.run(served())
 

@@ -43,7 +43,7 @@ from cozy_domain.voice.driver import CallParts, Tell, VoiceCall
 from cozy_domain.voice.events import Event
 from cozy_domain.voice.phrases import profile_of
 from cozy_domain.voice.policy import DEFAULT, VoiceProfile
-from cozy_domain.voice.prediction import EndOfTurn
+from cozy_domain.voice.prediction import EndOfTurn, Listener, Verdicts
 from cozy_domain.voice.replies import Replies
 from cozy_domain.voice.seats import CallSeats, SeatLimits
 
@@ -118,8 +118,7 @@ class Calling:
         self._seats = CallSeats(parts.seats)
         self._tasks: asyncio.TaskGroup | None = None
         self._calls: dict[UUID, OpenedCall] = {}
-        self._ends: dict[str, EndOfTurn] = {}
-        """For each recogniser that a persona names."""
+        self._verdicts = Verdicts()
         self._draining = False
         self._load = 0
 
@@ -227,7 +226,14 @@ class Calling:
                 replies=replies,
                 tell=tell,
                 told=told,
-                ends=self._ends.setdefault(persona.voice.stt or "", EndOfTurn()),
+                ends=EndOfTurn(
+                    self._verdicts,
+                    Listener(
+                        persona.voice.stt or "",
+                        order.owner.account,
+                        order.owner.subject if order.personal else str(number),
+                    ),
+                ),
                 wanted_voice=persona.voice.tts,
                 record=partial(parts.record, number) if parts.record else None,
             )

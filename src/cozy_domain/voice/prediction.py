@@ -1,7 +1,7 @@
 """What the words so far tell of the user's mind: finished, still at it, or only listening (pure).
 
 The default where no model judges the sound itself. It errs on the side of waiting. A sentence may be over when its last word
-can be one and its recogniser ended it; how much such a full stop is worth, the pauses show after which people went on
+can be one and its recogniser ended it; how much such a full stop is worth, the caller's pauses show after which he went on
 (`Stops`): some recognisers set one after anything. Without full stops only a few endings are taken for one.
 docs/decisions/0005 has the figures.
 """
@@ -22,6 +22,12 @@ REMEMBERED = 64
 """Pauses; after so many the older ones count half."""
 MEANT_UP_TO = 0.25
 """The share of stops in pauses inside of turns up to which one still means an end: people pause between sentences, too."""
+FEWEST = 2
+"""Stops in such pauses before they are believed less: a single one may be somebody's second sentence."""
+AGREED = 3
+"""Callers of an account who have shown that stops mean nothing, before its next one is heard so from the start."""
+CALLERS = 1_024
+"""Whose verdicts are remembered; the oldest are forgotten."""
 
 
 class Stops(msgspec.Struct, frozen=True):
@@ -38,27 +44,69 @@ class Stops(msgspec.Struct, frozen=True):
     @property
     def worth(self) -> Literal["unknown", "something", "nothing"]:
         """What a full stop tells."""
-        if not self.pauses:
-            return "unknown"
-        return "something" if self.stopped <= MEANT_UP_TO * self.pauses else "nothing"
+        if self.stopped > MEANT_UP_TO * self.pauses:
+            return "nothing" if self.stopped >= FEWEST else "unknown"
+        return "something" if self.pauses else "unknown"
 
 
 UNHEARD = Stops()
+DOUBTED = Stops(FEWEST, FEWEST)
+"""What a call begins with when others have shown that stops mean nothing; its own pauses may show otherwise."""
+
+
+class Listener(msgspec.Struct, frozen=True):
+    """Whose pauses they are, and by which recogniser he is heard."""
+
+    recogniser: str
+    account: str
+    caller: str
+
+
+class Verdicts:
+    """What the pauses of each caller have shown. A caller has one voice, and it is heard only inside of his account."""
+
+    def __init__(self) -> None:
+        self._idle: dict[Listener, bool] = {}
+        """Whether full stops mean nothing."""
+
+    def tell(self, listener: Listener, stops: Stops) -> None:
+        """All that his pauses have shown in this call."""
+        if stops.worth != "unknown":
+            self._idle.pop(listener, None)
+            self._idle[listener] = stops.worth == "nothing"
+            if len(self._idle) > CALLERS:
+                del self._idle[next(iter(self._idle))]
+
+    def beginning(self, listener: Listener) -> Stops:
+        """What a call of his begins with: his own verdict, else that of most of the others of his account."""
+        idle = self._idle.get(listener)
+        if idle is None:
+            others = [
+                it
+                for who, it in self._idle.items()
+                if (who.recogniser, who.account) == (listener.recogniser, listener.account)
+            ]
+            idle = sum(others) >= AGREED and 2 * sum(others) > len(others)
+        return DOUBTED if idle else UNHEARD
 
 
 class EndOfTurn:
-    """Predicts for all calls that one recogniser hears, and remembers between them what its full stops are worth."""
+    """Predicts for one call, and learns from its pauses what its recogniser's full stops are worth."""
 
-    def __init__(self) -> None:
-        self._stops = UNHEARD
+    def __init__(self, verdicts: Verdicts, listener: Listener) -> None:
+        self._verdicts = verdicts
+        self._listener = listener
+        self._stops = verdicts.beginning(listener)
+        self._own = UNHEARD
 
     def probability(self, text: str) -> float:
         """As `finished`."""
         return finished(text, self._stops)
 
     def went_on(self, text: str) -> None:
-        """Somebody paused after these words, and said more."""
-        self._stops = self._stops.after(text)
+        """The caller paused after these words, and said more."""
+        self._stops, self._own = self._stops.after(text), self._own.after(text)
+        self._verdicts.tell(self._listener, self._own)
 
 
 _ENDS = re.compile(r"[.!?。！？][\"'”’」』)）]*$")

@@ -35,7 +35,7 @@ LATE = 2_000
 """Characters of what is understood late that are kept for the next turn."""
 _ANSWERED = frozenset({Phase.ACTIVE, Phase.SUSPENDED})
 SOON_NS = 1 * S
-"""Who speaks again so soon after the end of a turn had not finished."""
+"""Who speaks again so soon after the end of a turn had not finished, unless it is the reply that he talks over."""
 STRETCHES = 64
 """Stretches of one turn; what is said then is taken as it is. A minute of speech has fewer."""
 
@@ -154,7 +154,22 @@ def paused_after(state: VoiceSession, turn_id: int) -> str:
     before, last = turn.stretches[:-1], state.last_turn
     if before:
         return joined(it.text for it in before) if all(it.final for it in before) else ""
-    return last.text if last and not last.typed and turn.began - last.ended < SOON_NS else ""
+    if last is None or last.typed or turn.began - last.ended >= SOON_NS or _was_heard(state, turn.began):
+        return ""
+    return last.text
+
+
+def _was_heard(state: VoiceSession, before: int) -> bool:
+    """Whether the reply to the last turn had begun to sound."""
+    replies = (state.response, state.said.response if state.said else None)
+    return any(
+        it is not None
+        and state.last_turn is not None
+        and it.turn_id == state.last_turn.turn_id
+        and it.started is not None
+        and it.started < before
+        for it in replies
+    )
 
 
 def endpoint_passed(m: Moment) -> None:

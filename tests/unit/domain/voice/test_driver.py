@@ -34,7 +34,7 @@ from cozy_domain.voice.public import (
 )
 from tests.fixtures.chat import DEFAULT, ChatUnderTest
 from tests.fixtures.clocks import LoopClock
-from tests.fixtures.driven_calls import LOOKUP, VoiceUnderTest, begun, settled, with_lookup
+from tests.fixtures.driven_calls import LOOKUP, CallUnderTest, VoiceUnderTest, begun, settled, with_lookup
 
 pytestmark = pytest.mark.virtual_time
 
@@ -481,18 +481,46 @@ async def test_messages_of_the_program_reach_the_surface() -> None:
     assert call.messages == ["handshake"]
 
 
-async def test_a_recogniser_that_ends_everything_is_believed_only_until_somebody_goes_on() -> None:
-    """Its full stops mean as little in the next call."""
-    voice = VoiceUnderTest(
-        heard=["Turn on the light.", "In the kitchen.", "Open the window.", "In the hall."]
-    )
-    async with voice.running(*[saying("Done.")] * 4) as calling:
-        for turns in (2, 1):
+async def test_a_recogniser_that_ends_everything_is_believed_only_until_its_caller_goes_on_twice() -> None:
+    """Its full stops mean as little in his next call."""
+    opened = ["My number is four.", "Seven.", "My number is nine.", "Eight."]
+    voice = VoiceUnderTest(heard=[*opened, *["Turn on the light.", "In the kitchen."] * 2])
+    async with voice.running(*[saying("Done.")] * 8) as calling:
+        call = await begun(calling)
+        await call.quiet(3.5)
+        for _ in range(2):
+            await two_stretches(call)
+        assert len(call.told(TurnCommitted)) == 2
+        await two_stretches(call)
+        assert len(call.told(TurnCommitted)) == 3
+        await call.hang_up()
+        call = await begun(calling)
+        await call.quiet(3.5)
+        await two_stretches(call)
+        assert len(call.told(TurnCommitted)) == 1
+        await call.hang_up()
+
+
+async def two_stretches(call: CallUnderTest) -> None:
+    """With a pause between them."""
+    await call.say(1.0)
+    await call.quiet(0.5)
+    await call.say(1.0)
+    await call.quiet(3.0)
+
+
+async def test_one_caller_who_interrupts_early_does_not_make_others_wait() -> None:
+    voice = VoiceUnderTest(heard=["Turn on the light."] * 8)
+    waits = []
+    async with voice.running(*[saying("One two three four five six seven eight nine ten.")] * 12) as calling:
+        for interrupts in (False, True, False):
             call = await begun(calling)
             await call.quiet(3.5)
-            await call.say(1.0)
-            await call.quiet(0.5)
-            await call.say(1.0)
-            await call.quiet(2.0)
-            assert len(call.told(TurnCommitted)) == turns
+            for _ in range(4 if interrupts else 2):
+                await call.say(1.0)
+                ended = now()
+                await call.until(OutputStarted, len(call.told(OutputStarted)) + 1)
+                waits.append(call.at(TurnCommitted, -1) - ended)
+                await call.quiet(0.3 if interrupts else 8.0)
             await call.hang_up()
+    assert [round(it, 1) for it in waits] == [0.2] * 8

@@ -5,7 +5,20 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cozy_domain.voice.policy import DEFAULT
-from cozy_domain.voice.prediction import REMEMBERED, UNHEARD, EndOfTurn, Stops, finished, listening
+from cozy_domain.voice.prediction import (
+    AGREED,
+    CALLERS,
+    DOUBTED,
+    FEWEST,
+    REMEMBERED,
+    UNHEARD,
+    EndOfTurn,
+    Listener,
+    Stops,
+    Verdicts,
+    finished,
+    listening,
+)
 
 ENDING = DEFAULT.endpointing
 MEANT = Stops(4, 0)
@@ -115,19 +128,95 @@ def test_some_endings_need_no_full_stop(text: str, stops: Stops) -> None:
     assert ends(text, stops)
 
 
-def test_full_stops_before_which_people_went_on_are_soon_not_believed() -> None:
-    ending = EndOfTurn()
-    assert ending.probability("Turn on the light.") >= ENDING.complete_from
+def believes(ending: EndOfTurn) -> bool:
+    return ending.probability("Turn on the light.") >= ENDING.complete_from
+
+
+def calls(verdicts: Verdicts, caller: str = "ann", account: str = "acme", recogniser: str = "") -> EndOfTurn:
+    return EndOfTurn(verdicts, Listener(recogniser, account, caller))
+
+
+def doubts(verdicts: Verdicts, caller: str, account: str = "acme", recogniser: str = "") -> None:
+    """A call of a caller who goes on behind full stops."""
+    ending = calls(verdicts, caller, account, recogniser)
+    for _ in range(FEWEST):
+        ending.went_on("Turn on the light.")
+
+
+def test_full_stops_behind_which_a_caller_went_on_are_believed_until_they_are_two() -> None:
+    ending = calls(Verdicts())
+    assert believes(ending)
     ending.went_on("Turn on the light.")
-    assert ending.probability("Turn on the light.") < ENDING.complete_from
+    assert believes(ending)
+    ending.went_on("And the radio.")
+    assert not believes(ending)
 
 
 def test_full_stops_are_believed_again_when_most_pauses_have_none() -> None:
-    ending = EndOfTurn()
-    ending.went_on("That is one.")
-    for _ in range(3):
+    ending = calls(Verdicts())
+    for _ in range(FEWEST):
+        ending.went_on("That is one.")
+    for _ in range(3 * FEWEST):
+        assert not believes(ending)
         ending.went_on("and this is")
     assert ending.probability("I know that he is.") >= ENDING.complete_from
+
+
+def test_one_caller_who_goes_on_behind_full_stops_does_not_make_others_wait() -> None:
+    verdicts = Verdicts()
+    waiting = calls(verdicts, "bob")
+    for _ in range(AGREED):
+        doubts(verdicts, "ann")
+    assert believes(waiting)
+    assert believes(calls(verdicts, "bob"))
+    assert not believes(calls(verdicts, "ann"))
+
+
+def test_what_most_callers_of_an_account_have_shown_holds_for_its_next() -> None:
+    verdicts = Verdicts()
+    for at in range(AGREED - 1):
+        doubts(verdicts, f"caller {at}")
+    assert believes(calls(verdicts, "bob"))
+    doubts(verdicts, "one more")
+    assert not believes(calls(verdicts, "bob"))
+    for at in range(AGREED):
+        calls(verdicts, f"other {at}").went_on("and this is")
+    assert believes(calls(verdicts, "bob"))
+
+
+def test_callers_of_one_account_do_not_make_those_of_another_wait() -> None:
+    verdicts = Verdicts()
+    for at in range(4 * AGREED):
+        doubts(verdicts, f"caller {at}", "acme")
+    assert believes(calls(verdicts, "bob", "other"))
+
+
+def test_a_recogniser_is_not_judged_by_the_full_stops_of_another() -> None:
+    verdicts = Verdicts()
+    for at in range(AGREED):
+        doubts(verdicts, f"caller {at}", recogniser="one")
+    assert believes(calls(verdicts, recogniser="other"))
+    assert not believes(calls(verdicts, recogniser="one"))
+
+
+def test_a_call_that_begins_in_doubt_believes_what_its_own_pauses_show() -> None:
+    verdicts = Verdicts()
+    doubts(verdicts, "ann")
+    ending = calls(verdicts, "ann")
+    for _ in range(3 * FEWEST):
+        assert not believes(ending)
+        ending.went_on("and this is")
+    assert believes(ending)
+    assert believes(calls(verdicts, "ann"))
+
+
+def test_of_many_callers_the_oldest_verdict_is_forgotten() -> None:
+    verdicts = Verdicts()
+    for at in range(CALLERS + 1):
+        verdicts.tell(Listener("", f"account {at}", "ann"), DOUBTED)
+    assert verdicts.beginning(Listener("", "account 0", "ann")) == UNHEARD
+    assert verdicts.beginning(Listener("", "account 1", "ann")) == DOUBTED
+    assert verdicts.beginning(Listener("", f"account {CALLERS}", "ann")) == DOUBTED
 
 
 def test_what_a_recogniser_did_long_ago_counts_less() -> None:
@@ -170,7 +259,10 @@ def test_any_text_has_a_probability(text: str, texts: list[str]) -> None:
 def test_never_are_there_more_stops_than_pauses_nor_more_than_are_remembered(texts: list[str]) -> None:
     stops = heard(texts)
     assert 0 <= stops.stopped <= stops.pauses <= REMEMBERED
-    assert (stops.worth == "unknown") == (not texts)
+    if not texts:
+        assert stops.worth == "unknown"
+    if stops.stopped < FEWEST:
+        assert stops.worth != "nothing"
 
 
 WORDS = st.lists(

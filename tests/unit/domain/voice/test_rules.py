@@ -39,6 +39,7 @@ from cozy_domain.voice.events import (
     ResponseTextAdded,
     ResponseTextFinished,
     ResumePlayout,
+    SpeechStarted,
     SpeechSynthesized,
     StartResponse,
     SynthesisFailed,
@@ -347,17 +348,42 @@ def test_who_speaks_again_soon_after_his_turn_had_not_finished(call: Call, after
     assert paused_after(call.state, 2) == words
 
 
-def test_who_talks_over_the_first_words_of_a_reply_had_not_finished(call: Call) -> None:
+def answered(call: Call, played: int) -> None:
+    """A turn that ends 200 ms after its last sound, and as much of its reply."""
     call.wait(3 * S)
     call.speak()
     call.understand("Turn it on.")
     call.tell(EndOfTurnPredicted(call.at, 1, 1, 0.9))
     call.wait(150 * MS)
-    call.reply("One two three four five six seven eight.", played=300 * MS)
+    call.reply("One two three four five six seven eight.", played=played)
+
+
+@pytest.mark.parametrize("played", [20 * MS, 300 * MS])
+def test_an_interruption_of_an_audible_reply_is_no_sign_of_an_early_end(call: Call, played: int) -> None:
+    answered(call, played)
     call.start_speaking()
     assert call.state.overlap
-    assert paused_after(call.state, 2) == "Turn it on."
+    assert paused_after(call.state, 2) == ""
     assert paused_after(call.state, 3) == ""
+
+
+def test_an_interruption_that_has_silenced_the_reply_is_none_either(call: Call) -> None:
+    answered(call, 400 * MS)
+    call.tell(CancelRequested(call.at))
+    call.clear()
+    call.speak(300 * MS)
+    assert call.state.response is None
+    assert paused_after(call.state, 2) == ""
+
+
+def test_who_speaks_again_before_the_reply_can_be_heard_had_not_finished(call: Call) -> None:
+    answered(call, 0)
+    onset = call.at
+    call.play(80 * MS)
+    call.tell(SpeechStarted(call.at, samples(onset), onset))
+    assert call.state.response
+    assert call.state.response.started is not None
+    assert paused_after(call.state, 2) == "Turn it on."
 
 
 def test_nobody_paused_before_what_he_wrote(call: Call) -> None:

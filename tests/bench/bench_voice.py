@@ -357,11 +357,14 @@ async def offline(most: int) -> int:
     for count in OFFLINE:
         if count > most:
             break
-        waits, asked = await _offline(count, phrases)
+        others = Others()
+        waits, asked, server_s = await _offline(count, phrases)
         late = sum(it > SOON_MS for it in waits)
         print(
             f"{count} calls: {len(waits)} of {asked} turns answered, after {_p(waits)[0]:.0f} / {_p(waits)[1]:.0f} ms "
-            f"(p50 / p95), {late} of them later than {SOON_MS:.0f} ms"
+            f"(p50 / p95), {late} of them later than {SOON_MS:.0f} ms; "
+            f"the server without its recognisers took {server_s:.1f} s of CPU, all else {others.percent(server_s):.0f} % of a core",
+            flush=True,
         )
         if late or len(waits) < asked:
             break
@@ -369,8 +372,8 @@ async def offline(most: int) -> int:
     return held
 
 
-async def _offline(count: int, phrases: Phrases) -> tuple[list[float], int]:
-    """Milliseconds to the first packets of the answers, and how many there should have been."""
+async def _offline(count: int, phrases: Phrases) -> tuple[list[float], int, float]:
+    """Milliseconds to the first packets of the answers, how many there should have been, and the server's CPU seconds."""
     waits, asked = list[float](), 0
     async with (
         server() as served,
@@ -394,7 +397,8 @@ async def _offline(count: int, phrases: Phrases) -> tuple[list[float], int]:
 
         await asyncio.gather(*(talk(it, number) for number, it in enumerate(talkers)))
         await asyncio.gather(*(it.hang_up() for it in talkers))
-    return waits, asked
+        spent_s = served.cpu_s()
+    return waits, asked, spent_s
 
 
 async def _answered(talker: Talker, phrases: Phrases) -> float | None:

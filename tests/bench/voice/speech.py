@@ -15,8 +15,9 @@ PACKAGE = "asterisk-core-sounds-en-wav"
 SENTENCE = "vm-nobodyavail"
 """Nobody is available to take your call at the moment: 2.5 s, without a pause inside."""
 BEGINNING = "hello-world"
-"""Cut to `BEGINNING_S`: simulated recognisers understand less than a second as a sentence that goes on."""
-BEGINNING_S = 0.7
+"""Cut to `BEGINNING_S`: simulated recognisers understand less than a second as a sentence that goes on, and
+hear half of one more around it."""
+BEGINNING_S = 0.5
 LOUD = 655
 """2 % of full scale: where a prompt begins and ends; its noise stays below."""
 FRAME = SPEAKING_RATE // 50

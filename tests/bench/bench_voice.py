@@ -363,7 +363,7 @@ async def offline(most: int) -> int:
         print(
             f"{count} calls: {len(waits)} of {asked} turns answered, after {_p(waits)[0]:.0f} / {_p(waits)[1]:.0f} ms "
             f"(p50 / p95), {late} of them later than {SOON_MS:.0f} ms; "
-            f"the server without its recognisers took {server_s:.1f} s of CPU, all else {others.percent(server_s):.0f} % of a core",
+            f"CPU: the server {server_s:.0f} s, all else, recognisers too, {others.percent(server_s):.0f} % of a core",
             flush=True,
         )
         if late or len(waits) < asked:

@@ -28,12 +28,14 @@ class Sdk(Protocol):
     @property
     def auth_headers(self) -> Mapping[str, str]: ...
 
+    async def close(self) -> None: ...
+
 
 JSON = "application/json"
 
 
 class Endpoint:
-    """POSTs to a provider; ``http`` is the client that ``sdk`` uses."""
+    """GETs and POSTs to a provider; ``http`` is the client that ``sdk`` uses."""
 
     def __init__(self, sdk: Sdk, http: "httpx2.AsyncClient") -> None:
         import httpx2  # with the SDK, on first use
@@ -48,6 +50,16 @@ class Endpoint:
         self._extensions = {"timeout": http.timeout.as_dict()}
         self._request = httpx2.Request
         self._whole = httpx2.ByteStream
+
+    async def aclose(self) -> None:
+        """Ends the connections."""
+        await self._sdk.close()
+
+    async def get(self, path: str) -> "httpx2.Response":
+        """As `post`, without a body."""
+        url = self._sdk.base_url.join(path.removeprefix("/"))
+        request = self._request("GET", url, headers=self._headers, extensions=self._extensions)
+        return await self._http.send(request, stream=True)
 
     async def post(self, path: str, body: bytes, content_type: str = JSON) -> "httpx2.Response":
         """The response, whatever its status, with its body unread. ``path`` is below the base URL and begins with a slash;

@@ -183,6 +183,19 @@ async def accepted(
     return response
 
 
+async def body_of(provider: str, response: "httpx2.Response") -> bytes:
+    """The whole body of a response that was accepted.
+
+    Raises:
+        ProviderError: the connection broke.
+    """
+    try:
+        async with aclosing(response):
+            return await response.aread()
+    except transport_errors() as error:
+        raise broken_off(provider, reason_of(error)) from error
+
+
 class Events(Protocol):
     """Makes whole events of ``pieces`` of a body."""
 

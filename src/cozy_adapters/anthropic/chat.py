@@ -6,8 +6,8 @@ streamed, and the caller owns time and retries. The SDK is imported on first use
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Iterator
-from contextlib import AbstractAsyncContextManager, aclosing, asynccontextmanager, contextmanager
+from collections.abc import AsyncIterator
+from contextlib import AbstractAsyncContextManager, aclosing, asynccontextmanager
 from importlib import import_module
 from typing import TYPE_CHECKING
 from uuid import uuid4
@@ -23,10 +23,8 @@ from cozy_adapters.sse import EventReader
 from cozy_adapters.upstream import (
     CONNECT_S,
     accepted,
-    reason_of,
+    body_of,
     told,
-    transport_errors,
-    unreachable,
 )
 from cozy_domain.errors import ProviderError, ProviderMalformedError, ProviderRefusedError
 from cozy_domain.models.deltas import ModelDelta
@@ -34,7 +32,6 @@ from cozy_domain.models.request import Feature, ModelRequest
 
 if TYPE_CHECKING:
     import httpx2
-    from anthropic import AsyncAnthropic
 
 URL = "https://api.anthropic.com"
 NO_KEY = "none"
@@ -70,7 +67,6 @@ class AnthropicLanguageModel:
         self._base_url = (base_url or URL).rstrip("/").removesuffix("/v1")
         self._listed: dict[str, ListedModel] = {}
         self._warned: set[tuple[str, str]] = set()
-        self._sdk: AsyncAnthropic | None = None
         self._endpoint: Endpoint | None = None
 
     def __repr__(self) -> str:
@@ -82,9 +78,9 @@ class AnthropicLanguageModel:
         self._opened()
 
     async def aclose(self) -> None:
-        sdk, self._sdk, self._endpoint = self._sdk, None, None
-        if sdk is not None:
-            await sdk.close()
+        endpoint, self._endpoint = self._endpoint, None
+        if endpoint is not None:
+            await endpoint.aclose()
 
     def stream(self, request: ModelRequest) -> AbstractAsyncContextManager[AsyncIterator[ModelDelta]]:
         return self._stream(request)
@@ -94,12 +90,10 @@ class AnthropicLanguageModel:
         return FEATURES - _missing(listed.capabilities) if listed and listed.capabilities else FEATURES
 
     async def list_models(self) -> tuple[str, ...]:
-        import httpx2  # with the SDK, on first use
-
-        with self._failures():
-            response = await self._client().get("/v1/models?limit=1000", cast_to=httpx2.Response)
+        getting = self._opened().get("/v1/models?limit=1000")
+        body = await body_of(self._provider, await accepted(self._provider, getting, self._refused))
         try:
-            listed = msgspec.json.decode(response.content, type=ModelList).data
+            listed = msgspec.json.decode(body, type=ModelList).data
         except (msgspec.DecodeError, msgspec.ValidationError, UnicodeDecodeError) as error:
             raise ProviderMalformedError(
                 f"{self._provider} did not list its models as Anthropic does.", provider=self._provider
@@ -139,54 +133,29 @@ class AnthropicLanguageModel:
             fields = {"provider": self._provider, "model": model, "parameter": parameter}
             _log.warning("parameter_dropped", extra=fields)
 
-    @contextmanager
-    def _failures(self) -> Iterator[None]:
-        """The SDK's errors in the domain's words, while no answer has begun."""
-        import anthropic  # on first use
-
-        try:
-            yield
-        except anthropic.APIStatusError as error:
-            raise self._refused(error.response) from error
-        except _sdk_errors() as error:
-            raise unreachable(self._provider, reason_of(error)) from error
-
     def _refused(self, response: "httpx2.Response") -> ProviderError:
         body = response.content if response.is_stream_consumed else b""
         return refused(self._provider, response.status_code, response.headers, body, self._api_key)
 
-    def _client(self) -> "AsyncAnthropic":
-        if self._sdk is None:
-            self._connect()
-        assert self._sdk is not None  # noqa: S101 - narrows for mypy
-        return self._sdk
-
     def _opened(self) -> Endpoint:
         if self._endpoint is None:
-            self._connect()
-        assert self._endpoint is not None  # noqa: S101 - narrows for mypy
+            self._endpoint = self._connected()
         return self._endpoint
 
-    def _connect(self) -> None:
+    def _connected(self) -> Endpoint:
         import anthropic
         import httpx2  # with the SDK, on first use
 
         timeout = httpx2.Timeout(None, connect=CONNECT_S)
         http = anthropic.DefaultAioHttpClient(timeout=timeout)
-        self._sdk = anthropic.AsyncAnthropic(
+        client = anthropic.AsyncAnthropic(
             api_key=self._api_key or NO_KEY,
             base_url=self._base_url,
             max_retries=0,
             timeout=timeout,
             http_client=http,
         )
-        self._endpoint = Endpoint(self._sdk, http)
-
-
-def _sdk_errors() -> tuple[type[Exception], ...]:
-    import anthropic  # on first use
-
-    return (anthropic.AnthropicError, *transport_errors())
+        return Endpoint(client, http)
 
 
 def _missing(capabilities: Capabilities) -> frozenset[Feature]:

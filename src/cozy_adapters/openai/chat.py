@@ -6,8 +6,8 @@ use (0.5 s of CPU), and told neither to retry nor to time out: the caller owns b
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Iterator
-from contextlib import AbstractAsyncContextManager, aclosing, asynccontextmanager, contextmanager
+from collections.abc import AsyncIterator
+from contextlib import AbstractAsyncContextManager, aclosing, asynccontextmanager
 from importlib import import_module
 from typing import TYPE_CHECKING
 from uuid import uuid4
@@ -24,11 +24,11 @@ from cozy_adapters.sse import BodyReader, EventReader
 from cozy_adapters.upstream import (
     CONNECT_S,
     accepted,
+    body_of,
     broken_off,
     reason_of,
     told,
     transport_errors,
-    unreachable,
 )
 from cozy_domain.errors import ProviderError, ProviderMalformedError
 from cozy_domain.models.deltas import ModelDelta
@@ -36,7 +36,6 @@ from cozy_domain.models.request import Feature, ModelRequest
 
 if TYPE_CHECKING:
     import httpx2
-    from openai import AsyncOpenAI
 
 NO_KEY = "none"
 """The SDK insists on a key; servers that need none do not look at it."""
@@ -65,7 +64,6 @@ class OpenAILanguageModel:
         self._base_url = base_url
         self._dialect = dialect
         self._features = features
-        self._sdk: AsyncOpenAI | None = None
         self._endpoint: Endpoint | None = None
 
     def __repr__(self) -> str:
@@ -77,9 +75,9 @@ class OpenAILanguageModel:
         self._opened()
 
     async def aclose(self) -> None:
-        sdk, self._sdk, self._endpoint = self._sdk, None, None
-        if sdk is not None:
-            await sdk.close()
+        endpoint, self._endpoint = self._endpoint, None
+        if endpoint is not None:
+            await endpoint.aclose()
 
     def stream(self, request: ModelRequest) -> AbstractAsyncContextManager[AsyncIterator[ModelDelta]]:
         return self._stream(request)
@@ -100,12 +98,10 @@ class OpenAILanguageModel:
         return OpenAISpeechToText(self._provider, model, self._post)
 
     async def list_models(self) -> tuple[str, ...]:
-        import httpx2  # with the SDK, on first use
-
-        with self._failures():
-            response = await self._client().get("/models", cast_to=httpx2.Response)
+        getting = self._opened().get("/models")
+        body = await body_of(self._provider, await accepted(self._provider, getting, self._refused))
         try:
-            listed = msgspec.json.decode(response.content, type=ModelList).data or ()
+            listed = msgspec.json.decode(body, type=ModelList).data or ()
         except (msgspec.DecodeError, msgspec.ValidationError, UnicodeDecodeError) as error:
             raise ProviderMalformedError(
                 f"{self._provider} did not list its models as OpenAI does.", provider=self._provider
@@ -145,51 +141,26 @@ class OpenAILanguageModel:
         is_json = response.headers.get("content-type", "").startswith("application/json")
         return BodyReader(self._provider) if is_json else EventReader(self._provider)
 
-    @contextmanager
-    def _failures(self) -> Iterator[None]:
-        """The SDK's errors in the domain's words, while no answer has begun."""
-        import openai  # on first use
-
-        try:
-            yield
-        except openai.APIStatusError as error:
-            raise self._refused(error.response) from error
-        except _sdk_errors() as error:
-            raise unreachable(self._provider, reason_of(error)) from error
-
     def _refused(self, response: "httpx2.Response") -> ProviderError:
         body = response.content if response.is_stream_consumed else b""
         return refused(self._provider, response.status_code, response.headers, body, self._api_key)
 
-    def _client(self) -> "AsyncOpenAI":
-        if self._sdk is None:
-            self._connect()
-        assert self._sdk is not None  # noqa: S101 - narrows for mypy
-        return self._sdk
-
     def _opened(self) -> Endpoint:
         if self._endpoint is None:
-            self._connect()
-        assert self._endpoint is not None  # noqa: S101 - narrows for mypy
+            self._endpoint = self._connected()
         return self._endpoint
 
-    def _connect(self) -> None:
+    def _connected(self) -> Endpoint:
         import httpx2  # with the SDK, on first use
         import openai
 
         timeout = httpx2.Timeout(None, connect=CONNECT_S)
         http = openai.DefaultAioHttpClient(timeout=timeout)
-        self._sdk = openai.AsyncOpenAI(
+        client = openai.AsyncOpenAI(
             api_key=self._api_key or NO_KEY,
             base_url=self._base_url or "https://api.openai.com/v1",
             max_retries=0,
             timeout=timeout,
             http_client=http,
         )
-        self._endpoint = Endpoint(self._sdk, http)
-
-
-def _sdk_errors() -> tuple[type[Exception], ...]:
-    import openai  # on first use
-
-    return (openai.APIError, *transport_errors())
+        return Endpoint(client, http)

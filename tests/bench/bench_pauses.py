@@ -11,7 +11,9 @@ and prediction decide. Engines take no time. What recognisers write differs, so 
 ``none``      no punctuation at all, as PocketSphinx and most small ones
 ``always``    a full stop after every stretch of speech, as recognisers that are asked for whole files
 
-``cut``: the turn was committed in the pause. ``end``: milliseconds from the last sound to the commit, of whole sentences.
+``cut``: the turn was committed in the pause. ``end``: milliseconds from the last sound to the commit of whole ones. They are
+of the same calls, where sentences with a pause and whole ones come by chance, each call by a caller of his own: what
+pauses teach costs whole sentences what it spares the others. ``learning`` are the first calls, before others have taught.
 """
 
 # ruff: noqa: T201 - a bench prints
@@ -32,20 +34,24 @@ import msgspec
 from cozy_adapters.inmemory.language_model import saying
 from cozy_adapters.silero import SileroVoiceActivity
 from cozy_domain.audio import HEARING_RATE, SAMPLE_BYTES, Pcm
+from cozy_domain.ids import Owner
 from cozy_domain.speech.ports import Hearing, HearingFeature, Language
 from cozy_domain.speech.transcript import Segment, Transcript
 from cozy_domain.voice.policy import DEFAULT
 from cozy_domain.voice.public import TurnCommitted
 from tests.bench.voice.pauses import Paused, Sentence, sentences
-from tests.fixtures.chat import ChatUnderTest
+from tests.fixtures.chat import OWNER, ChatUnderTest
 from tests.fixtures.clocks import LoopClock
 from tests.fixtures.driven_calls import CallUnderTest, VoiceUnderTest, begun
 from tests.virtual_time import run
 
 Style = Literal["sensible", "none", "always"]
 STYLES: tuple[Style, ...] = ("sensible", "none", "always")
+PLACES = ("any word", "phrase")
 TURNS = 10
 """Sentences of one call."""
+LEARNING = 5
+"""Calls, of about six pauses each; for the rest the target holds."""
 SLACK_S = 0.05
 """How well the sound's words are known."""
 AFTER_S = 4.0
@@ -65,6 +71,8 @@ class Figure(msgspec.Struct, frozen=True):
     where: str
     paused: int
     cut: int
+    learning_paused: int
+    learning_cut: int
     whole: int
     end_p50: float
     end_p95: float
@@ -163,7 +171,8 @@ async def measure(items: list[Paused], style: Style) -> list[float | None]:
     found = list[float | None]()
     async with voice.running(*[saying("All right.")] * (4 * len(items))) as calling:
         for at in range(0, len(items), TURNS):
-            call = await begun(calling)
+            caller = Owner(OWNER.account, f"caller {at // TURNS}")
+            call = await begun(calling, owner=caller, session=None)
             await call.quiet(3.5)
             for item in items[at : at + TURNS]:
                 found.append(await said(call, words, item))
@@ -175,28 +184,37 @@ async def measure(items: list[Paused], style: Style) -> list[float | None]:
 async def main(spoken: list[Sentence], each: int) -> list[Figure]:
     figures = []
     for style in STYLES:
-        whole = [Paused(it, len(it.words), 0.0) for it in spoken]
-        ends = [it for it in await measure(whole, style) if it is not None]
-        for where in ("any word", "phrase"):
-            chance = random.Random(5)
-            items = [_paused(it, where, chance) for it in spoken for _ in range(each)]
-            chosen = [it for it in items if it is not None]
-            results = await measure(chosen, style)
+        chance = random.Random(5)
+        items = [("whole", Paused(it, len(it.words), 0.0)) for it in spoken]
+        for where in PLACES:
+            paused = [_paused(it, where, chance) for it in spoken for _ in range(each)]
+            items += [(where, it) for it in paused if it is not None]
+        chance.shuffle(items)
+        results = await measure([it for _, it in items], style)
+        of = list(zip(items, results, strict=True))
+        ends = [it for (where, _), it in of if where == "whole" and it is not None]
+        for where in PLACES:
+            first, later = (
+                [it for (at, _), it in part if at == where]
+                for part in (of[: LEARNING * TURNS], of[LEARNING * TURNS :])
+            )
             figures.append(
                 Figure(
                     style,
                     where,
-                    len(chosen),
-                    sum(it is None for it in results),
+                    len(later),
+                    later.count(None),
+                    len(first),
+                    first.count(None),
                     len(ends),
                     median(ends),
                     quantiles(ends, n=20)[-1],
                 )
             )
             print(figures[-1], file=sys.stderr)
-            for it, result in zip(chosen, results, strict=True):
-                if result is None:
-                    print(f"  cut: {' | '.join(it.parts)} ({it.pause_s:.2f} s)", file=sys.stderr)
+        for (where, it), result in of:
+            if result is None:
+                print(f"  cut: {' | '.join(it.parts)} ({where}, {it.pause_s:.2f} s)", file=sys.stderr)
     return figures
 
 
@@ -216,10 +234,12 @@ def _paused(sentence: Sentence, where: str, chance: random.Random) -> Paused | N
 def table(figures: list[Figure]) -> str:
     return "\n".join(
         (
-            "| full stops | pause at | cut off | of | % | whole sentence, last sound → commit p50 / p95 ms |",
-            "|---|---|---|---|---|---|",
+            "| full stops | pause at | cut off | of | % | in the first calls | whole sentence in the same calls, "
+            "last sound → commit p50 / p95 ms |",
+            "|---|---|---|---|---|---|---|",
             *(
-                f"| {it.style} | {it.where} | {it.cut} | {it.paused} | {it.cut / it.paused * 100:.1f} | "
+                f"| {it.style} | {it.where} | {it.cut} | {it.paused} | {it.cut / max(it.paused, 1) * 100:.1f} | "
+                f"{it.learning_cut}/{it.learning_paused} | "
                 f"{it.end_p50:.0f} / {it.end_p95:.0f} |"
                 for it in figures
             ),

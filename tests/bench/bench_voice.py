@@ -11,8 +11,9 @@ reply that can be heard (above -50 dBFS). ``endpointing`` and ``engine`` are the
 (``turn.latency``). A caller talks over every third reply: from his first packet to the last one that can be heard. Every
 fourth sentence stops in the middle, and its reply is counted apart. CPU is the server's; what the callers and everything
 else on the machine took stands after it. Beside it, in the same run, the floor: a bare aiortc echo with as many lines
-(`bench_webrtc`). Losses are measured with ten calls. At the end, how many sentences with pauses inside are cut off
-(`bench_pauses`).
+(`bench_webrtc`). Losses, in both directions, are measured with ten calls; ``drift`` is how much later the last third of the
+replies begin than the first. ``onset → pause`` is read from the server's recordings, with up to ten calls, as writing them
+costs. At the end, how many sentences with pauses inside are cut off (`bench_pauses`).
 
 ``--engines offline`` calls ``cozy dev`` as it is without a key, PocketSphinx and espeak-ng: with 1, 2, 4, 8 … calls at once,
 until a turn is not answered within three seconds.
@@ -52,9 +53,15 @@ ANSWER_S = 12.0
 GREETING_S = 4.0
 """After so long a greeting has begun, if there is one; and calls are guarded from interruptions at their beginning."""
 SILENT_S = 0.6
-OVERLAP_S = 1.2
-"""Into a reply, a caller begins to talk over it; his first answer's number has been said by then."""
+OVERLAPS_S = (1.2, 0.35)
+"""Into a reply, every other caller begins to talk over it. After the first of them its number has been said."""
+APART_MS = 150.0
+"""What the server's stages, summed, and the caller's own clock may differ by: the way there and back, with its buffers."""
 LOSSY_CALLS = 10
+DRIFT_MS = 40.0
+PAUSED_MS = 100.0
+ENDPOINTING_MS = 300.0
+"""Of whole sentences, while callers talk over replies early and late: interruptions teach nothing wrong."""
 OFFLINE = (1, 2, 4, 8, 16, 32, 64)
 OFFLINE_TURNS = 4
 SOON_MS = 3_000.0
@@ -74,7 +81,9 @@ class Turns(msgspec.Struct):
     answered: int = 0
     wrong: int = 0
     uneven: int = 0
-    """Latencies whose stages do not add up to their total."""
+    """Turns whose stages do not add up to what the caller's clock says."""
+    paused: list[float] = []
+    """From the onset of speech over a reply to the order to pause it."""
 
 
 class Figure(msgspec.Struct, frozen=True):
@@ -107,6 +116,10 @@ class Figure(msgspec.Struct, frozen=True):
     floor_percent: float = nan
     floor_share: float = nan
     """Of the packets that the floor should have sent back."""
+    endpointing_p95: float = nan
+    paused_p50: float = nan
+    paused_p95: float = nan
+    drift_ms: float = nan
 
     @property
     def key(self) -> tuple[str, int, float]:
@@ -117,6 +130,20 @@ class Server(msgspec.Struct, frozen=True):
     url: str
     key: str
     pid: int
+    folder: Path
+
+    def pauses_ms(self) -> list[float]:
+        """Of all calls so far that were recorded: how long after an onset of speech a reply was paused. Those in the first
+        moments of a reply, which wait for its guard, are no part of it."""
+        found = []
+        for file in self.folder.glob("*.jsonl"):
+            for line in file.read_bytes().splitlines():
+                taken = json.loads(line)
+                event = taken.get("event", {})
+                ordered = [it["type"] for it in taken.get("actions", ())]
+                if event.get("type") == "vad.speech_started" and "playout.pause" in ordered:
+                    found.append((event["at"] - event["onset"]) / 1e6)
+        return found
 
     def cpu_s(self) -> float:
         fields = Path(f"/proc/{self.pid}/stat").read_text().rpartition(")")[2].split()
@@ -128,7 +155,7 @@ class Server(msgspec.Struct, frozen=True):
 
 
 @asynccontextmanager
-async def server(*arguments: str) -> AsyncIterator[Server]:
+async def server(*arguments: str, recorded: bool = False) -> AsyncIterator[Server]:
     with tempfile.TemporaryDirectory() as made:
         folder = Path(made)
         limits = {
@@ -139,9 +166,12 @@ async def server(*arguments: str) -> AsyncIterator[Server]:
             "COZY_VOICE__CALLS_PER_OWNER": "3",
             "COZY_VOICE__BUSY_PERCENT": "100",
         }
+        recordings = folder / "recordings"
+        if recorded:
+            limits["COZY_VOICE__RECORDINGS"] = str(recordings)
         async with server_process("dev", *arguments, "--port", "0", folder=folder, **limits) as running:
             _, out, _ = await command("keys", "create", "bench", "--serves-many", "--json", folder=folder)
-            yield Server(running.url, json.loads(out)["key"], running.process.pid)
+            yield Server(running.url, json.loads(out)["key"], running.process.pid, recordings)
 
 
 async def connected(
@@ -164,48 +194,67 @@ async def connected(
     return [await one(number) for number in range(count)]
 
 
-async def converse(talker: Talker, phrases: Phrases, turns: int, kept: Turns) -> None:
+class Asked(msgspec.Struct, frozen=True):
+    """A turn that was answered: its ``number``, where its events begin, and what the caller's clock says."""
+
+    number: int
+    told: int
+    waited_ms: float
+    numbered: bool
+    """So much of the reply was said that its number is in it."""
+    whole: bool
+    """The sentence was not left in the middle."""
+
+
+async def converse(
+    talker: Talker, phrases: Phrases, turns: int, kept: Turns, overlap_s: float = OVERLAPS_S[0]
+) -> None:
     """So many turns; every third reply is talked over by the next sentence, every fourth sentence is not ended."""
-    overlapped: float | None = None
+    overlapped: Asked | None = None
     for number in range(1, turns + 1):
-        unfinished = number % 4 == 2
-        phrase = phrases.beginning if unfinished else phrases.sentence
-        told = len(talker.events)
-        began, ended = await talker.mouth.say(phrase)
+        whole = number % 4 != 2
+        began, ended = await talker.mouth.say(phrases.sentence if whole else phrases.beginning)
+        told = talker.told_by(ended)
         kept.asked += 1
         if overlapped is not None:
             last = talker.last_loud_before_gap(began)
             if last is not None:
                 kept.stopped.append(max(0.0, last - began) * 1_000)
+            _account(talker, overlapped, kept)
         overlapped = None
-        if not await _comes(lambda at=ended: talker.first_loud_after(at) is not None):
+        if not await _comes(lambda at=ended, since=told: _answer(talker, at, since) is not None):
             continue
-        heard = talker.first_loud_after(ended)
+        heard = _answer(talker, ended, told)
         assert heard is not None
         kept.answered += 1
-        (kept.unfinished if unfinished else kept.first).append((heard - ended) * 1_000)
+        waited = (heard - ended) * 1_000
+        (kept.first if whole else kept.unfinished).append(waited)
         if number % 3 == 0 and number < turns:
-            await until(lambda at=heard: time.monotonic() - at > OVERLAP_S)  # type: ignore[misc]
-            overlapped = heard
+            await until(lambda at=heard: time.monotonic() - at > overlap_s)  # type: ignore[misc]
+            overlapped = Asked(number, told, waited, overlap_s == OVERLAPS_S[0], whole)
         else:
             await _comes(lambda: talker.silent_for() > SILENT_S)
             await _comes(lambda since=told: bool(talker.told("response.done", since)))
-        _account(talker, told, number, kept, count=not unfinished)
+            _account(talker, Asked(number, told, waited, True, whole), kept)
 
 
-def _account(talker: Talker, told: int, number: int, kept: Turns, *, count: bool) -> None:
-    """What the server tells of the turn."""
-    texts = [str(it["text"]) for _, it in talker.told("response.done", told)]
-    if (
-        texts
-        and f"answer {number}" not in texts[-1]
-        and f"answer {number}".startswith(texts[-1][-8:]) is False
-    ):
-        kept.wrong += 1
-    for _, it in talker.told("turn.latency", told)[-1:]:
+def _answer(talker: Talker, ended: float, told: int) -> float | None:
+    """When the reply to what was said until ``ended`` began: a sound that is no tail of another, and announced."""
+    return talker.first_sound_after(ended) if talker.told("output_audio_buffer.started", told) else None
+
+
+def _account(talker: Talker, asked: Asked, kept: Turns) -> None:
+    """What the server tells of the turn: that its reply has ended, which one it was, and what took how long."""
+    begun = talker.told("output_audio_buffer.started", asked.told)[0][1]["response_id"]
+    done = [it for _, it in talker.told("response.done", asked.told) if it["response_id"] == begun]
+    kept.wrong += not done or (asked.numbered and f"answer {asked.number}" not in str(done[-1]["text"]))
+    latencies = [it for _, it in talker.told("turn.latency", asked.told) if it["response_id"] == begun]
+    if not latencies:
+        kept.uneven += 1
+    for it in latencies:
         stages = {stage["name"]: float(stage["ms"]) for stage in it["stages"]}
-        kept.uneven += abs(sum(stages.values()) - float(it["total_ms"])) > 0.01
-        if count:
+        kept.uneven += abs(sum(stages.values()) - asked.waited_ms) > APART_MS
+        if asked.whole:
             kept.endpointing.append(stages.pop("endpointing"))
             kept.engine.append(sum(stages.values()))
 
@@ -229,7 +278,7 @@ async def lag(client: httpx2.AsyncClient, kept: list[float]) -> None:
 
 async def measure(delays: str, calls: int, turns: int, phrases: Phrases, loss: float = 0.0) -> Figure:
     async with (
-        server("--simulate", delays) as served,
+        server("--simulate", delays, recorded=calls <= LOSSY_CALLS) as served,
         httpx2.AsyncClient(
             base_url=served.url, timeout=60, headers={"Authorization": f"Bearer {served.key}"}
         ) as client,
@@ -245,7 +294,7 @@ async def measure(delays: str, calls: int, turns: int, phrases: Phrases, loss: f
 
         async def begin(talker: Talker, number: int) -> None:
             await asyncio.sleep(number * 4.0 / calls)
-            await converse(talker, phrases, turns, kept)
+            await converse(talker, phrases, turns, kept, OVERLAPS_S[number % len(OVERLAPS_S)])
 
         await asyncio.gather(*(begin(it, number) for number, it in enumerate(talkers)))
         cpu, took = served.cpu_s() - cpu, time.monotonic() - began
@@ -253,10 +302,13 @@ async def measure(delays: str, calls: int, turns: int, phrases: Phrases, loss: f
         rss = served.rss_mb()
         watching.cancel()
         await asyncio.gather(*(it.hang_up() for it in talkers))
+        kept.paused = served.pauses_ms()
     return Figure(
         delays, calls, loss, kept.asked, kept.answered, kept.wrong, kept.uneven,
         *_p(kept.first), _p(kept.unfinished)[0], _p(kept.endpointing)[0], *_p(kept.engine), *_p(kept.stopped),
         cpu / took * 100, cpu / took / calls * 1_000, idle / calls, rss, *_p(waits, 100), load, rest,
+        endpointing_p95=_p(kept.endpointing)[1], paused_p50=_p(kept.paused)[0], paused_p95=_p(kept.paused)[1],
+        drift_ms=_drift(kept.first),
     )  # fmt: skip
 
 
@@ -272,6 +324,12 @@ def _p(values: list[float], parts: int = 20) -> tuple[float, float]:
     if len(values) < 2:
         return (values[0], values[0]) if values else (nan, nan)
     return median(values), quantiles(values, n=parts)[-1]
+
+
+def _drift(values: list[float]) -> float:
+    """By how much the last third of them, in the order of time, is later than the first."""
+    third = len(values) // 3
+    return median(values[-third:]) - median(values[:third]) if third else nan
 
 
 async def floored(figure: Figure) -> Figure:
@@ -290,8 +348,9 @@ def table(figures: list[Figure]) -> str:
     rows = [
         f"| {it.delays} | {it.calls} | {it.loss * 100:.0f} | {it.answered}/{it.asked} | {it.wrong} | "
         f"{it.first_p50:.0f} / {it.first_p95:.0f} | {it.unfinished_p50:.0f} | "
-        f"{it.endpointing_p50:.0f} | {it.engine_p50:.0f} / {it.engine_p95:.0f} | "
-        f"{it.stopped_p50:.0f} / {it.stopped_p95:.0f} | {it.cpu_percent:.0f} | {it.call_ms:.1f} | "
+        f"{it.endpointing_p50:.0f} / {it.endpointing_p95:.0f} | {it.engine_p50:.0f} / {it.engine_p95:.0f} | "
+        f"{it.stopped_p50:.0f} / {it.stopped_p95:.0f} | {it.paused_p50:.0f} / {it.paused_p95:.0f} | "
+        f"{it.drift_ms:.0f} | {it.cpu_percent:.0f} | {it.call_ms:.1f} | "
         f"{it.idle_percent:.2f} | {it.rss_mb:.0f} | {it.lag_p50:.0f} / {it.lag_p99:.0f} | "
         f"{it.load_percent:.0f} | {it.others_percent:.0f} | {_floor(it)} |"
         for it in figures
@@ -299,9 +358,10 @@ def table(figures: list[Figure]) -> str:
     return "\n".join(
         (
             "| STT/LLM/TTS ms | calls | loss % | answered | wrong | last word → first packet p50 / p95 | unfinished | "
-            "endpointing | engine p50 / p95 | talked over → silent p50 / p95 | CPU % | CPU ms per s of call | "
+            "endpointing p50 / p95 | engine p50 / p95 | talked over → silent p50 / p95 | "
+            "onset → pause p50 / p95 | drift | CPU % | CPU ms per s of call | "
             "idle call % | RSS MB | lag p50 / p99 | callers' CPU % | other CPU % | floor: CPU %, sent back |",
-            "|---|---|---|---|---|---|---|---|---|---|---|---|---|---|---|---|---|---|",
+            "|---|---|---|---|---|---|---|---|---|---|---|---|---|---|---|---|---|---|---|---|",
             *rows,
         )
     )
@@ -333,7 +393,13 @@ def missed(figures: list[Figure]) -> list[str]:
         none = [other for other in figures if other.key == (it.delays, it.calls, 0.0)]
         if it.loss == LOSSES[1] and none and it.first_p50 > none[0].first_p50 + 40:
             found.append(f"2 % loss costs {it.first_p50 - none[0].first_p50:.0f} ms")
-        if it.wrong or it.uneven:
+        if it.loss == LOSSES[1] and it.drift_ms > DRIFT_MS:
+            found.append(f"with 2 % loss the last replies begin {it.drift_ms:.0f} ms later than the first")
+        if it.paused_p95 > PAUSED_MS:
+            found.append(f"{it.calls} calls: paused {it.paused_p95:.0f} ms after the onset")
+        if it.loss == 0 and it.endpointing_p95 > ENDPOINTING_MS:
+            found.append(f"{it.calls} calls: endpointing {it.endpointing_p95:.0f} ms where callers interrupt")
+        if it.wrong or (it.uneven and not it.loss):
             found.append(f"{it.wrong} wrong answers, {it.uneven} latencies that do not add up")
     return found
 

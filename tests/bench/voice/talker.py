@@ -126,10 +126,23 @@ class Talker:
             last = it
         return last
 
+    def first_sound_after(self, at: float) -> float | None:
+        """The first packet of what begins to sound after it, and not the rest of what sounded before."""
+        for place in range(bisect_right(self.loud, at), len(self.loud)):
+            if place == 0 or self.loud[place] - self.loud[place - 1] > GAP_S:
+                return self.loud[place]
+        return None
+
+    def told_by(self, at: float) -> int:
+        """How many events had been told by then."""
+        return bisect_right(self.events, at, key=lambda it: it[0])
+
     def told(self, kind: str, since: int = 0) -> list[tuple[float, dict[str, Any]]]:
         return [it for it in self.events[since:] if it[1]["type"] == kind]
 
     def _arrived(self, source: int, sequence: int, timestamp: int, payload: bytes) -> None:
+        if self._chance.random() < self._loss:
+            return
         now = time.monotonic()
         self.clocks[1:] = [(now, timestamp)]
         sound = memoryview(self._ear.decode(payload)).cast("h")

@@ -134,6 +134,22 @@ async def test_a_reply_has_ended_when_the_telephone_has_played_it(served: Served
         await until(lambda: line.outputs.since(0)[1] == 1)
 
 
+async def test_odd_marks_and_keys_of_a_telephone_do_not_end_its_call(served: Served) -> None:
+    server, client = served
+    async with socket_to(server, "/telephone/handler", 8_000) as caller:
+        await start(caller, await ticket(client))
+        asked = await caller.until_message(lambda it: it.get("event") == "mark")
+        for odd in (None, 7, {}, {"name": 7}):
+            await caller.send(event="mark", streamSid="MZ1", mark=odd)
+        for digit in ("", "\x00", "12", 5):
+            await caller.send(event="dtmf", streamSid="MZ1", dtmf={"digit": digit})
+        (line,) = server.container.conversations().lines._open.values()
+        await caller.send(event="mark", streamSid="MZ1", mark=asked["mark"])
+        await until(lambda: line.outputs.since(0)[1] == 1)
+        await caller.send(event="stop", streamSid="MZ1")
+        assert await caller.closed() == 1000
+
+
 async def test_without_a_token_there_are_no_telephones(tmp_path: Path) -> None:
     async with taking_calls(tmp_path, development=False) as (server, client):
         answer = await ring(client)

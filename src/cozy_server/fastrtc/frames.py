@@ -68,7 +68,7 @@ class Mark(msgspec.Struct, frozen=True):
 
 
 class Words(msgspec.Struct, frozen=True):
-    """Anything else: an event that we do not know, or one of our own orders."""
+    """Anything else: an event that we do not know or cannot use, or one of our own orders."""
 
     message: str
 
@@ -79,12 +79,12 @@ Inbound = Start | Media | Ping | Stop | Key | Mark | Words
 def read(message: str) -> Inbound:
     """
     Raises:
-        InputError: ``invalid_json`` or another fault of the message.
+        InputError: ``invalid_json``, or a fault of an event that a call cannot do without: its start, or its sound.
     """
     if len(message) > LARGEST:
         raise InputError(f"A message is larger than {LARGEST} characters.", code="body_too_large")
     try:
-        it = _DECODER.decode(message)
+        it = _decoded(message)
     except msgspec.ValidationError:
         raise InputError("A message is not as it must be: see the reference of this socket.") from None
     except (msgspec.DecodeError, RecursionError, UnicodeError):
@@ -129,7 +129,7 @@ class _Media(msgspec.Struct, frozen=True):
 
 
 class _Dtmf(msgspec.Struct, frozen=True):
-    digit: Annotated[str, Meta(min_length=1, max_length=1)]
+    digit: Annotated[str, Meta(max_length=1, pattern="^[0-9A-D*#]$")]
 
 
 class _Mark(msgspec.Struct, frozen=True):
@@ -152,7 +152,24 @@ class _Message(msgspec.Struct, frozen=True):
     cozy: dict[str, Any] | None = None
 
 
+class _Event(msgspec.Struct, frozen=True):
+    event: str = ""
+
+
 _DECODER = msgspec.json.Decoder(_Message)
+_EVENT_DECODER = msgspec.json.Decoder(_Event)
+_NEEDED = ("start", "media")
+
+
+def _decoded(message: str) -> _Message:
+    """Of an event that is not needed, and not as it should be, no more than its name."""
+    try:
+        return _DECODER.decode(message)
+    except msgspec.ValidationError:
+        event = _EVENT_DECODER.decode(message).event
+        if event in _NEEDED:
+            raise
+        return _Message(event=event)
 
 
 def _media(payload: str) -> Media:

@@ -75,11 +75,48 @@ def test_what_is_not_known_is_handed_on(message: str) -> None:
 @pytest.mark.parametrize(
     "message",
     [
+        '{"event":"mark","mark":null}',
+        '{"event":"mark","mark":7}',
+        '{"event":"mark","mark":{}}',
+        '{"event":"mark","mark":{"name":7}}',
+        '{"event":"mark","mark":{"name":"' + "x" * 129 + '"}}',
+        '{"event":"mark","mark":{"name":"x"},"streamSid":7}',
+        '{"event":"dtmf"}',
+        '{"event":"dtmf","dtmf":"5"}',
+        '{"event":"dtmf","dtmf":{"digit":""}}',
+        '{"event":"dtmf","dtmf":{"digit":5}}',
+        '{"event":"dtmf","dtmf":{"digit":"12"}}',
+        '{"event":"dtmf","dtmf":{"digit":"\\u0000"}}',
+        '{"event":"dtmf","dtmf":{"digit":"\\n"}}',
+        '{"event":"connected","start":7}',
+        '{"media":7}',
+    ],
+)
+def test_what_is_odd_in_an_event_that_carries_nothing_needed_is_handed_on(message: str) -> None:
+    assert read(message) == Words(message)
+
+
+def test_what_a_stop_or_a_ping_says_besides_does_not_matter() -> None:
+    assert read('{"event":"stop","mark":7}') == Stop()
+    assert read('{"event":"ping","media":7}') == Ping()
+
+
+@pytest.mark.parametrize("digit", "0123456789*#ABCD")
+def test_every_key_of_a_telephone_is_understood(digit: str) -> None:
+    assert read(f'{{"event":"dtmf","dtmf":{{"digit":"{digit}"}}}}') == Key(digit)
+
+
+@pytest.mark.parametrize(
+    "message",
+    [
         "",
         "hello",
         "[]",
         "{",
         '{"event":7}',
+        '{"event":"mark","mark":7,"x":[}',
+        '{"event":"mark","mark":7,"x":' + "[" * 60_000,
+        '{"event":"media","media":7}',
         '{"event":"media","media":{"payload":"*"}}',
         '{"event":"media","media":{"payload":"\u00e9"}}',
         '{"event":"start","websocket_id":""}',

@@ -474,7 +474,7 @@ class CallMachine(RuleBasedStateMachine):
 
 def test_the_invariants_hold_in_every_walk() -> None:
     walk = settings(
-        max_examples=200,
+        max_examples=400,
         stateful_step_count=60,
         deadline=None,
         derandomize=True,

@@ -3,8 +3,10 @@
 import asyncio
 import socket
 import time
+import tomllib
 from collections.abc import AsyncIterator
 from importlib.metadata import version
+from pathlib import Path
 from typing import Any
 
 import aioice.ice
@@ -34,6 +36,7 @@ from tests.fixtures.webrtc import (
     without_candidates,
 )
 
+ROOT = Path(__file__).parents[2]
 OFFERS = 200
 """Mutants of offers; tests/slow has a thousand."""
 QUICK = Patience(lost_s=0.5, vanished_s=2.0)
@@ -73,6 +76,15 @@ async def call(
 def test_the_installed_libraries_are_those_whose_insides_we_know() -> None:
     for package, known in internals.KNOWN.items():
         assert version(package).startswith(f"{known}."), f"{package}: read internals.py, then renew KNOWN"
+
+
+def test_no_other_versions_than_those_can_be_installed() -> None:
+    settings = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))
+    pins = (ROOT / "constraints.txt").read_text("utf-8").splitlines()
+    for package, known in internals.KNOWN.items():
+        assert f"{package}~={known}.0" in settings["project"]["optional-dependencies"]["voice"]
+        (pin,) = [it for it in pins if it.startswith(f"{package}==")]
+        assert pin.startswith(f"{package}=={known}.")
 
 
 def test_no_public_server_of_somebody_else_is_asked() -> None:

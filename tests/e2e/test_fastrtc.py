@@ -77,6 +77,25 @@ async def test_every_message_is_acknowledged_as_fastrtc_does(caller: Caller) -> 
     await until(lambda: "Server received: handshake" in caller.log)
 
 
+async def test_typed_words_that_are_too_long_are_refused_with_the_limit_and_the_call_goes_on(
+    caller: Caller,
+) -> None:
+    await caller.call()
+    await caller.until_told("session.active")
+    for length in (40_000, 70_000):
+        caller.tell(json.dumps({"type": "cozy", "data": {"type": "client.text", "text": "x" * length}}))
+    await until(lambda: caller.log.count("error") == 2)
+    for told, limit in zip(
+        (it for it in caller.told if it["type"] == "error"), ("32,768", "65,536"), strict=True
+    ):
+        assert limit in told["data"]
+        assert told["message"] == told["data"]
+    longest = "word " * 6_553 + "end"
+    caller.tell(json.dumps({"type": "cozy", "data": {"type": "client.text", "text": longest}}))
+    committed = await caller.until_told("input_audio_buffer.committed")
+    assert committed["text"] == longest
+
+
 async def test_who_reads_along_gets_the_conversation_from_its_beginning(
     served: Served, caller: Caller
 ) -> None:

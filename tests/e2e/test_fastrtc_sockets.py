@@ -185,6 +185,19 @@ async def test_a_program_cannot_order_answers_without_end(served: Served) -> Non
         await caller.until_message(lambda it: it.get("event") == "pong")
 
 
+async def test_typed_words_that_are_too_long_for_a_socket_are_refused_with_the_limit(served: Served) -> None:
+    server, _ = served
+    async with socket_to(server) as caller:
+        await caller.send(event="start", websocket_id="w")
+        await caller.until_told("session.active")
+        await caller.send(type="cozy", data={"type": "client.text", "text": "x" * 40_000})
+        refused = await caller.until_message(lambda it: it.get("type") == "error")
+        assert "32,768" in refused["data"]
+        assert refused["message"] == refused["data"]
+        await caller.send(type="cozy", data={"type": "client.text", "text": "Hello"})
+        assert (await caller.until_told("input_audio_buffer.committed"))["text"] == "Hello"
+
+
 async def test_sockets_that_never_speak_leave_nothing(served: Served) -> None:
     server, _ = served
     address = f"ws{server.url.removeprefix('http')}/websocket/offer"

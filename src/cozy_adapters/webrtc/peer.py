@@ -23,7 +23,6 @@ UNSENT = 64
 """Messages that wait for a data channel, or for the caller to read; more, and the oldest are dropped."""
 IN_FLIGHT_BYTES = 65_536
 """Of messages that the transport holds for a caller who does not read."""
-LONGEST_MESSAGE = 65_536
 MESSAGES_AT_ONCE = 100
 MESSAGE_S = 0.02
 """A caller may send so many messages at once, and one in each such time after that; more are dropped."""
@@ -252,11 +251,7 @@ class WebRtcAudioPeer:
     def _message(self, message: str | bytes) -> None:
         now = time.monotonic()
         start = max(self._messages_until, now)
-        if (
-            not isinstance(message, str)
-            or len(message) > LONGEST_MESSAGE
-            or start - now > MESSAGES_AT_ONCE * MESSAGE_S
-        ):
+        if not isinstance(message, str) or start - now > MESSAGES_AT_ONCE * MESSAGE_S:
             self.dropped += 1
             return
         self._messages_until = start + MESSAGE_S

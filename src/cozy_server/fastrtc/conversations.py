@@ -84,7 +84,12 @@ class Conversation:
         """What the client's program tells."""
         if self._peer is not None and self._translation.announces:
             self._peer.tell(received(message))
-        it, call = read(message), self.its.call
+        try:
+            it, call = read(message), self.its.call
+        except InputError as wrong:
+            if self._peer is not None:
+                self._peer.tell(error(wrong.message))
+            return
         if it and it.order in _BEGIN_TURNS and not self._may_begin():
             if self._peer is not None:
                 self._peer.tell(error("Too many orders in this call; wait a moment."))

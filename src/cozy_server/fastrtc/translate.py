@@ -12,6 +12,7 @@ from typing import Any, Literal
 import msgspec
 
 from cozy_domain.audio import HEARING_RATE, SPEAKING_RATE
+from cozy_domain.errors import InputError
 from cozy_domain.voice.public import (
     InputSpeechStarted,
     InputTranscriptionFailed,
@@ -24,11 +25,10 @@ from cozy_domain.voice.public import (
     SpeechUnavailable,
     TurnCommitted,
 )
-from cozy_server.fastrtc.wire import ENCODER
+from cozy_server.fastrtc.wire import ENCODER, LONGEST_TEXT
 
-LONGEST_MESSAGE = 32_768
-"""Characters of a client's message that are looked at; typed text is as long as a chat message may be spoken in a minute
-or written in an hour."""
+LONGEST_MESSAGE = 65_536
+"""Characters of a client's message that is looked at: as many as a socket takes, and a browser sends over a data channel."""
 _ECHOED = 8_192
 """Characters; of more, the beginning."""
 _HEARING = ("sample",)
@@ -148,8 +148,14 @@ def dtmf(digit: str) -> str:
 
 
 def read(message: str) -> Told | None:
-    """The order in a client's message; None for what is none, such as the ``handshake`` of Gradio's component."""
-    if len(message) > LONGEST_MESSAGE or '"cozy"' not in message:
+    """The order in a client's message; None for what is none, such as the ``handshake`` of Gradio's component.
+
+    Raises:
+        InputError: it is too long; told with the limit.
+    """
+    if len(message) > LONGEST_MESSAGE:
+        raise InputError(f"A message is at most {LONGEST_MESSAGE:,} characters; send several shorter ones.")
+    if '"cozy"' not in message:
         return None
     try:
         it = _DECODER.decode(message)
@@ -159,6 +165,10 @@ def read(message: str) -> Told | None:
     text = it.data.text
     if order is None or (order in ("text", "dtmf")) != bool(text.strip()) or "\x00" in text:
         return None
+    if order == "text" and len(text) > LONGEST_TEXT:
+        raise InputError(
+            f"Typed text is at most {LONGEST_TEXT:,} characters; send the rest in another message."
+        )
     return Told(order, text[:1] if order == "dtmf" else text)
 
 

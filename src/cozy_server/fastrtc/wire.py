@@ -10,6 +10,9 @@ from msgspec import Meta
 
 ENCODER = msgspec.json.Encoder()
 
+LONGEST_TEXT = 32_768
+"""Characters of typed text: more than is spoken in half an hour."""
+
 CallerId = Annotated[str, Meta(min_length=1, max_length=128)]
 """``webrtc_id`` or ``websocket_id``, which the client makes up; FastRTC's own are 5 to 11 characters."""
 Name = Annotated[str, Meta(min_length=1, max_length=64)]
@@ -121,7 +124,7 @@ class InputHookIn(msgspec.Struct, frozen=True):
     """Body of `POST /input_hook`. Whatever else an application sends there is ignored."""
 
     webrtc_id: CallerId
-    text: Annotated[str, Meta(min_length=1, max_length=32_768)] | None = None
+    text: Annotated[str, Meta(min_length=1, max_length=LONGEST_TEXT)] | None = None
     """Typed words: they start a turn as spoken ones do."""
 
 

@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from cozy_domain.errors import InputError
 from cozy_domain.voice import public
 from cozy_domain.voice.public import (
     AgentStateChanged,
@@ -25,7 +26,15 @@ from cozy_domain.voice.public import (
     TurnCommitted,
     TurnLatency,
 )
-from cozy_server.fastrtc.translate import Told, Translation, output, read, received
+from cozy_server.fastrtc.translate import (
+    LONGEST_MESSAGE,
+    Told,
+    Translation,
+    output,
+    read,
+    received,
+)
+from cozy_server.fastrtc.wire import LONGEST_TEXT, InputHookIn
 
 STARTED = {"type": "log", "data": "started_talking"}
 PAUSED = {"type": "log", "data": "pause_detected"}
@@ -181,12 +190,40 @@ def test_typed_words_are_an_order() -> None:
         '{"type":"cozy","data":{"type":"client.text","text":"a\\u0000b"}}',
         '{"type":"cozy","data":{"type":"response.cancel","text":"why"}}',
         '{"type":"other","data":{"type":"response.cancel"},"x":"cozy"}',
-        '{"type":"cozy","data":{"type":"client.text","text":"' + "x" * 40_000 + '"}}',
+        '{"type":"other","data":{"type":"client.text","text":"' + "x" * 40_000 + '"},"x":"cozy"}',
         '{"cozy":' + "[" * 5_000,
     ],
 )
 def test_what_is_no_order_is_none(message: str) -> None:
     assert read(message) is None
+
+
+def typed(text: str) -> str:
+    return json.dumps({"type": "cozy", "data": {"type": "client.text", "text": text}}, ensure_ascii=False)
+
+
+@pytest.mark.parametrize("character", ["x", "\u4f60"])
+def test_typed_words_as_long_as_the_limit_are_an_order(character: str) -> None:
+    assert read(typed(character * LONGEST_TEXT)) == Told("text", character * LONGEST_TEXT)
+
+
+def test_typed_words_beyond_the_limit_are_refused_with_the_limit_and_what_to_do() -> None:
+    with pytest.raises(InputError, match=r"^Typed text is at most 32,768 characters") as refusal:
+        read(typed("x" * (LONGEST_TEXT + 1)))
+    assert "send the rest in another message" in refusal.value.message
+
+
+def test_a_message_beyond_the_limit_is_refused_unread_with_the_limit_and_what_to_do() -> None:
+    assert read("[" * LONGEST_MESSAGE) is None
+    with pytest.raises(InputError, match=r"^A message is at most 65,536 characters") as refusal:
+        read("[" * (LONGEST_MESSAGE + 1))
+    assert "several" in refusal.value.message
+
+
+def test_typed_words_have_one_limit_over_a_line_and_over_http() -> None:
+    msgspec.convert({"webrtc_id": "x", "text": "x" * LONGEST_TEXT}, InputHookIn)
+    with pytest.raises(msgspec.ValidationError):
+        msgspec.convert({"webrtc_id": "x", "text": "x" * (LONGEST_TEXT + 1)}, InputHookIn)
 
 
 @given(st.text())

@@ -97,7 +97,7 @@ def close(m: Moment, reason: CloseReason) -> None:
     interruption.drop(m)
     turns.fall_quiet(m)
     if m.state.turn:
-        turns.discard(m, m.state.turn, "closed")
+        turns.close(m, m.state.turn)
     turns.forget_late(m)
     calls.stop_all(m)
     for armed in m.state.timers:

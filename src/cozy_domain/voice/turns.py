@@ -245,14 +245,20 @@ def commit_if_due(m: Moment) -> None:
     under_way = m.state.response
     if under_way and not under_way.speculative:
         return
-    if m.state.late_text:
-        late = Stretch(0, m.state.late_text, final=True, heard=False)
-        turn = m.put_turn(turn, stretches=(late, *turn.stretches))
-        m.put(late_text="")
+    turn = _with_late_text(m, turn)
     if speculation.normalised(turn.text):
         _commit(m, turn)
     else:
         discard(m, turn, "no_transcript")
+
+
+def close(m: Moment, turn: Turn) -> None:
+    """The call ends in the middle of it: what is understood so far was said, and is kept without an answer."""
+    turn = _with_late_text(m, m.put_turn(turn, decided=True))
+    if speculation.normalised(turn.text):
+        _commit(m, turn)
+    else:
+        discard(m, turn, "closed")
 
 
 def discard(m: Moment, turn: Turn, reason: str) -> None:
@@ -330,7 +336,7 @@ def _commit(m: Moment, turn: Turn) -> None:
     if not turn.typed:
         m.tell(InputTranscribed(turn.turn_id, turn.text))
     if not answered:
-        if m.state.response:
+        if m.state.response and m.state.response.speculative:
             response.drop(m, "closed")
         return
     if speculation.holds(m.state, turn):
@@ -339,6 +345,15 @@ def _commit(m: Moment, turn: Turn) -> None:
     if m.state.response:
         response.drop(m, "superseded")
     response.start(m, "turn", turn)
+
+
+def _with_late_text(m: Moment, turn: Turn) -> Turn:
+    """What was understood late of the turn before comes first."""
+    if not m.state.late_text:
+        return turn
+    late = Stretch(0, m.state.late_text, final=True, heard=False)
+    m.put(late_text="")
+    return m.put_turn(turn, stretches=(late, *turn.stretches))
 
 
 def _close(m: Moment, turn: Turn, *, late: bool) -> None:

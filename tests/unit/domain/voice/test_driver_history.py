@@ -15,6 +15,7 @@ from cozy_domain.voice.policy import DEFAULT as PROFILE
 from cozy_domain.voice.policy import VoiceProfile
 from cozy_domain.voice.public import (
     HistoryTruncated,
+    InputTranscriptGrown,
     OutputStarted,
     ResponseDone,
     SessionClosed,
@@ -106,6 +107,22 @@ async def test_what_a_caller_says_while_the_server_stops_is_kept_though_nobody_a
     assert question == ("user", "Count, please.")
     assert LONG.startswith(heard)
     assert rest == [("user", "Oh, and my name is Mei."), ("agent", "Goodbye!")]
+    assert len(voice.chat.model.requests) == 1
+
+
+async def test_what_a_caller_said_just_before_hanging_up_is_kept_though_nobody_answers() -> None:
+    voice = VoiceUnderTest(heard=["How are you?", "Thanks, my train is here, goodbye."])
+    async with voice.call(saying("Fine.")) as call:
+        await call.say(1.0)
+        await call.until(ResponseDone)
+        await call.say(1.0)
+        await call.until(InputTranscriptGrown, 2)
+        call.call.close("hangup")
+        assert await call.call.ended() == "hangup"
+    assert [text for role, text in await voice.history() if role == "user"] == [
+        "How are you?",
+        "Thanks, my train is here, goodbye.",
+    ]
     assert len(voice.chat.model.requests) == 1
 
 

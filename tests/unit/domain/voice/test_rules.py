@@ -1057,6 +1057,24 @@ def test_what_comes_too_late_is_not_waited_for_beyond_the_call(call: Call) -> No
     assert closed(call) == [(1, 1), (1, 2)]
 
 
+def test_what_is_understood_of_a_turn_in_which_the_call_ends_is_kept_without_an_answer(call: Call) -> None:
+    call.start_speaking()
+    call.wait(400 * MS)
+    call.tell(TranscriptUpdated(call.at, 1, 1, "thanks and good"))
+    call.tell(CloseRequested(call.at, "hangup"))
+    assert call.last(CommitUser) == CommitUser(1, 1, "thanks and good", typed=False, answered=False)
+    assert not call.all(StartResponse)
+    assert call.state.phase is Phase.CLOSED
+
+
+def test_a_turn_of_which_nothing_is_understood_when_the_call_ends_is_dropped(call: Call) -> None:
+    call.start_speaking()
+    call.wait(400 * MS)
+    call.tell(CloseRequested(call.at, "hangup"))
+    assert not call.all(CommitUser)
+    assert TurnDiscarded(1, "closed") in call.told
+
+
 def test_words_of_a_turn_of_which_nothing_was_understood_in_time_begin_the_next_one(call: Call) -> None:
     call.speak()
     call.wait(6 * S)

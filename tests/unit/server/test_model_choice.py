@@ -330,16 +330,16 @@ async def test_what_personas_may_name_is_what_was_configured_or_found() -> None:
 
 async def test_models_of_providers_that_nobody_configured_are_told_with_their_place() -> None:
     settings = ModelSettings(
-        allowed=("p/x", "q/x", "ollama/x", "offline/offline"),
-        routes={"fast": ("anthropic/y", "pp/y")},
-        providers={"p": ProviderSettings()},
+        allowed=("groq/x", "q/x", "ollama/x", "offline/offline"),
+        routes={"fast": ("anthropic/y", "grok/y")},
+        providers={"groq": ProviderSettings()},
     )
     found = FoundProvider("anthropic", "ANTHROPIC_API_KEY", problem="there is no adapter")
-    configuration = configured(settings, {"p": with_models("one")}, found)
+    configuration = configured(settings, {"groq": with_models("one")}, found)
     await configuration.settle()
     told = [one.partition(":")[0] for one in configuration.clashes()]
     assert told == ["models.allowed[1]", "models.routes.fast[1]"]
-    assert "did you mean p/y?" in configuration.clashes()[1]
+    assert "did you mean groq/y?" in configuration.clashes()[1]
 
 
 async def test_a_provider_that_fails_is_named_in_the_reason() -> None:

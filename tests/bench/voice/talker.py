@@ -19,7 +19,7 @@ from cozy_adapters.codec.frames import OpusDecoder
 from cozy_adapters.webrtc import internals
 from tests.bench.voice.speech import Phrase
 from tests.fixtures.calls import until
-from tests.fixtures.webrtc import is_media
+from tests.fixtures.webrtc import lose_media
 
 FRAME_S = 0.02
 TICKS = 960
@@ -94,14 +94,7 @@ class Talker:
         answer = await offered(self.connection.localDescription.sdp)
         await self.connection.setRemoteDescription(RTCSessionDescription(answer, "answer"))
         internals.read_directly(self.connection, lambda: None)
-        ice: Any = internals.ice_of(self.connection)
-        send = ice._send
-
-        async def lossy(data: bytes) -> None:
-            if not (is_media(data) and self._chance.random() < self._loss):
-                await send(data)
-
-        ice._send = lossy
+        lose_media(self.connection, lambda: self._chance.random() < self._loss)
         await until(lambda: self.connection.connectionState == "connected", 60)
 
     async def hang_up(self) -> None:

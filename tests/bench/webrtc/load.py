@@ -15,7 +15,7 @@ from aiortc import MediaStreamTrack, RTCConfiguration, RTCPeerConnection, RTCSes
 from cozy_adapters.codec.frames import OpusEncoder
 from cozy_adapters.webrtc import internals
 from cozy_domain.audio import SPEAKING_RATE
-from tests.fixtures.webrtc import is_media
+from tests.fixtures.webrtc import lose_media
 
 FRAME_S = 0.02
 TICKS = 960
@@ -91,14 +91,7 @@ class LightCaller:
     async def accept(self, answer: str) -> None:
         await self.connection.setRemoteDescription(RTCSessionDescription(answer, "answer"))
         internals.read_directly(self.connection, lambda: None)
-        ice: Any = internals.ice_of(self.connection)
-        send = ice._send
-
-        async def lossy(data: bytes) -> None:
-            if not (is_media(data) and self._chance.random() < self._loss):
-                await send(data)
-
-        ice._send = lossy
+        lose_media(self.connection, lambda: self._chance.random() < self._loss)
 
     def _arrived(self, source: int, sequence: int, timestamp: int, payload: bytes) -> None:
         self.received += 1

@@ -11,7 +11,7 @@ from cozy_adapters.espeak.speaker import EspeakTextToSpeech
 from cozy_domain.speech.ports import Voicing
 
 PATIENCE_S = 60.0
-LONG = "The quick brown fox jumps over the lazy dog, again and again, " * 60
+LONG = "The quick brown fox jumps over the lazy dog, again and again, " * 10
 
 
 @pytest.fixture

@@ -9,6 +9,7 @@ from typing import IO, Generic, TypeVar
 
 import msgspec
 
+from cozy_adapters.child.ending import gone
 from cozy_adapters.child.process import environment
 from cozy_domain.errors import LimitError, ProviderUnavailableError
 
@@ -190,7 +191,7 @@ class Child(Generic[A]):
                 self._process.kill()
 
     async def ended(self) -> None:
-        await self._process.wait()
+        await gone(self._process)
         self._said.close()
 
     def _gone(self) -> ProviderUnavailableError:

@@ -33,6 +33,7 @@ from cozy_domain.voice.public import PublicEvent
 from cozy_domain.voice.replay import beginning_line, step_line
 from cozy_domain.voice.replies import Replies
 from cozy_domain.voice.session import begin, heard_text, step
+from cozy_domain.voice.state import Phase
 from cozy_domain.voice.turns import paused_after
 from cozy_domain.voice.voicing import SegmentVoice
 
@@ -100,8 +101,8 @@ class VoiceCall:
     # The surface's side.
 
     def attach(self, line: AudioPeer) -> None:
-        """The caller is on this line from now on; one before it is closed. On a call that is over the line is closed."""
-        if self.reason:
+        """The caller is on this line from now on; one before it is closed. On a call that ends the line is closed."""
+        if self.reason or self._state.phase is Phase.CLOSING:
             self._close_line(line)
             return
         if earlier := self._media.attach(line):
@@ -166,6 +167,8 @@ class VoiceCall:
             await self._over.wait()
         finally:
             self.close("cancelled")
+            for armed in self._state.timers:  # whoever cancels waits for nothing
+                self._post(it.TimerFired(self._now(), armed.timer, armed.key, armed.epoch))
             await self._clear_away(listening)
             if not self._ended.done():
                 self._ended.set_result(self.reason)

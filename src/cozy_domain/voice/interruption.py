@@ -159,6 +159,15 @@ def dismiss(m: Moment) -> None:
         drop(m)
 
 
+def close(m: Moment) -> None:
+    """The call ends before it is decided: what was said is a turn like any other, unless it was none already."""
+    overlap = m.state.overlap
+    if overlap is None or overlap.dismissed:
+        drop(m)
+    else:
+        _open(m, overlap.turn, cut=False)
+
+
 def drop(m: Moment) -> None:
     """Nothing of it is kept."""
     overlap = m.state.overlap

@@ -16,6 +16,9 @@ from cozy_domain.voice.public import (
 )
 from cozy_domain.voice.state import Phase, Playing, Turning, VoiceSession, Voicing
 
+_LAST = frozenset({Timer.CLEAR, Timer.TRANSCRIPT})
+"""What the end of a call may wait for."""
+
 
 def connect(m: Moment, *, acknowledges: bool) -> None:
     m.cancel(Timer.CONNECT)
@@ -91,22 +94,21 @@ def leave_if_done(m: Moment) -> None:
 
 
 def close(m: Moment, reason: CloseReason) -> None:
-    """Ends everything now; only how much was heard may still be waited for."""
+    """Ends everything now; only how much was heard, and the user's last words, may still be waited for."""
     m.put(phase=Phase.CLOSING, end_reason=reason)
     response.cancel(m, "closed")
-    interruption.drop(m)
+    interruption.close(m)
+    turns.close(m)
     turns.fall_quiet(m)
-    if m.state.turn:
-        turns.close(m, m.state.turn)
     turns.forget_late(m)
     calls.stop_all(m)
     for armed in m.state.timers:
-        if armed.timer is not Timer.CLEAR:
+        if armed.timer not in _LAST:
             m.cancel(armed.timer, armed.key)
 
 
 def close_if_done(m: Moment) -> None:
-    if m.state.phase is not Phase.CLOSING or m.state.response:
+    if m.state.phase is not Phase.CLOSING or m.state.response or m.state.turn:
         return
     m.put(phase=Phase.CLOSED)
     m.tell(SessionClosed(m.state.end_reason))

@@ -22,7 +22,7 @@ class Phase(StrEnum):
     DRAINING = "draining"
     """The call is about to end: nothing new is begun but the goodbye."""
     CLOSING = "closing"
-    """It ends now; only how much was heard is not known yet."""
+    """It ends now; only how much was heard, or what was said last, is not known yet."""
     CLOSED = "closed"
 
 

@@ -249,16 +249,19 @@ def commit_if_due(m: Moment) -> None:
     if speculation.normalised(turn.text):
         _commit(m, turn)
     else:
-        discard(m, turn, "no_transcript")
+        discard(m, turn, "closed" if m.state.phase is Phase.CLOSING else "no_transcript")
 
 
-def close(m: Moment, turn: Turn) -> None:
-    """The call ends in the middle of it: what is understood so far was said, and is kept without an answer."""
-    turn = _with_late_text(m, m.put_turn(turn, decided=True))
-    if speculation.normalised(turn.text):
-        _commit(m, turn)
-    else:
-        discard(m, turn, "closed")
+def close(m: Moment) -> None:
+    """The call ends: what was said is kept without an answer, once it is understood or too late to be."""
+    if m.state.turn is None and m.state.late_text:
+        m.put(turns=m.state.turns + 1, turn=Turn(m.state.turns + 1, m.at, m.at, 0))
+    if m.state.turn is None:
+        return
+    decide(m, m.state.turn, heard_until(m))
+    turn = m.put_turn(m.state.turn, again=True)
+    if not turn.understood:
+        m.arm(Timer.TRANSCRIPT, m.at + m.state.profile.endpointing.transcript_ns)
 
 
 def discard(m: Moment, turn: Turn, reason: str) -> None:
@@ -360,7 +363,8 @@ def _close(m: Moment, turn: Turn, *, late: bool) -> None:
     """``late``: words that are understood after it are waited for a while, where the profile says so."""
     forget_late(m)
     policy = m.state.profile.endpointing
-    late = late and policy.late_transcript != "ignore" and not all(it.final for it in turn.stretches)
+    late = late and m.state.phase is not Phase.CLOSING and policy.late_transcript != "ignore"
+    late = late and not all(it.final for it in turn.stretches)
     for it in turn.stretches:
         if it.heard and (it.final or not late):
             m.do(CloseTranscription(turn.turn_id, it.rev))

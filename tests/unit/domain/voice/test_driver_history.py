@@ -1,20 +1,27 @@
 """What is remembered of a call is what was heard in it: no more, no less, whoever said it."""
 
 import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 
 import pytest
 from msgspec.structs import replace
 
 from cozy_adapters.inmemory.language_model import saying
+from cozy_adapters.inmemory.peer import InMemoryCall
+from cozy_adapters.inmemory.speech import ScriptedSpeechToText, ScriptedUtterance
 from cozy_domain.audio import SPEAKING_RATE
 from cozy_domain.audit.events import TurnAudited
 from cozy_domain.errors import StorageUnavailableError
 from cozy_domain.messages import AssistantMessage, UserMessage
 from cozy_domain.persona.persona import Prompt, Voice
+from cozy_domain.speech.ports import Hearing
+from cozy_domain.speech.transcript import Transcript
 from cozy_domain.voice.policy import DEFAULT as PROFILE
 from cozy_domain.voice.policy import VoiceProfile
 from cozy_domain.voice.public import (
     HistoryTruncated,
+    InputTranscribed,
     InputTranscriptGrown,
     OutputStarted,
     ResponseDone,
@@ -24,7 +31,7 @@ from cozy_domain.voice.public import (
 )
 from tests.fixtures.chat import DEFAULT, ChatUnderTest
 from tests.fixtures.clocks import LoopClock
-from tests.fixtures.driven_calls import VoiceUnderTest, begun
+from tests.fixtures.driven_calls import CallUnderTest, VoiceUnderTest, begun, settled
 
 pytestmark = pytest.mark.virtual_time
 
@@ -124,6 +131,79 @@ async def test_what_a_caller_said_just_before_hanging_up_is_kept_though_nobody_a
         "Thanks, my train is here, goodbye.",
     ]
     assert len(voice.chat.model.requests) == 1
+
+
+class Lagging(ScriptedSpeechToText):
+    """Knows the first three words while they are spoken, and the others a second after the end."""
+
+    @asynccontextmanager
+    async def listen(self, hearing: Hearing) -> AsyncIterator[ScriptedUtterance]:
+        async with super().listen(hearing) as utterance:
+            feed, finish = utterance.feed, utterance.finish
+
+            async def three_words(samples: bytes) -> str:
+                return " ".join((await feed(samples)).split()[:3])
+
+            async def slowly() -> Transcript:
+                await asyncio.sleep(1.0)
+                return await finish()
+
+            utterance.feed, utterance.finish = three_words, slowly  # type: ignore[method-assign]
+            yield utterance
+
+
+async def test_a_sentence_in_which_the_caller_hangs_up_is_understood_to_its_end() -> None:
+    voice = VoiceUnderTest(recognisers=[Lagging(["Thanks, my train is here, goodbye."])])
+    async with voice.call() as call:
+        await call.say(1.0)
+        assert call.told(InputTranscriptGrown)[-1].text == "Thanks, my train"
+        call.line.caller.hang_up()
+        other = InMemoryCall()
+        await call.quiet(0.5)
+        call.call.attach(other.peer)
+        await settled(lambda: other.caller.ended, 0.1)
+        assert await call.call.ended() == "hangup"
+    assert await voice.history() == [("user", "Thanks, my train is here, goodbye.")]
+    assert [type(it) for _, it in call.events][-2:] == [InputTranscribed, SessionClosed]
+
+
+async def test_what_a_caller_says_over_an_answer_and_hangs_up_is_kept_behind_what_was_heard_of_it() -> None:
+    recogniser = Lagging(["Count, please.", "Thanks, my train is here, goodbye."])
+    voice = VoiceUnderTest(recognisers=[recogniser], profile=UNGUARDED)
+    async with voice.call(saying(LONG)) as call:
+        await call.say(1.0)
+        await call.until(OutputStarted)
+        await call.quiet(1.0)
+        await call.say(0.2)
+        call.line.caller.hang_up()
+        await call.call.ended()
+    question, (_, heard), *rest = await voice.history()
+    assert question == ("user", "Count, please.")
+    assert LONG.startswith(heard)
+    assert 0 < len(heard) < len(LONG)
+    assert rest == [("user", "Thanks, my train is here, goodbye.")]
+
+
+async def test_a_process_that_is_ended_waits_for_no_last_words_and_keeps_what_is_understood() -> None:
+    voice = VoiceUnderTest(recognisers=[Lagging(["Thanks, my train is here, goodbye."])])
+    calls: list[CallUnderTest] = []
+
+    async def serve() -> None:
+        async with voice.running() as calling:
+            calls.append(await begun(calling))
+            await calls[0].say(1.0)
+            await asyncio.Event().wait()
+
+    serving = asyncio.create_task(serve())
+    await settled(lambda: bool(calls and calls[0].told(InputTranscriptGrown)))
+    serving.cancel()
+    await calls[0].until(SessionDraining)
+    began = asyncio.get_running_loop().time()
+    serving.cancel()
+    await asyncio.wait((serving,))
+    assert asyncio.get_running_loop().time() - began < 0.5
+    assert calls[0].call.reason == "cancelled"
+    assert await voice.history() == [("user", "Thanks, my train")]
 
 
 async def test_words_without_an_answer_that_cannot_be_stored_fail_nothing_else(

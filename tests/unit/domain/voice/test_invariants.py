@@ -225,7 +225,7 @@ class CallMachine(RuleBasedStateMachine):
         how=st.sampled_from(("partial", "final", "final", "failed")),
         back=st.integers(0, 1),
     )
-    @precondition(lambda self: self.live and self.turn is not None)
+    @precondition(lambda self: self.turn is not None)
     def understand(self, text: str, how: str, back: int) -> None:
         turn = self.turn
         assert turn

@@ -83,6 +83,11 @@ def _decide_at_once(m: Moment) -> None:
         interruption.confirm(m)
 
 
+def _dropped_at_the_end(m: Moment) -> None:
+    if m.state.turn:
+        turns.discard(m, m.state.turn, "closed")
+
+
 MUTANTS: dict[str, tuple[object, str, object]] = {
     "settle: a reply never ends": (session, "_SETTLING", _no_settling(response.finish_if_over)),
     "settle: what was said over a reply is lost": (
@@ -146,6 +151,8 @@ MUTANTS: dict[str, tuple[object, str, object]] = {
     "call: nothing is a sign of life": instead(lifetime, "live", _without),
     "call: a quiet microphone is not noticed": instead(lifetime, "quiet_microphone", _without),
     "call: a lost line goes on being spoken to": instead(lifetime, "stop_listening", _without),
+    "call: the last words are not waited for": instead(turns, "close", lambda _: _dropped_at_the_end),
+    "call: what was said over a reply is lost at the end": (interruption, "close", interruption.drop),
     "call: no drain": instead(lifetime, "drain", _without),
     "latency: nothing took any time": (playout, "stages", lambda *_: latency.stages(*_)[:1]),
 }

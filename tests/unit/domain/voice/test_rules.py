@@ -1057,22 +1057,93 @@ def test_what_comes_too_late_is_not_waited_for_beyond_the_call(call: Call) -> No
     assert closed(call) == [(1, 1), (1, 2)]
 
 
-def test_what_is_understood_of_a_turn_in_which_the_call_ends_is_kept_without_an_answer(call: Call) -> None:
+def hung_up_on(call: Call, understood: str = "") -> None:
+    """The caller hangs up in the middle of a sentence, of which so much is understood."""
     call.start_speaking()
     call.wait(400 * MS)
-    call.tell(TranscriptUpdated(call.at, 1, 1, "thanks and good"))
+    if understood:
+        call.tell(TranscriptUpdated(call.at, 1, 1, understood))
     call.tell(CloseRequested(call.at, "hangup"))
-    assert call.last(CommitUser) == CommitUser(1, 1, "thanks and good", typed=False, answered=False)
+
+
+def test_the_last_words_of_a_call_are_understood_to_their_end_and_kept_without_an_answer(call: Call) -> None:
+    hung_up_on(call, "thanks and good")
+    assert call.last(FinalizeTranscription) == FinalizeTranscription(1, 1, samples(call.at))
+    assert not call.all(CommitUser)
+    call.wait(S)
+    call.understand("Thanks and goodbye.")
+    assert call.last(CommitUser) == CommitUser(1, 1, "Thanks and goodbye.", typed=False, answered=False)
     assert not call.all(StartResponse)
     assert call.state.phase is Phase.CLOSED
 
 
+def test_last_words_that_are_not_understood_in_time_are_kept_as_far_as_they_are(call: Call) -> None:
+    hung_up_on(call, "thanks and good")
+    call.tell(TranscriptUpdated(call.at, 1, 1, "thanks and goodbye"))
+    call.wait(DEFAULT.endpointing.transcript_ns - 1)
+    assert not call.all(CommitUser)
+    call.wait(1)
+    assert call.last(CommitUser).text == "thanks and goodbye"
+    assert closed(call) == [(1, 1)]
+    assert call.state.phase is Phase.CLOSED
+
+
 def test_a_turn_of_which_nothing_is_understood_when_the_call_ends_is_dropped(call: Call) -> None:
-    call.start_speaking()
-    call.wait(400 * MS)
-    call.tell(CloseRequested(call.at, "hangup"))
+    hung_up_on(call)
+    call.wait(DEFAULT.endpointing.transcript_ns)
     assert not call.all(CommitUser)
     assert TurnDiscarded(1, "closed") in call.told
+    assert call.state.phase is Phase.CLOSED
+
+
+def test_a_turn_that_is_understood_when_the_call_ends_keeps_nobody_waiting(call: Call) -> None:
+    call.speak()
+    call.understand("Thanks and")
+    call.tell(CloseRequested(call.at, "hangup"))
+    assert call.last(CommitUser).text == "Thanks and"
+    assert call.state.phase is Phase.CLOSED
+
+
+def kept_when_hung_up_on_over_a_reply(call: Call) -> list[str]:
+    call.ask()
+    call.reply(played=800 * MS)
+    call.start_speaking()
+    call.tell(CloseRequested(call.at, "hangup"))
+    call.clear()
+    call.understand("Bye.")
+    assert call.state.phase is Phase.CLOSED
+    assert not call.last(CommitUser).answered
+    return [it.text for it in call.done if isinstance(it, CommitAssistant | CommitUser)]
+
+
+def test_what_is_said_over_a_reply_when_the_call_ends_is_kept_behind_what_was_heard_of_it(call: Call) -> None:
+    assert kept_when_hung_up_on_over_a_reply(call) == ["How are you?", "I am well, thank", "Bye."]
+
+
+def test_what_is_said_over_a_reply_that_nobody_interrupts_is_kept_when_the_call_ends() -> None:
+    call = Call(replace(PROFILE, interruption=replace(PROFILE.interruption, allowed=False)))
+    assert kept_when_hung_up_on_over_a_reply(call) == ["How are you?", "I am well, thank", "Bye."]
+
+
+def test_a_noise_that_was_none_of_an_interruption_is_not_kept_when_the_call_ends(call: Call) -> None:
+    call.ask()
+    call.reply()
+    call.start_speaking()
+    call.tell(OverlapClassified(call.at, 2, "noise"))
+    call.tell(TranscriptUpdated(call.at, 2, 1, "hm"))
+    call.tell(CloseRequested(call.at, "hangup"))
+    call.clear()
+    assert [it.text for it in call.all(CommitUser)] == ["How are you?"]
+    assert call.state.phase is Phase.CLOSED
+
+
+def test_words_that_came_too_late_for_their_turn_are_kept_when_the_call_ends(call: Call) -> None:
+    call.speak()
+    call.wait(6 * S)
+    call.tell(TranscriptFinished(call.at, 1, 1, "What time is it?"))
+    call.tell(CloseRequested(call.at, "hangup"))
+    assert call.last(CommitUser) == CommitUser(2, 0, "What time is it?", typed=False, answered=False)
+    assert call.state.phase is Phase.CLOSED
 
 
 def test_words_of_a_turn_of_which_nothing_was_understood_in_time_begin_the_next_one(call: Call) -> None:

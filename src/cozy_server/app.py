@@ -292,12 +292,16 @@ def _from(provider: Callable[[], Any]) -> Provide:
 
 
 def _cors(origins: tuple[str, ...]) -> CORSConfig | None:
+    """For pages of origins that somebody chose. They may send any header, because the SDKs of OpenAI send some of their own
+    (``x-stainless-*``), and cookies, because Gradio's client does and a browser keeps the answer from it otherwise; nothing
+    here reads a cookie."""
     if not origins:
         return None
     return CORSConfig(
         allow_origins=list(origins),
         allow_methods=["GET", "POST", "PATCH", "DELETE"],
-        allow_headers=["authorization", "content-type", "idempotency-key", "x-request-id"],
+        allow_headers=["*"],
+        allow_credentials=True,
         expose_headers=[
             "x-request-id",
             "retry-after",

@@ -39,6 +39,25 @@ async def test_a_listed_origin_may_call_and_read_the_answer(listing: Running) ->
     assert "x-request-id" in got.headers["access-control-expose-headers"].lower()
 
 
+async def test_a_page_may_use_the_sdk_of_openai_and_the_client_of_gradio(listing: Running) -> None:
+    """The first sends headers of its own, the second cookies; a browser asks beforehand whether it may."""
+    asked = {
+        "Origin": LISTED,
+        "Access-Control-Request-Method": "POST",
+        "Access-Control-Request-Headers": "authorization,content-type,x-stainless-arch,x-stainless-retry-count",
+    }
+    async with httpx2.AsyncClient(base_url=listing.url, timeout=60) as client:
+        for path in ("/v1/chat/completions", "/gradio_api/component_server/"):
+            told = await client.options(path, headers=asked)
+            assert told.status_code == 204
+            assert told.headers["access-control-allow-credentials"] == "true"
+            allowed = {it.strip() for it in told.headers["access-control-allow-headers"].lower().split(",")}
+            assert {"authorization", "content-type", "x-stainless-arch", "x-stainless-retry-count"} <= allowed
+        answer = await client.get("/v1/models", headers={"Origin": LISTED})
+        assert answer.headers["access-control-allow-credentials"] == "true"
+        assert answer.headers["access-control-allow-origin"] == LISTED
+
+
 async def test_a_listed_origin_can_read_errors_too(listing: Running) -> None:
     async with httpx2.AsyncClient(timeout=60) as client:
         got = await client.get(f"{listing.url}/nowhere", headers={"Origin": LISTED})

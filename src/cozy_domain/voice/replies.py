@@ -332,11 +332,9 @@ class Replies:
             self._tell(ToolFailed(self._clock.monotonic_ns(), call, "cancelled"))
 
     async def _stored_before(self, reply: Reply) -> None:
-        """What was said before is in the history, and results of tools are when the turns that called them have ended."""
+        """What was said before is in the history, with the results of tools; also an answer that ended just now."""
         while self._aside and not self._aside.done():
             await asyncio.wait((self._aside,))
-        if not reply.order.calls:
-            return
         for earlier in tuple(self._replies.values()):
             if earlier is not reply and earlier.settled:
                 await earlier.over.wait()

@@ -9,12 +9,16 @@ from msgspec.structs import replace
 
 from cozy_adapters.inmemory.language_model import saying
 from cozy_adapters.inmemory.peer import InMemoryCall
+from cozy_adapters.inmemory.sessions import InMemoryTurnStore
 from cozy_adapters.inmemory.speech import ScriptedSpeechToText, ScriptedUtterance
 from cozy_domain.audio import SPEAKING_RATE
 from cozy_domain.audit.events import TurnAudited
+from cozy_domain.chat.parts import ChatParts
 from cozy_domain.errors import StorageUnavailableError
+from cozy_domain.ids import SessionId
 from cozy_domain.messages import AssistantMessage, UserMessage
 from cozy_domain.persona.persona import Prompt, Voice
+from cozy_domain.sessions.turn import TurnClosed
 from cozy_domain.speech.ports import Hearing
 from cozy_domain.speech.transcript import Transcript
 from cozy_domain.voice.policy import DEFAULT as PROFILE
@@ -29,7 +33,7 @@ from cozy_domain.voice.public import (
     SessionDraining,
     TurnCommitted,
 )
-from tests.fixtures.chat import DEFAULT, ChatUnderTest
+from tests.fixtures.chat import DEFAULT, SESSION, ChatUnderTest
 from tests.fixtures.clocks import LoopClock
 from tests.fixtures.driven_calls import CallUnderTest, VoiceUnderTest, begun, settled
 
@@ -204,6 +208,39 @@ async def test_a_process_that_is_ended_waits_for_no_last_words_and_keeps_what_is
     assert asyncio.get_running_loop().time() - began < 0.5
     assert calls[0].call.reason == "cancelled"
     assert await voice.history() == [("user", "Thanks, my train")]
+
+
+class SlowTurnStore(InMemoryTurnStore):
+    """Ends a turn in a second."""
+
+    async def close(self, turn: TurnClosed) -> None:
+        await asyncio.sleep(1.0)
+        await super().close(turn)
+
+
+class ChatWithSlowStore(ChatUnderTest):
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        self.turns = SlowTurnStore(self.conversations)
+
+    def parts(self) -> ChatParts:
+        return replace(super().parts(), turns=self.turns)
+
+
+@pytest.mark.parametrize("session", [SESSION, None], ids=["remembered", "only in the call"])
+async def test_what_was_heard_of_an_answer_is_known_to_the_one_that_follows_at_once(
+    session: SessionId | None,
+) -> None:
+    voice = VoiceUnderTest(chat=ChatWithSlowStore(clock=LoopClock()), heard=["Count, please."])
+    async with voice.call(saying(LONG), saying("Well."), session=session, personal=bool(session)) as call:
+        await call.say(1.0)
+        await call.until(OutputStarted)
+        await call.quiet(1.0)
+        call.call.typed("And then?")
+        done = await call.until(ResponseDone)
+        await call.until(ResponseDone, 2)
+    said = [it for it in voice.chat.model.requests[-1].messages if isinstance(it, AssistantMessage)]
+    assert said == [AssistantMessage(done.text)]
 
 
 async def test_words_without_an_answer_that_cannot_be_stored_fail_nothing_else(

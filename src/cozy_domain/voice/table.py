@@ -103,6 +103,7 @@ REGIONS: Mapping[str, Region] = {
                 "committed or discarded, all being understood; client.clear, close",
             ),
             (Turning.AWAITING, Turning.OPEN, "vad.speech_started: the next stretch"),
+            (Turning.AWAITING, Turning.ENDPOINTING, "stt.partial, stt.final: other words than were judged"),
             (Turning.AWAITING, Turning.NONE, "committed, or discarded because nothing was understood"),
         ),
     ),

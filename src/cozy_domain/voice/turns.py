@@ -118,12 +118,20 @@ def transcribed(m: Moment, turn: Turn, rev: int, text: str, *, final: bool) -> N
         m.tell(InputTranscriptGrown(turn.turn_id, turn.text))
         if not final and turn.kind is Turning.OPEN:
             m.arm(Timer.TURN_HARD, m.at + m.state.profile.endpointing.hard_ns)
+        if turn.kind is Turning.AWAITING and not turn.decided:
+            turn = _doubted(m, turn)
         if turn.kind is Turning.ENDPOINTING:
             m.do(PredictEndOfTurn(turn.turn_id, turn.rev, turn.text))
     if turn.understood:
         m.cancel(Timer.TRANSCRIPT)
     if turn.kind is not Turning.OPEN:
         speculation.review(m)
+
+
+def _doubted(m: Moment, turn: Turn) -> Turn:
+    """It has been quiet for long enough for what was understood before; these words may want more."""
+    m.arm(Timer.ENDPOINT, m.at + m.state.profile.endpointing.stop_ns)
+    return m.put_turn(turn, kind=Turning.ENDPOINTING, verdict=None)
 
 
 def with_text(turn: Turn, rev: int, text: str, *, final: bool) -> tuple[Stretch, ...]:

@@ -104,6 +104,9 @@ MUTANTS: dict[str, tuple[object, str, object]] = {
     "turn: the endpoint does not pass": instead(turns, "endpoint_passed", _without),
     "turn: a prediction is ignored": instead(turns, "predicted", _without),
     "turn: the delay ignores the prediction": instead(turns, "delay", _fixed(200_000_000)),
+    "turn: words that are understood late are not judged": instead(
+        turns, "_doubted", lambda _: lambda m, turn: turn
+    ),
     "turn: the delay is longer": instead(turns, "delay", _longer(1)),
     "turn: a missing transcript is not asked for again": instead(turns, "transcript_late", _without),
     "turn: late words are lost": instead(turns, "late", _without),

@@ -70,7 +70,7 @@ from cozy_domain.voice.response import words
 from cozy_domain.voice.session import agent_state, heard_text, user_state
 from cozy_domain.voice.state import Phase, joined
 from cozy_domain.voice.turns import paused_after
-from tests.fixtures.voice import Call, samples
+from tests.fixtures.voice import WINDOWS, Call, samples
 
 PROFILE = replace(DEFAULT, interruption=replace(DEFAULT.interruption, call_guard_ns=0))
 TALKING = replace(
@@ -1014,6 +1014,45 @@ def test_text_after_the_end_of_a_reply_is_ignored(call: Call) -> None:
     stale = call.state.ignored.stale
     call.tell(ResponseTextAdded(call.at, asked.response_id, "late"))
     assert call.state.ignored.stale == stale + 1
+
+
+@pytest.mark.parametrize(
+    ("verdict", "after"), [(0.9, 1_500), (0.3, 1_500), (0.05, 2_000), (None, 1_700)], ids=str
+)
+def test_words_that_are_understood_when_it_has_been_quiet_for_long_are_judged_before_they_are_answered(
+    call: Call, verdict: float | None, after: int
+) -> None:
+    call.speak()
+    ended = call.at - WINDOWS
+    call.wait(ended + 1_500 * MS - call.at)
+    call.understand("I would like to")
+    assert call.last(PredictEndOfTurn) == PredictEndOfTurn(1, 1, "I would like to")
+    assert not call.all(CommitUser)
+    if verdict is not None:
+        call.tell(EndOfTurnPredicted(call.at, 1, 1, verdict))
+    call.wait(ended + after * MS - call.at - (after > 1_500))
+    assert bool(call.all(CommitUser)) == (after == 1_500)
+    call.wait(1)
+    assert call.last(CommitUser).text == "I would like to"
+
+
+def test_who_goes_on_after_words_that_were_understood_late_goes_on_with_the_same_turn(call: Call) -> None:
+    call.speak()
+    call.wait(1_500 * MS)
+    call.understand("I would like to")
+    call.tell(EndOfTurnPredicted(call.at, 1, 1, 0.05))
+    call.speak()
+    call.understand("order a pizza.")
+    call.wait(S)
+    assert [it.text for it in call.all(CommitUser)] == ["I would like to order a pizza."]
+
+
+def test_words_of_a_turn_that_the_program_ended_are_not_judged(call: Call) -> None:
+    call.start_speaking()
+    call.wait(S)
+    call.tell(InputCommitted(call.at, samples(call.at)))
+    call.understand("I would like to")
+    assert call.last(CommitUser).text == "I would like to"
 
 
 def late(call: Call) -> None:

@@ -60,6 +60,7 @@ PURE_DECISIONS = (
     "speech/choice",
     "speech/detection",
     "speech/languages",
+    "speech/onset",
     "speech/segments",
     "speech/stretches",
     "speech/subtitles",

@@ -42,13 +42,15 @@ Edge = SpeechStarted | SpeechEnded
 
 class Detection(msgspec.Struct, frozen=True):
     """``position`` is the next sample to be judged; ``onset`` where the loud windows began, while speech is starting or
-    going on; ``quiet`` where the silence in it began; ``free`` is the first sample no utterance has taken."""
+    going on; ``quiet`` where the silence in it began; ``free`` is the first sample no utterance has taken; ``last`` the
+    probability of the window before."""
 
     position: int = 0
     speaking: bool = False
     onset: int | None = None
     quiet: int | None = None
     free: int = 0
+    last: float = 0.0
 
 
 def step(state: Detection, probability: float, policy: DetectionPolicy) -> tuple[Detection, tuple[Edge, ...]]:
@@ -59,7 +61,13 @@ def step(state: Detection, probability: float, policy: DetectionPolicy) -> tuple
         if state.speaking
         else _silent(state, probability, policy, end)
     )
-    return replace(after[0], position=end), after[1]
+    return replace(after[0], position=end, last=probability), after[1]
+
+
+def begin(state: Detection, onset: int, policy: DetectionPolicy) -> tuple[Detection, SpeechStarted]:
+    """The loud windows since ``onset`` are speech."""
+    began = max(state.free, onset - policy.prefix)
+    return replace(state, speaking=True, onset=began, quiet=None), SpeechStarted(began)
 
 
 def finish(state: Detection) -> tuple[Edge, ...]:
@@ -75,8 +83,8 @@ def _silent(
     onset = state.position if state.onset is None else state.onset
     if end - onset < policy.start:
         return replace(state, onset=onset), ()
-    began = max(state.free, onset - policy.prefix)
-    return replace(state, speaking=True, onset=began, quiet=None), (SpeechStarted(began),)
+    after, edge = begin(state, onset, policy)
+    return after, (edge,)
 
 
 def _speaking(

@@ -11,10 +11,11 @@ from cozy_domain.audio import HEARING_RATE, SAMPLE_BYTES
 from cozy_domain.chat.turn import Spawn
 from cozy_domain.clock import Clock
 from cozy_domain.errors import CozyError
-from cozy_domain.speech.detection import Detection, DetectionPolicy, step
+from cozy_domain.speech.detection import Detection, DetectionPolicy, begin, step
 from cozy_domain.speech.detection import SpeechEnded as LoudEnded
 from cozy_domain.speech.detection import SpeechStarted as LoudStarted
 from cozy_domain.speech.listen import Hearers, Stretch
+from cozy_domain.speech.onset import lacks_one, sounds_on
 from cozy_domain.speech.ports import WINDOW, VoiceActivityStream
 from cozy_domain.voice.events import (
     CloseTranscription,
@@ -91,6 +92,7 @@ class Ear:
             stretch.add(samples)
         if self.position - self._detection.position >= WINDOW:
             self._news.set()
+        self._begin_early()
 
     def forget(self) -> None:
         """The line was lost: what began is over, and what comes has nothing to do with it."""
@@ -135,10 +137,8 @@ class Ear:
         self._detection, edges = step(self._detection, probability, self._policy)
         for edge in edges:
             match edge:
-                case LoudStarted(sample=sample):
-                    self._sign = self._detection.position
-                    onset = self._time_of(self._detection.position - self._policy.start)
-                    self._tell(SpeechStarted(self._clock.monotonic_ns(), sample, onset))
+                case LoudStarted():
+                    self._begin(edge, self._detection.position - self._policy.start)
                 case LoudEnded(sample=sample):
                     silence_ns = (self._detection.position - sample) * SAMPLE_NS
                     now = self._clock.monotonic_ns()
@@ -146,6 +146,21 @@ class Ear:
         if self._detection.speaking and self._detection.position - self._sign >= SIGN_OF_LIFE:
             self._sign = self._detection.position
             self._tell(SoundHeard(self._clock.monotonic_ns(), self.position))
+        self._begin_early()
+
+    def _begin_early(self) -> None:
+        """Without the detector, when what came of the last window of an onset tells enough."""
+        state = self._detection
+        if state.onset is None or not lacks_one(state, self._policy):
+            return
+        at = state.position
+        if sounds_on(self._between(state.onset, at), self._between(at, min(self.position, at + WINDOW))):
+            self._detection, edge = begin(state, state.onset, self._policy)
+            self._begin(edge, state.onset)
+
+    def _begin(self, edge: LoudStarted, onset: int) -> None:
+        self._sign = self._detection.position
+        self._tell(SpeechStarted(self._clock.monotonic_ns(), edge.sample, self._time_of(onset)))
 
     async def _understand(self, order: OpenTranscription, stretch: Stretch) -> None:
         turn, rev = order.turn_id, order.rev

@@ -102,8 +102,8 @@ class SoundHeard(msgspec.Struct, frozen=True, tag="media.heard"):
 
 
 class SpeechStarted(msgspec.Struct, frozen=True, tag="vad.speech_started"):
-    """Three windows in a row are speech. ``sample`` is where to listen from, a little before it was loud; ``onset`` when the
-    loud windows began."""
+    """Three windows in a row are speech, or two and half of the third (`cozy_domain.speech.onset`). ``sample`` is where to
+    listen from, a little before it was loud; ``onset`` when the loud windows began."""
 
     at: int
     sample: int

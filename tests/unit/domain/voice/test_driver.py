@@ -10,13 +10,14 @@ from msgspec.structs import replace
 
 from cozy_adapters.inmemory.language_model import calling, saying
 from cozy_adapters.inmemory.speech import ScriptedSpeechToText, ScriptedUtterance, ToneTextToSpeech
-from cozy_domain.audio import SPEAKING_RATE
+from cozy_domain.audio import HEARING_RATE, SAMPLE_BYTES, SPEAKING_RATE
 from cozy_domain.messages import SystemMessage, ToolMessage
 from cozy_domain.models.deltas import TextDelta
 from cozy_domain.persona.persona import Prompt, Voice
 from cozy_domain.speech.ports import Hearing, Voicing
 from cozy_domain.speech.transcript import Transcript
 from cozy_domain.voice.calling import SPOKEN
+from cozy_domain.voice.events import PausePlayout, SpeechStarted
 from cozy_domain.voice.loudspeaker import PIECE
 from cozy_domain.voice.policy import DEFAULT as PROFILE
 from cozy_domain.voice.public import (
@@ -32,6 +33,8 @@ from cozy_domain.voice.public import (
     TurnCommitted,
     TurnLatency,
 )
+from cozy_domain.voice.replay import Step, read
+from tests.fixtures.calls import said
 from tests.fixtures.chat import DEFAULT, ChatUnderTest
 from tests.fixtures.clocks import LoopClock
 from tests.fixtures.driven_calls import LOOKUP, CallUnderTest, VoiceUnderTest, begun, settled, with_lookup
@@ -267,6 +270,41 @@ async def test_the_agent_goes_on_at_once_when_its_listener_most_probably_only_li
         done = await call.until(ResponseDone)
     assert paused.ns / 1e9 == pytest.approx(pause_s, abs=0.3)
     assert done.status == "completed"
+
+
+PHASES = [it * HEARING_RATE // 250 for it in range(8)]
+"""Samples, 4 ms apart: windows begin everywhere in packets, and sounds everywhere in windows."""
+
+
+@pytest.mark.parametrize("phase", PHASES)
+async def test_speech_over_a_reply_pauses_it_before_its_third_window_is_whole(phase: int) -> None:
+    started = (await sounded_over_a_reply(0.3, phase))[-1]
+    assert PausePlayout() in started.actions
+    assert isinstance(started.event, SpeechStarted)
+    assert 80e6 <= started.event.at - started.event.onset <= 96e6
+
+
+@pytest.mark.parametrize("phase", PHASES)
+async def test_a_click_over_a_reply_does_not_pause_it(phase: int) -> None:
+    assert len(await sounded_over_a_reply(0.03, phase)) == 1
+
+
+async def sounded_over_a_reply(seconds: float, phase: int) -> list[Step]:
+    """What was done about each beginning of speech: the question's, and that of a sound over the reply, if it is one. Of the
+    packet in which the sound begins ``phase`` samples are silent."""
+    lines = list[bytes]()
+    voice = VoiceUnderTest(
+        heard=["Count, please."],
+        profile=replace(PROFILE, interruption=replace(PROFILE.interruption, call_guard_ns=0)),
+        record=lambda _, line: lines.append(line),
+    )
+    async with voice.call(saying(LONG)) as call:
+        await call.say(1.0)
+        await call.until(OutputStarted)
+        await call.quiet(1.0)
+        call.line.caller.say(bytes(phase * SAMPLE_BYTES) + said(seconds))
+        await call.until(ResponseDone)
+    return [it for it in read(lines)[1] if isinstance(it.event, SpeechStarted)]
 
 
 async def test_the_model_is_asked_while_it_is_not_certain_that_the_user_has_finished() -> None:

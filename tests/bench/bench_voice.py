@@ -1,8 +1,8 @@
 """Conversations over WebRTC with simulated engines: how soon a reply begins and stops, and what a call costs.
 
 Run: ``nox -s bench -- voice``; about fifteen minutes. ``--calls 1,10``, ``--delays 0/0/0``, ``--losses 0`` and ``--turns 3``
-measure less; ``--json FILE`` keeps the figures, those of earlier runs too, so that the whole can be measured in parts;
-``--check`` exits 1 when a target is missed.
+measure less; ``--json FILE`` writes the JSON there too, with the figures of earlier runs, so that the whole can be measured
+in parts; ``--check`` exits 1 when a target is missed.
 
 The load generator is this process, the server another one (``cozy dev --simulate``), over loopback with real Opus; callers
 say a person's recorded sentences, each for an owner of his own, and their key's limits are on, set high. All times are the
@@ -14,6 +14,9 @@ else on the machine took stands after it. Beside it, in the same run, the floor:
 (`bench_webrtc`). Losses, in both directions, are measured with ten calls; ``drift`` is how much later the last third of the
 replies begin than the first. ``onset → pause`` is read from the server's recordings, with up to ten calls, as writing them
 costs. At the end, how many sentences with pauses inside are cut off (`bench_pauses`).
+
+``--hold 10`` does something else: it raises the calls until they take 80 % of a core, and holds seven tenths of them for ten
+minutes: who is dropped then, and what is late?
 
 ``--engines offline`` calls ``cozy dev`` as it is without a key, PocketSphinx and espeak-ng: with 1, 2, 4, 8 … calls at once,
 until a turn is not answered within three seconds.
@@ -31,6 +34,7 @@ import tempfile
 import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from datetime import UTC, datetime
 from math import isnan, nan
 from pathlib import Path
 from statistics import median, quantiles
@@ -39,7 +43,7 @@ import httpx2
 import msgspec
 import uvloop
 
-from cozy_domain.voice.policy import DEFAULT
+from cozy_domain.voice.policy import DEFAULT, VoiceProfile
 from tests.bench import bench_pauses, bench_webrtc
 from tests.bench.machine import HERTZ, Others
 from tests.bench.voice.speech import PACKAGE, Phrases, recorded
@@ -67,6 +71,12 @@ OFFLINE_TURNS = 4
 SOON_MS = 3_000.0
 """Later than that nobody calls it a conversation."""
 FLOOR_S = 6.0
+FULL_PERCENT = 80.0
+HELD = 0.7
+RAMP = range(20, 101, 10)
+HELD_LAG_MS = 20.0
+"""At 99 %, while calls are held."""
+HELD_ENGINE_MS = 300.0
 
 
 class Turns(msgspec.Struct):
@@ -120,10 +130,24 @@ class Figure(msgspec.Struct, frozen=True):
     paused_p50: float = nan
     paused_p95: float = nan
     drift_ms: float = nan
+    dropped: int = 0
+    """Lines that were gone before the callers hung up."""
+    seconds: float = nan
+    """That the conversations took."""
 
     @property
     def key(self) -> tuple[str, int, float]:
         return self.delays, self.calls, self.loss
+
+
+class Report(msgspec.Struct, frozen=True):
+    """``pauses`` is empty where they were not measured."""
+
+    date: str
+    cores: int
+    profile: VoiceProfile
+    figures: list[Figure]
+    pauses: list[bench_pauses.Figure] = []
 
 
 class Server(msgspec.Struct, frozen=True):
@@ -301,6 +325,7 @@ async def measure(delays: str, calls: int, turns: int, phrases: Phrases, loss: f
         load, rest = others.mine_s() / took * 100, others.percent(cpu)
         rss = served.rss_mb()
         watching.cancel()
+        dropped = sum(it.connection.connectionState != "connected" for it in talkers)
         await asyncio.gather(*(it.hang_up() for it in talkers))
         kept.paused = served.pauses_ms()
     return Figure(
@@ -308,7 +333,7 @@ async def measure(delays: str, calls: int, turns: int, phrases: Phrases, loss: f
         *_p(kept.first), _p(kept.unfinished)[0], _p(kept.endpointing)[0], *_p(kept.engine), *_p(kept.stopped),
         cpu / took * 100, cpu / took / calls * 1_000, idle / calls, rss, *_p(waits, 100), load, rest,
         endpointing_p95=_p(kept.endpointing)[1], paused_p50=_p(kept.paused)[0], paused_p95=_p(kept.paused)[1],
-        drift_ms=_drift(kept.first),
+        drift_ms=_drift(kept.first), dropped=dropped, seconds=took,
     )  # fmt: skip
 
 
@@ -346,7 +371,7 @@ def connected_share(came_back: str) -> float:
 
 def table(figures: list[Figure]) -> str:
     rows = [
-        f"| {it.delays} | {it.calls} | {it.loss * 100:.0f} | {it.answered}/{it.asked} | {it.wrong} | "
+        f"| {it.delays} | {it.calls} | {it.loss * 100:.0f} | {it.answered}/{it.asked} | {it.wrong} | {it.dropped} | "
         f"{it.first_p50:.0f} / {it.first_p95:.0f} | {it.unfinished_p50:.0f} | "
         f"{it.endpointing_p50:.0f} / {it.endpointing_p95:.0f} | {it.engine_p50:.0f} / {it.engine_p95:.0f} | "
         f"{it.stopped_p50:.0f} / {it.stopped_p95:.0f} | {it.paused_p50:.0f} / {it.paused_p95:.0f} | "
@@ -357,11 +382,11 @@ def table(figures: list[Figure]) -> str:
     ]
     return "\n".join(
         (
-            "| STT/LLM/TTS ms | calls | loss % | answered | wrong | last word → first packet p50 / p95 | unfinished | "
-            "endpointing p50 / p95 | engine p50 / p95 | talked over → silent p50 / p95 | "
+            "| STT/LLM/TTS ms | calls | loss % | answered | wrong | dropped | last word → first packet p50 / p95 | "
+            "unfinished | endpointing p50 / p95 | engine p50 / p95 | talked over → silent p50 / p95 | "
             "onset → pause p50 / p95 | drift | CPU % | CPU ms per s of call | "
             "idle call % | RSS MB | lag p50 / p99 | callers' CPU % | other CPU % | floor: CPU %, sent back |",
-            "|---|---|---|---|---|---|---|---|---|---|---|---|---|---|---|---|---|---|---|---|",
+            "|---|---|---|---|---|---|---|---|---|---|---|---|---|---|---|---|---|---|---|---|---|",
             *rows,
         )
     )
@@ -399,9 +424,24 @@ def missed(figures: list[Figure]) -> list[str]:
             found.append(f"{it.calls} calls: paused {it.paused_p95:.0f} ms after the onset")
         if it.loss == 0 and it.endpointing_p95 > ENDPOINTING_MS:
             found.append(f"{it.calls} calls: endpointing {it.endpointing_p95:.0f} ms where callers interrupt")
+        if it.dropped:
+            found.append(f"{it.calls} calls: {it.dropped} lines lost")
         if it.wrong or (it.uneven and not it.loss):
             found.append(f"{it.wrong} wrong answers, {it.uneven} latencies that do not add up")
     return found
+
+
+def missed_while_held(figure: Figure) -> list[str]:
+    """At the calls that take about 56 % of a core, for as long as they are held."""
+    checks = (
+        (
+            figure.dropped or figure.answered < figure.asked,
+            f"{figure.dropped} lines lost, {figure.answered} of {figure.asked} turns answered",
+        ),
+        (figure.engine_p95 > HELD_ENGINE_MS, f"engine {figure.engine_p95:.0f} ms"),
+        (figure.lag_p99 > HELD_LAG_MS, f"loop late by {figure.lag_p99:.0f} ms"),
+    )
+    return [told for wrong, told in checks if wrong]
 
 
 async def main(
@@ -414,6 +454,19 @@ async def main(
     for loss in losses:
         if loss:
             keep(await measure(delays[0], LOSSY_CALLS, turns, phrases, loss))
+
+
+async def hold(minutes: float, keep: Callable[[Figure], None]) -> Figure:
+    """Seven tenths of the calls that make the server full, for so long."""
+    phrases = await recorded()
+    for count in RAMP:
+        turns = 3
+        full = await measure(DELAYS[0], count, turns, phrases)
+        keep(full)
+        if full.cpu_percent >= FULL_PERCENT:
+            break
+    held = round(full.calls * HELD)
+    return await measure(DELAYS[0], held, round(minutes * 60 * turns / full.seconds), phrases)
 
 
 async def offline(most: int) -> int:
@@ -479,7 +532,7 @@ def kept_in(file: Path | None) -> dict[tuple[str, int, float], Figure]:
     """What was measured before."""
     if file is None or not file.exists():
         return {}
-    kept = json.loads(file.read_bytes())
+    kept = json.loads(file.read_bytes())["figures"]
     known = [{name: nan if value is None else value for name, value in it.items()} for it in kept]
     return {it.key: it for it in msgspec.convert(known, list[Figure])}
 
@@ -494,6 +547,7 @@ if __name__ == "__main__":
     asked.add_argument("--losses", default="0,2,5,20", help="in per cent; 0 is every number of calls")
     asked.add_argument("--turns", type=int, default=4)
     asked.add_argument("--sentences", type=int, default=60, help="with a pause inside")
+    asked.add_argument("--hold", type=float, metavar="MINUTES")
     asked.add_argument("--json", type=Path)
     asked.add_argument("--check", action="store_true")
     given = asked.parse_args()
@@ -503,21 +557,33 @@ if __name__ == "__main__":
         sys.exit()
     result = kept_in(given.json)
 
+    def report(pauses: list[bench_pauses.Figure]) -> bytes:
+        date = datetime.now(UTC).date().isoformat()
+        return msgspec.json.encode(Report(date, os.cpu_count() or 1, DEFAULT, list(result.values()), pauses))
+
     def keep(figure: Figure) -> None:
         result[figure.key] = figure
         print(figure, file=sys.stderr)
         if given.json:
-            given.json.write_bytes(msgspec.json.encode(list(result.values())))
+            given.json.write_bytes(report([]))
 
-    losses = [float(it) / 100 for it in given.losses.split(",")]
-    uvloop.run(main(counts, given.delays.split(","), losses, given.turns, keep))
-    print(f"profile: {DEFAULT}")
+    failures = []
+    if given.hold:
+        held = uvloop.run(hold(given.hold, keep))
+        keep(held)
+        failures += missed_while_held(held)
+    else:
+        losses = [float(it) / 100 for it in given.losses.split(",")]
+        uvloop.run(main(counts, given.delays.split(","), losses, given.turns, keep))
+        failures += missed(list(result.values()))
     print(f"speech: {PACKAGE}; {os.cpu_count()} cores\n")
     print(table(list(result.values())))
-    failures = missed(list(result.values()))
-    if given.sentences:
-        paused = bench_pauses.measured(given.sentences, 1)
+    paused = bench_pauses.measured(given.sentences, 1) if given.sentences and not given.hold else []
+    if paused:
         print(f"\n{bench_pauses.table(paused)}")
         failures += bench_pauses.missed(paused)
+    print(f"\n{report(paused).decode()}")
+    if given.json:
+        given.json.write_bytes(report(paused))
     if given.check and failures:
         sys.exit("; ".join(failures))

@@ -11,7 +11,7 @@ import pytest
 
 from cozy_domain.audio import SPEAKING_RATE
 from tests.fixtures.calls import loud_seconds, said, until
-from tests.fixtures.fastrtc import OFFER, Caller, offered, taking_calls
+from tests.fixtures.fastrtc import OFFER, Caller, offered, socket_to, taking_calls
 from tests.fixtures.server import Running
 from tests.fixtures.webrtc import until_connected
 
@@ -394,3 +394,38 @@ async def test_a_lost_call_goes_on_on_another_line(served: Served) -> None:
                 second.tell(json.dumps({"type": "cozy", "data": {"type": "client.hangup"}}))
     await second.hang_up()
     await first.hang_up()
+
+
+async def test_a_call_whose_network_is_cut_goes_on_over_a_socket_and_then_as_text(tmp_path: Path) -> None:
+    recordings = tmp_path / "recordings"
+    path = "/websocket/offer?format=pcm16&input_rate=16000&clear=true"
+    async with taking_calls(tmp_path, recordings=str(recordings)) as (server, client):
+        caller = Caller(client)
+        await caller.call()
+        started = caller.answer["cozy"]
+        await caller.until_told("output_audio_buffer.stopped")  # the greeting
+        await client.post("/input_hook", json={"webrtc_id": caller.id, "text": "My name is Mei."})
+        await caller.until_told("turn.latency")
+        caller.go_away()
+        recording = recordings / f"{started['call_id']}.jsonl"
+        await until(lambda: '"media.lost"' in recording.read_text(), why="the loss is not noticed")
+        async with socket_to(server, f"{path}&call={started['call_id']}", 16_000, mulaw=False) as socket:
+            await socket.send(event="start", websocket_id="w1")
+            assert await socket.until_told("call.started") == {"type": "call.started", **started}
+            assert (await socket.until_told("session.active"))["resumed"]
+            done = await socket.until_told("response.done")
+            assert (done["status"], done["text"].startswith("This is answer 1. ")) == ("completed", True)
+            await socket.say(said(1.5) + bytes(SPEAKING_RATE))
+            await socket.until_told("turn.latency")
+            done = await socket.until_told("response.done", 2)
+            assert done["text"].startswith("This is answer 2. ")
+            await socket.send(event="stop")
+            assert await socket.closed() == 1000
+        asked = {"role": "user", "content": "What was my name?"}
+        body = {"model": "default", "messages": [asked], "cozy": {"session_id": started["session_id"]}}
+        text = (await client.post("/v1/chat/completions", json=body)).json()
+        assert text["choices"][0]["message"]["content"].startswith("This is answer 3. ")
+        told = (await client.get(f"/v1/cozy/sessions/{started['session_id']}/messages")).json()["data"]
+        users = [it["content"] for it in told if it["role"] == "user"]
+        assert users == ["My name is Mei.", "Tell me something that takes a while.", "What was my name?"]
+        await caller.hang_up()

@@ -146,7 +146,9 @@ class AudioPeerContract(ABC):
         assert call.listener.left == 0
         call.far.come_back()
         await until(lambda: call.listener.left == round(0.3 * SPEAKING_RATE))
+        (_, (_, silent_ns), _) = call.listener.told_in_order
         assert [name for name, _ in call.listener.told_in_order] == ["connected", "lost", "resumed"]
+        assert 0 < silent_ns / 1e9 < 4, "since the last sign of life"
         await until(lambda: loud_seconds(sound_of(call), SPEAKING_RATE) >= 0.25)
 
     async def test_a_caller_who_does_not_come_back_has_vanished(self, call: Call) -> None:

@@ -177,7 +177,7 @@ class InMemoryPeer:
     def lose(self) -> None:
         if not self._lost:
             self._lost = True
-            self.report(lambda it: it.lost())
+            self.report(lambda it: it.lost(LOST_NS))
 
     def find(self) -> None:
         if self._lost:

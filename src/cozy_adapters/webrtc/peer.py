@@ -234,7 +234,7 @@ class WebRtcAudioPeer:
         if silent_s >= self._patience.lost_s and not self._lost:
             self._lost = True
             self._spoken.hold(True)
-            self._report(lambda it: it.lost())
+            self._report(lambda it: it.lost(round(silent_s * 1e9)))
         self._look_later()
 
     def _channel_opened(self, channel: RTCDataChannel) -> None:

@@ -78,9 +78,11 @@ class MediaConnected(msgspec.Struct, frozen=True, tag="media.connected"):
 
 class MediaLost(msgspec.Struct, frozen=True, tag="media.lost"):
     """No sound flows for now. A line that is gone for good is told like this too while the caller may come back on another
-    one; else it is ``CloseRequested``."""
+    one; else it is ``CloseRequested``. For ``silent_ns`` before, nothing had come from the caller, who may have heard
+    nothing either."""
 
     at: int
+    silent_ns: int = 0
 
 
 class MediaResumed(msgspec.Struct, frozen=True, tag="media.resumed"):

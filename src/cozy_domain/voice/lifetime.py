@@ -32,8 +32,9 @@ def connect(m: Moment, *, acknowledges: bool) -> None:
         response.say(m, "greeting", m.state.profile.phrases.greeting)
 
 
-def suspend(m: Moment) -> None:
+def suspend(m: Moment, silent_ns: int) -> None:
     """The line is lost. What is queued stands still; what the user was saying ends here."""
+    playout.doubt(m, silent_ns)
     if m.state.phase is Phase.DRAINING:
         close(m, m.state.end_reason)
         return
@@ -54,6 +55,7 @@ def resume(m: Moment, *, kept: bool, acknowledges: bool) -> None:
     m.tell(SessionActive(resumed=True))
     if not kept:
         response.say_again(m)
+    playout.trust(m)
     m.put_playout(acknowledges=acknowledges, moved=m.at)
     if not playout.is_empty(m) and m.state.playout.kind is Playing.BUFFERING:
         m.watch(Timer.PLAYOUT, m.at + m.state.profile.watchdogs.playout_ns)

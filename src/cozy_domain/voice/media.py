@@ -93,9 +93,9 @@ class Media:
             self._fresh = loudspeaker.idle
             self._tell(PlayoutProgressed(self._now(), played, loudspeaker.sent))
 
-    def lost(self) -> None:
+    def lost(self, silent_ns: int) -> None:
         self._ear.forget()
-        self._tell(MediaLost(self._now()))
+        self._tell(MediaLost(self._now(), silent_ns))
 
     def resumed(self) -> None:
         self._tell(MediaResumed(self._now()))
@@ -139,9 +139,9 @@ class _Line:
         if self._listener:
             self._listener.played(samples)
 
-    def lost(self) -> None:
+    def lost(self, silent_ns: int) -> None:
         if self._listener:
-            self._listener.lost()
+            self._listener.lost(silent_ns)
 
     def resumed(self) -> None:
         if self._listener:

@@ -122,6 +122,22 @@ def heard_samples(m: Moment) -> int:
     return known if response is None or response.at_most is None else min(known, response.at_most)
 
 
+def doubt(m: Moment, silent_ns: int) -> None:
+    """What was played in that time may not have arrived: it counts only when the same line goes on."""
+    response = m.state.response
+    if response:
+        certain = max(m.state.playout.played - silent_ns * SPEAKING_RATE // S, 0)
+        at_most = certain if response.at_most is None else min(certain, response.at_most)
+        m.put_response(response, at_most=at_most)
+
+
+def trust(m: Moment) -> None:
+    """The line goes on, or what was in doubt is said again on another one."""
+    response = m.state.response
+    if response and not _is_cut(response):
+        m.put_response(response, at_most=None)
+
+
 def is_empty(m: Moment) -> bool:
     return m.state.playout.pushed == m.state.playout.played
 

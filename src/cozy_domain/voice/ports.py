@@ -27,8 +27,8 @@ class PeerListener(Protocol):
         acknowledgement, else what was sent). Never falls; called at most once a frame, and once more when all is out."""
         ...
 
-    def lost(self) -> None:
-        """No sound can flow for now; what is queued waits."""
+    def lost(self, silent_ns: int) -> None:
+        """No sound can flow for now; what is queued waits. Nothing has come from the caller for so long."""
         ...
 
     def resumed(self) -> None:

@@ -212,8 +212,8 @@ def _dispatch(m: Moment, event: Event) -> None:  # one row for each event
     match event:
         case MediaConnected(acknowledges=acknowledges):
             lifetime.connect(m, acknowledges=acknowledges)
-        case MediaLost():
-            lifetime.suspend(m)
+        case MediaLost(silent_ns=silent):
+            lifetime.suspend(m, silent)
         case MediaResumed(kept=kept, acknowledges=acknowledges):
             lifetime.resume(m, kept=kept, acknowledges=acknowledges)
         case SoundHeard() | SpeechStarted() | SpeechStopped():

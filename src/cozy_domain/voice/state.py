@@ -156,7 +156,7 @@ class Response(msgspec.Struct, frozen=True):
     segments. ``said`` characters, ``said_samples`` long, were heard on an earlier line. ``news`` is when the model was last
     heard of. ``asked``, ``first_text``, ``first_sound``, ``started``: when the model was asked, and what came of it first.
     ``committed``: when its turn was. ``filled``: a filler was said; ``called``: a tool was called. ``at_most``: so many
-    samples were heard, says the caller's program."""
+    samples were heard, as the caller's program says, or as is certain of a line that is lost."""
 
     response_id: int
     turn_id: int

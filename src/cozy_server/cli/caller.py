@@ -133,7 +133,7 @@ class Ear:
     def played(self, samples: int) -> None:
         """Nobody asks."""
 
-    def lost(self) -> None:
+    def lost(self, silent_ns: int) -> None:
         """It may come back."""
 
     def resumed(self) -> None:

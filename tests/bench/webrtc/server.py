@@ -47,7 +47,7 @@ class Echo:
     def played(self, samples: int) -> None:
         pass
 
-    def lost(self) -> None:
+    def lost(self, silent_ns: int) -> None:
         pass
 
     def resumed(self) -> None:

@@ -29,7 +29,7 @@ class Notes:
     def played(self, samples: int) -> None:
         self.left = samples
 
-    def lost(self) -> None:
+    def lost(self, silent_ns: int) -> None:
         self.all.append("lost")
 
     def resumed(self) -> None:

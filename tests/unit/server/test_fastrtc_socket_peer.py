@@ -56,7 +56,7 @@ class Listener:
     def played(self, samples: int) -> None:
         self.played_at.append((now_ms(), samples))
 
-    def lost(self) -> None:
+    def lost(self, silent_ns: int) -> None:
         raise AssertionError
 
     def resumed(self) -> None:

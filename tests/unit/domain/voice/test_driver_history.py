@@ -210,6 +210,20 @@ async def test_a_process_that_is_ended_waits_for_no_last_words_and_keeps_what_is
     assert await voice.history() == [("user", "Thanks, my train")]
 
 
+async def test_what_was_sent_to_a_caller_who_was_gone_already_was_not_heard() -> None:
+    voice = VoiceUnderTest(heard=["Count, please."])
+    async with voice.call(saying(LONG)) as call:
+        await call.say(1.0)
+        await call.until(OutputStarted)
+        await call.quiet(1.0)
+        call.line.caller.go_away()
+        assert await call.call.ended() == "media_lost"
+    ((start, end),) = call.sounding()
+    (_, (_, heard)) = await voice.history()
+    assert LONG.startswith(heard)
+    assert 0 < len(heard) * 0.06 <= end - start + 0.02
+
+
 class SlowTurnStore(InMemoryTurnStore):
     """Ends a turn in a second."""
 

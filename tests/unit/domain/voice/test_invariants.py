@@ -371,11 +371,11 @@ class CallMachine(RuleBasedStateMachine):
     def clear(self) -> None:
         self.tell(PlayoutCleared(self.at, self.line, self.clears.pop()))
 
-    @rule(lost=st.integers(0, 5))
+    @rule(lost=st.integers(0, 5), silent_ns=st.sampled_from((0, 500 * MS, 3 * S)))
     @precondition(lambda self: self.state.phase is Phase.ACTIVE)
-    def lose_the_line(self, lost: int) -> None:
+    def lose_the_line(self, lost: int, silent_ns: int) -> None:
         if not lost:
-            self.tell(MediaLost(self.at))
+            self.tell(MediaLost(self.at, silent_ns))
 
     @rule()
     @precondition(lambda self: self.state.phase is Phase.CONNECTING)

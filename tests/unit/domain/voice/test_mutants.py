@@ -156,6 +156,8 @@ MUTANTS: dict[str, tuple[object, str, object]] = {
     "call: a lost line goes on being spoken to": instead(lifetime, "stop_listening", _without),
     "call: the last words are not waited for": instead(turns, "close", lambda _: _dropped_at_the_end),
     "call: what was said over a reply is lost at the end": (interruption, "close", interruption.drop),
+    "call: what a silent line was played was heard": instead(playout, "doubt", _without),
+    "call: what was in doubt stays so": instead(playout, "trust", _without),
     "call: no drain": instead(lifetime, "drain", _without),
     "latency: nothing took any time": (playout, "stages", lambda *_: latency.stages(*_)[:1]),
 }

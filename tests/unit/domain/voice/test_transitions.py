@@ -4,6 +4,7 @@ import pytest
 from msgspec.structs import replace
 
 from cozy_domain.voice.events import (
+    CancelRequested,
     CancelResponse,
     CancelSegment,
     CancelTool,
@@ -436,6 +437,62 @@ def test_t15_on_another_line_the_rest_is_said_again_from_where_it_was_heard(call
     whole = call.last(CommitAssistant)
     assert (whole.text, whole.interrupted) == ("One two three four. Five six seven eight.", False)
     assert len(call.all(CommitAssistant)) == 1
+
+
+def test_t15_what_was_played_to_a_line_that_was_silent_already_is_said_again_on_another_one(
+    call: Call,
+) -> None:
+    call.ask()
+    call.reply("One two three four. Five six seven eight.", played=1_500 * MS)
+    call.tell(MediaLost(call.at, silent_ns=S))
+    ordered = len(call.all(SynthesizeSegment))
+    call.tell(MediaResumed(call.at, kept=False, acknowledges=True))
+    again = call.all(SynthesizeSegment)[ordered]
+    assert again.text.strip() == "two three four."
+    call.sound_all()
+    call.play(4 * S)
+    whole = call.last(CommitAssistant)
+    assert (whole.text, whole.interrupted) == ("One two three four. Five six seven eight.", False)
+
+
+def test_t15_what_was_played_to_a_line_that_was_silent_and_stays_lost_was_not_heard(call: Call) -> None:
+    call.ask()
+    call.reply("One two three four. Five six seven eight.", played=1_500 * MS)
+    call.tell(MediaLost(call.at, silent_ns=S))
+    call.wait(20 * S)
+    call.clear()
+    said = call.last(CommitAssistant)
+    assert (said.text, said.samples) == ("One", samples24(500 * MS))
+    assert said.interrupted
+
+
+def test_t15_of_a_reply_that_began_when_the_line_was_silent_nothing_was_heard(call: Call) -> None:
+    call.ask()
+    call.reply(played=600 * MS)
+    call.tell(MediaLost(call.at, silent_ns=2 * S))
+    call.wait(20 * S)
+    call.clear()
+    assert not call.all(CommitAssistant)
+
+
+def test_t15_what_was_played_to_a_silent_line_counts_when_it_goes_on(call: Call) -> None:
+    call.ask()
+    call.reply(played=800 * MS)
+    call.tell(MediaLost(call.at, silent_ns=2 * S))
+    call.tell(MediaResumed(call.at, acknowledges=True))
+    call.tell(CloseRequested(call.at, "hangup"))
+    call.clear()
+    assert call.last(CommitAssistant).samples == samples24(800 * MS)
+
+
+def test_t15_a_reply_that_is_cut_on_a_silent_line_stays_cut_when_it_goes_on(call: Call) -> None:
+    call.ask()
+    call.reply(played=800 * MS)
+    call.tell(CancelRequested(call.at))
+    call.tell(MediaLost(call.at, silent_ns=500 * MS))
+    call.tell(MediaResumed(call.at, acknowledges=True))
+    call.clear()
+    assert call.last(CommitAssistant).samples == samples24(300 * MS)
 
 
 def test_t15_a_line_that_stays_lost_ends_the_call(call: Call) -> None:

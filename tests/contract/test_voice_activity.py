@@ -17,6 +17,7 @@ from cozy_adapters.codec.frames import resampled
 from cozy_adapters.espeak.speaker import EspeakTextToSpeech
 from cozy_adapters.inmemory.speech import LoudnessVoiceActivity, pcm16
 from cozy_adapters.silero import (
+    FAINT,
     INLINE,
     SETTLED,
     TOGETHER,
@@ -223,11 +224,16 @@ class TestSilero(VoiceActivityContract):
         assert asked == pytest.approx(waited, abs=1e-3)
 
     async def test_a_muted_line_costs_nothing_and_is_heard_when_it_speaks_again(
-        self, activity: VoiceActivity
+        self, activity: SileroVoiceActivity
     ) -> None:
+        await activity.aopen()
+        model = activity._model = Counting()
         sound, spans = await conversation("alloy")
         muted = 10 * SETTLED * WINDOW
-        found = await utterances(activity.open(), bytes(muted * SAMPLE_BYTES) + sound)
+        nothing = pcm([FAINT, -FAINT] * (muted // 2))
+        await probabilities(activity.open(), nothing)
+        assert sum(model.batches) == SETTLED
+        found = await utterances(activity.open(), nothing + sound)
         assert len(found) == len(spans)
         for (start, _), (started, _) in zip(spans, found, strict=True):
             assert abs(started - muted - start) <= self.onset_error

@@ -9,12 +9,12 @@ import pytest
 from msgspec.structs import replace
 
 from cozy_adapters.inmemory.language_model import calling, saying
-from cozy_adapters.inmemory.speech import ScriptedSpeechToText, ScriptedUtterance, ToneTextToSpeech
+from cozy_adapters.inmemory.speech import ScriptedSpeechToText, ScriptedUtterance
 from cozy_domain.audio import HEARING_RATE, SAMPLE_BYTES, SPEAKING_RATE
 from cozy_domain.messages import SystemMessage, ToolMessage
 from cozy_domain.models.deltas import TextDelta
 from cozy_domain.persona.persona import Prompt, Voice
-from cozy_domain.speech.ports import Hearing, Voicing
+from cozy_domain.speech.ports import Hearing
 from cozy_domain.speech.transcript import Transcript
 from cozy_domain.voice.calling import SPOKEN
 from cozy_domain.voice.events import PausePlayout, SpeechStarted
@@ -26,7 +26,6 @@ from cozy_domain.voice.public import (
     InputTranscribed,
     OutputCleared,
     OutputStarted,
-    ResponseCreated,
     ResponseDone,
     ResponseTextGrown,
     SessionClosed,
@@ -37,22 +36,20 @@ from cozy_domain.voice.replay import Step, read
 from tests.fixtures.calls import said
 from tests.fixtures.chat import DEFAULT, ChatUnderTest
 from tests.fixtures.clocks import LoopClock
-from tests.fixtures.driven_calls import LOOKUP, CallUnderTest, VoiceUnderTest, begun, settled, with_lookup
+from tests.fixtures.driven_calls import (
+    LOOKUP,
+    CallUnderTest,
+    Spoken,
+    VoiceUnderTest,
+    begun,
+    is_loud,
+    settled,
+    with_lookup,
+)
 
 pytestmark = pytest.mark.virtual_time
 
 LONG = "One two three four five six seven eight nine ten. Eleven twelve thirteen fourteen. Fifteen sixteen."
-
-
-class Spoken(ToneTextToSpeech):
-    """Keeps what it was asked to say."""
-
-    def __init__(self) -> None:
-        self.texts: list[str] = []
-
-    def speak(self, text: str, voicing: Voicing):  # type: ignore[no-untyped-def]
-        self.texts.append(text)
-        return super().speak(text, voicing)
 
 
 def with_persona(**changes: object) -> ChatUnderTest:
@@ -85,6 +82,30 @@ async def test_a_recogniser_is_held_to_all_that_callers_can_say() -> None:
         await call.say(1.0)
         await call.until(ResponseDone)
     assert [hearing.phrases for _, hearing in recogniser.heard] == [phrases]
+
+
+@pytest.mark.parametrize("first", [True, False], ids=["in silence", "over the agent"])
+async def test_a_recogniser_hears_a_little_from_before_the_first_sound(first: bool) -> None:
+    recogniser = ScriptedSpeechToText(["Count, please.", "That is enough."])
+    voice = VoiceUnderTest(recognisers=[recogniser])
+    async with voice.call(saying(LONG), saying("Well.")) as call:
+        await call.quiet(3.5)
+        await call.say(1.0)
+        if not first:
+            await call.until(OutputStarted)
+            await call.quiet(2.0)
+            await call.say(1.0)
+        await call.until(ResponseDone, 1 if first else 2)
+    sound = recogniser.heard[0 if first else 1][0].samples
+    assert 0.25 <= quiet_before(sound) <= 0.5
+
+
+def quiet_before(sound: bytes) -> float:
+    """Seconds until it is loud."""
+    piece = HEARING_RATE // 100 * SAMPLE_BYTES
+    return (
+        next(at for at in range(len(sound) // piece) if is_loud(sound[at * piece : (at + 1) * piece])) / 100
+    )
 
 
 async def test_a_finished_sentence_is_answered_within_three_tenths_of_a_second() -> None:
@@ -305,21 +326,6 @@ async def sounded_over_a_reply(seconds: float, phase: int) -> list[Step]:
         call.line.caller.say(bytes(phase * SAMPLE_BYTES) + said(seconds))
         await call.until(ResponseDone)
     return [it for it in read(lines)[1] if isinstance(it.event, SpeechStarted)]
-
-
-async def test_the_model_is_asked_while_it_is_not_certain_that_the_user_has_finished() -> None:
-    voice = VoiceUnderTest(heard=["It is about"])
-    chat = voice.chat
-    async with voice.call(saying("I see.")) as call:
-        await call.quiet(0.5)
-        await call.say(1.0)
-        await call.quiet(1.0)
-        asked = len(chat.model.requests)
-        assert not chat.conversations.turns
-        assert not call.told(ResponseCreated)
-        assert not call.sounding()
-        await call.until(ResponseDone)
-    assert (asked, len(chat.model.requests)) in {(0, 1), (1, 1)}
 
 
 async def test_who_goes_on_after_a_pause_is_heard_to_the_end() -> None:

@@ -22,7 +22,7 @@ from aiortc.rtcicetransport import RTCIceTransport
 from aiortc.rtcrtpparameters import RTCRtpCodecParameters, RTCRtpReceiveParameters
 from aiortc.rtcrtpreceiver import RemoteStreamTrack, StreamStatistics
 from aiortc.rtcsctptransport import Chunk, InitChunk, RTCSctpTransport, serialize_packet
-from aiortc.rtp import AnyRtcpPacket, RtcpReceiverInfo, RtcpRrPacket, RtcpSrPacket, RtpPacket
+from aiortc.rtp import RtcpReceiverInfo, RtcpRrPacket
 from aiortc.stats import RTCStatsReport
 
 LOOPBACK = "127.0.0.1"
@@ -34,6 +34,9 @@ Received = Callable[[bytes, Any], None]
 """A datagram and where it is from."""
 HEADER = struct.Struct("!BBHLL")
 RTP_HEADER = HEADER.size
+SENDER_REPORT = struct.Struct("!xxxxLQ")
+"""Of it: SSRC and NTP timestamp (RFC 3550, section 6.4.1)."""
+SENDER_REPORT_TYPE = 200
 RTP_VERSION = 2 << 6
 MARKER = 1 << 7
 """Set on every packet of sound, as aiortc does."""
@@ -146,32 +149,26 @@ def read_directly(connection: RTCPeerConnection, noticed: Callable[[], None]) ->
 
     def sorted_out(received: Received) -> Received:
         def arrived(datagram: bytes, address: Any) -> None:
-            srtp = dtls._rx_srtp
-            if srtp is None or not is_rtp(datagram):
+            if not is_media(datagram):
                 received(datagram, address)
                 return
             noticed()
+            srtp = dtls._rx_srtp
+            if srtp is None:  # keys are not agreed on: nobody can read it
+                return
             try:
-                packet = srtp.unprotect(datagram)
+                if is_rtcp(datagram):
+                    receiver.report(srtp.unprotect_rtcp(datagram))
+                else:
+                    receiver.datagram(srtp.unprotect(datagram))
             except (pylibsrtp.Error, ValueError):
                 """Forged, or repeated; or longer than a network carries in one piece."""
-            else:
-                receiver.datagram(packet)
 
         return arrived
 
     ice.data_received, ice.request_received = data, request
     for protocol in ice._protocols:
         protocol.datagram_received = sorted_out(protocol.datagram_received)
-    handle_rtcp = dtls._handle_rtcp_data
-
-    async def rtcp(packet: bytes) -> None:
-        try:
-            await handle_rtcp(packet)
-        except struct.error:
-            """An estimate of bandwidth that is cut short: aiortc would end the call for it, with a traceback."""
-
-    dtls._handle_rtcp_data = rtcp
 
 
 def begin_messages(connection: RTCPeerConnection) -> None:
@@ -217,9 +214,14 @@ def _bearing(received: Received) -> Received:
     return bearing
 
 
-def is_rtp(datagram: bytes) -> bool:
-    """And not RTCP, DTLS or STUN (RFC 7983, section 7, and RFC 5761, section 4)."""
-    return len(datagram) >= RTP_HEADER and 128 <= datagram[0] <= 191 and not 192 <= datagram[1] <= 223
+def is_media(datagram: bytes) -> bool:
+    """RTP or RTCP, and not DTLS or STUN (RFC 7983, section 7)."""
+    return len(datagram) >= RTP_HEADER and 128 <= datagram[0] <= 191
+
+
+def is_rtcp(media: bytes) -> bool:
+    """And not RTP (RFC 5761, section 4)."""
+    return 192 <= media[1] <= 223
 
 
 def overfilled(connection: RTCPeerConnection) -> bool:
@@ -314,7 +316,8 @@ class _Numbered(NamedTuple):
 
 
 class PacketReceiver:
-    """What a transceiver, a connection and a DTLS transport ask of an ``RTCRtpReceiver``, without buffer and decoder."""
+    """What a transceiver and a connection ask of an ``RTCRtpReceiver``, without buffer and decoder. Packets come from
+    `read_directly`."""
 
     def __init__(self, transport: RTCDtlsTransport, arrived: Arrived) -> None:
         self._enabled = True
@@ -344,25 +347,19 @@ class PacketReceiver:
     async def receive(self, parameters: RTCRtpReceiveParameters) -> None:
         if self._reporting is None:
             self._payload_types = frozenset(codec.payloadType for codec in parameters.codecs)
-            self._transport._register_rtp_receiver(self, parameters)
             self._reporting = asyncio.create_task(self._report(), name="receiver reports")
 
     async def stop(self) -> None:
         if self._reporting is not None:
-            self._transport._unregister_rtp_receiver(self)
             self._reporting.cancel()
             await asyncio.wait([self._reporting])
 
-    def _handle_disconnect(self) -> None:
-        """Nothing to stop: there is no thread."""
-
-    async def _handle_rtcp_packet(self, packet: AnyRtcpPacket) -> None:
-        if isinstance(packet, RtcpSrPacket):
-            self._heard_of.clear()
-            self._heard_of[packet.ssrc] = (packet.sender_info.ntp_timestamp >> 16 & 0xFFFFFFFF, time.time())
-
-    async def _handle_rtp_packet(self, packet: RtpPacket, arrival_time_ms: int) -> None:
-        """Nothing comes here: see `read_directly`."""
+    def report(self, packet: bytes) -> None:
+        """RTCP, authenticated. All that concerns us of it is when a sender of sound reports, which comes first (RFC 3550,
+        section 6.4.1)."""
+        if len(packet) >= SENDER_REPORT.size and packet[1] == SENDER_REPORT_TYPE:
+            ssrc, ntp = SENDER_REPORT.unpack_from(packet)
+            self._heard_of = {ssrc: (ntp >> 16 & 0xFFFFFFFF, time.time())}
 
     def datagram(self, packet: bytes) -> None:
         """One RTP packet (RFC 3550, section 5.1), authenticated."""

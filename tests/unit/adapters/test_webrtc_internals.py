@@ -2,11 +2,11 @@
 
 from typing import Any
 
-from aiortc.rtp import RtpPacket
+from aiortc.rtp import RtcpRrPacket, RtcpSenderInfo, RtcpSrPacket, RtpPacket
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cozy_adapters.webrtc.internals import PacketReceiver, is_rtp
+from cozy_adapters.webrtc.internals import PacketReceiver, is_media, is_rtcp
 
 Arrival = tuple[int, int, int, bytes]
 
@@ -58,8 +58,23 @@ def test_any_bytes_are_a_packet_or_nothing(datagram: bytes) -> None:
 
 def test_media_is_told_from_everything_else() -> None:
     rtp = RtpPacket(payload_type=111, payload=b"sound").serialize()
-    assert is_rtp(rtp)
-    assert not is_rtp(bytes([128, 200]) + bytes(20)), "a sender report"
-    assert not is_rtp(bytes([22]) + bytes(20)), "DTLS"
-    assert not is_rtp(bytes([0, 1]) + bytes(20)), "STUN"
-    assert not is_rtp(b"")
+    assert is_media(rtp)
+    assert not is_rtcp(rtp)
+    report = bytes([128, 200]) + bytes(20)
+    assert is_media(report)
+    assert is_rtcp(report)
+    assert not is_media(bytes([22]) + bytes(20)), "DTLS"
+    assert not is_media(bytes([0, 1]) + bytes(20)), "STUN"
+    assert not is_media(b"")
+
+
+def test_of_reports_the_last_one_of_a_sender_is_kept() -> None:
+    """For the caller, who learns from ours how long the way takes."""
+    receiver, _ = listening()
+    info = RtcpSenderInfo(ntp_timestamp=0x0123456789ABCDEF, rtp_timestamp=1, packet_count=2, octet_count=3)
+    report = bytes(RtcpSrPacket(ssrc=7, sender_info=info))
+    receiver.report(report)
+    receiver.report(bytes(RtcpRrPacket(ssrc=8)))
+    receiver.report(report[:15])
+    ((ssrc, (ntp, _)),) = receiver._heard_of.items()
+    assert (ssrc, ntp) == (7, 0x456789AB)

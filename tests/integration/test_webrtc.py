@@ -12,7 +12,7 @@ from typing import Any
 import aioice.ice
 import pytest
 from aiortc import RTCSessionDescription
-from aiortc.rtcsctptransport import InitAckChunk
+from aiortc.rtcsctptransport import DataChunk, InitAckChunk, parse_packet
 
 from cozy_adapters.clock import SystemClock
 from cozy_adapters.webrtc import internals
@@ -400,6 +400,35 @@ async def test_messages_arrive_when_the_packets_that_begin_them_were_lost(
     await until(lambda: caller.messages == ["to the caller"] and listener.messages == ["to the server"])
     assert sorted(lost) == ["to the caller", "to the server"]
     await caller.hang_up()
+
+
+@pytest.mark.parametrize(
+    ("messages", "packets"),
+    [
+        ([f"message {number}" for number in range(10)], [10]),
+        (["short", "x" * 1_500, "short again", "y" * 1_000, "the end"], [1, 1, 2, 2]),
+    ],
+    ids=["short ones", "long ones"],
+)
+async def test_messages_of_one_moment_arrive_in_as_few_packets_as_hold_them(
+    call: tuple[PlainCaller, Listener, WebRtcConnections], messages: list[str], packets: list[int]
+) -> None:
+    caller, listener, connections = call
+    caller.tell("handshake")
+    await until(lambda: listener.messages == ["handshake"])
+    sctp: Any = caller.connection.sctp
+    handle = sctp._handle_data
+    received: list[int] = []
+
+    async def handled(packet: bytes) -> None:
+        received.append(sum(isinstance(it, DataChunk) for it in parse_packet(packet)[3]))
+        await handle(packet)
+
+    sctp._handle_data = handled
+    for message in messages:
+        connections._peers["call"].tell(message)
+    await until(lambda: caller.messages == messages)
+    assert [it for it in received if it] == packets
 
 
 async def test_a_caller_without_a_microphone_hears(connections: WebRtcConnections) -> None:

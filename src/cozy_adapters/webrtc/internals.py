@@ -3,8 +3,8 @@
 Eight things: a receiver of our own stands in for aiortc's, so that packets come to us undecoded and unbuffered; packets of
 sound leave as they are, when they are due; the ICE transport of a connection is told candidates directly; the end of
 connecting can be waited for; what arrives from the caller is noticed, and read where it arrives; what is malformed is
-dropped where it would raise; messages find their way when the packets that begin them are lost; and a machine without a
-network calls itself. A test fails when an installed version is another one, so that whoever renews it looks here.
+dropped where it would raise; messages find their way when the packets that begin them are lost, and several share a packet;
+and a machine without a network calls itself. A test fails when an installed version is another one, so that whoever renews it looks here.
 """
 
 import asyncio
@@ -21,7 +21,15 @@ from aiortc.rtcdtlstransport import RTCDtlsTransport
 from aiortc.rtcicetransport import RTCIceTransport
 from aiortc.rtcrtpparameters import RTCRtpCodecParameters, RTCRtpReceiveParameters
 from aiortc.rtcrtpreceiver import RemoteStreamTrack, StreamStatistics
-from aiortc.rtcsctptransport import Chunk, InitChunk, RTCSctpTransport, serialize_packet
+from aiortc.rtcsctptransport import (
+    SCTP_COMMON_HEADER_LENGTH,
+    SCTP_MAX_PACKET_LENGTH,
+    Chunk,
+    DataChunk,
+    InitChunk,
+    RTCSctpTransport,
+    serialize_packet,
+)
 from aiortc.rtp import RtcpReceiverInfo, RtcpRrPacket
 from aiortc.stats import RTCStatsReport
 
@@ -172,28 +180,66 @@ def read_directly(connection: RTCPeerConnection, noticed: Callable[[], None]) ->
 
 
 def begin_messages(connection: RTCPeerConnection) -> None:
-    """To be called before the connection connects: see `_Beginning`."""
+    """To be called before the connection connects: see `_Chunks`."""
     sctp: Any = connection.sctp
     if sctp is not None:
         sctp._rto = FIRST_TIMEOUT_S
-        sctp._send_chunk = _Beginning(sctp)
+        sctp._send_chunk = _Chunks(sctp)
 
 
-class _Beginning:
-    """Sends chunks as ever, but each INIT with no verification tag (RFC 9260, section 8.5.1). Both sides send one. aiortc
-    repeats its own with the tag that it learned from the other's, and everybody must drop that: where the answers to
-    both were lost, no message would ever arrive."""
+class _Chunks:
+    """Sends chunks as ever, but for two kinds.
+
+    Each INIT leaves with no verification tag (RFC 9260, section 8.5.1). Both sides send one. aiortc repeats its own with the
+    tag that it learned from the other's, and everybody must drop that: where the answers to both were lost, no message would
+    ever arrive.
+
+    DATA that is sent in one moment leaves in one packet (section 6.10). A turn is told in dozens of messages, several at a
+    time, and each packet costs both sides keys, a call of the system, and an acknowledgement that costs the same again.
+    """
 
     def __init__(self, sctp: RTCSctpTransport) -> None:
         self._sctp: Any = sctp
         self._send: Callable[[Chunk], Coroutine[Any, Any, None]] = self._sctp._send_chunk
+        self._waiting = b""
+        self._leaving: asyncio.Task[None] | None = None
 
     async def __call__(self, chunk: Chunk) -> None:
+        if isinstance(chunk, DataChunk):
+            await self._gather(bytes(chunk))
+            return
+        await self._leave()
         if isinstance(chunk, InitChunk):
             sctp = self._sctp
             await sctp.transport._send_data(serialize_packet(sctp._local_port, sctp._remote_port, 0, chunk))
         else:
             await self._send(chunk)
+
+    async def _gather(self, chunk: bytes) -> None:
+        if SCTP_COMMON_HEADER_LENGTH + len(self._waiting) + len(chunk) > SCTP_MAX_PACKET_LENGTH:
+            await self._leave()
+        if not self._waiting:
+            self._leaving = asyncio.create_task(self._end_moment(), name="messages of one moment")
+        self._waiting += chunk
+
+    async def _end_moment(self) -> None:
+        """Begins when all have run that were ready when the first of its messages came."""
+        try:
+            await self._leave()
+        except ConnectionError:
+            """Nobody is there any more."""
+
+    async def _leave(self) -> None:
+        waiting, self._waiting = self._waiting, b""
+        if waiting:
+            await self._send(_Gathered(body=waiting))
+
+
+class _Gathered(Chunk):
+    """Whole chunks, one behind the other."""
+
+    def __bytes__(self) -> bytes:
+        return self.body
 
 
 def drop_malformed(connection: RTCPeerConnection) -> None:

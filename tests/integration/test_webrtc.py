@@ -13,6 +13,7 @@ import aioice.ice
 import pytest
 from aiortc import RTCSessionDescription
 from aiortc.rtcsctptransport import DataChunk, InitAckChunk, parse_packet
+from aiortc.rtp import RtcpPacket, RtcpRrPacket, RtcpSrPacket
 
 from cozy_adapters.clock import SystemClock
 from cozy_adapters.webrtc import internals
@@ -429,6 +430,39 @@ async def test_messages_of_one_moment_arrive_in_as_few_packets_as_hold_them(
         connections._peers["call"].tell(message)
     await until(lambda: caller.messages == messages)
     assert [it for it in received if it] == packets
+
+
+async def test_what_was_received_is_reported_with_what_was_sent(
+    call: tuple[PlainCaller, Listener, WebRtcConnections],
+) -> None:
+    caller, *_ = call
+    reports = _reports_to(caller)
+    await until(lambda: any(isinstance(it, RtcpSrPacket) and it.reports for it in reports))
+    assert not any(isinstance(it, RtcpRrPacket) for it in reports)
+
+
+async def test_a_caller_who_only_speaks_is_told_what_was_received(connections: WebRtcConnections) -> None:
+    caller = PlainCaller()
+    caller.connection.getTransceivers()[0].direction = "sendonly"
+    answered = await connections.answer("a", await caller.offer())
+    await caller.accept(answered.sdp)
+    reports = _reports_to(caller)
+    await until(lambda: any(isinstance(it, RtcpRrPacket) and it.reports for it in reports))
+    await caller.hang_up()
+
+
+def _reports_to(caller: PlainCaller) -> list[Any]:
+    """RTCP packets, as they come."""
+    transport: Any = caller.connection.getTransceivers()[0].receiver.transport
+    handle = transport._handle_rtcp_data
+    reports: list[Any] = []
+
+    async def handled(packet: bytes) -> None:
+        reports.extend(RtcpPacket.parse(packet))
+        await handle(packet)
+
+    transport._handle_rtcp_data = handled
+    return reports
 
 
 async def test_a_caller_without_a_microphone_hears(connections: WebRtcConnections) -> None:

@@ -3,8 +3,9 @@
 Eight things: a receiver of our own stands in for aiortc's, so that packets come to us undecoded and unbuffered; packets of
 sound leave as they are, when they are due; the ICE transport of a connection is told candidates directly; the end of
 connecting can be waited for; what arrives from the caller is noticed, and read where it arrives; what is malformed is
-dropped where it would raise; messages find their way when the packets that begin them are lost, and several share a packet;
-and a machine without a network calls itself. A test fails when an installed version is another one, so that whoever renews it looks here.
+dropped where it would raise; messages find their way when the packets that begin them are lost, and share packets; and a
+machine without a network calls itself. A test fails when an installed version is another one, so that whoever renews it
+looks here.
 """
 
 import asyncio
@@ -17,7 +18,7 @@ from typing import Any, NamedTuple
 import pylibsrtp
 from aiortc import RTCPeerConnection, RTCRtpTransceiver
 from aiortc.exceptions import InvalidStateError
-from aiortc.rtcdtlstransport import RTCDtlsTransport
+from aiortc.rtcdtlstransport import RTCDtlsTransport, State
 from aiortc.rtcicetransport import RTCIceTransport
 from aiortc.rtcrtpparameters import RTCRtpCodecParameters, RTCRtpReceiveParameters
 from aiortc.rtcrtpreceiver import RemoteStreamTrack, StreamStatistics
@@ -30,7 +31,7 @@ from aiortc.rtcsctptransport import (
     RTCSctpTransport,
     serialize_packet,
 )
-from aiortc.rtp import RtcpReceiverInfo, RtcpRrPacket
+from aiortc.rtp import RtcpReceiverInfo, RtcpRrPacket, RtcpSrPacket
 from aiortc.stats import RTCStatsReport
 
 LOOPBACK = "127.0.0.1"
@@ -303,8 +304,10 @@ class PacketSender:
 
     def __init__(self, transceiver: RTCRtpTransceiver, began: Callable[[], None]) -> None:
         sender: Any = transceiver.sender
-        sender._run_rtp = self._run
+        self._report: Callable[[list[Any]], Coroutine[Any, Any, None]] = sender._send_rtcp
+        sender._run_rtp, sender._send_rtcp = self._run, self._report_both
         self._sender = sender
+        self._receiver: Any = transceiver.receiver  # a `PacketReceiver`
         self._began = began
         self._kind: int | None = None
         self._sequence = random.getrandbits(15)  # not near its end: SRTP counts how often it came round
@@ -313,9 +316,8 @@ class PacketSender:
     @property
     def open(self) -> bool:
         """Whether packets can leave now."""
-        return (
-            self._kind is not None and self._sender.transport.state == "connected" and self._pair is not None
-        )
+        connected = self._sender.transport._state is State.CONNECTED
+        return connected and self._kind is not None and self._pair is not None
 
     def send(self, timestamp: int, payload: bytes) -> None:
         """``timestamp`` in ticks since the first. A packet that cannot leave is lost, as it may be in a network."""
@@ -342,15 +344,24 @@ class PacketSender:
         sender._RTCRtpSender__packet_count += 1
         sender._RTCRtpSender__octet_count += size
 
+    async def _report_both(self, packets: list[Any]) -> None:
+        """What was received is told with what was sent (RFC 3550, section 6.4), in one packet instead of two."""
+        for packet in packets:
+            if isinstance(packet, RtcpSrPacket):
+                packet.reports = self._receiver.reports()
+        await self._report(packets)
+
     async def _run(self, codec: RTCRtpCodecParameters) -> None:
         """Stands for the sending task of aiortc, which waits for its beginning and its end."""
         self._sender._RTCRtpSender__rtp_started.set()
         try:
             self._kind = codec.payloadType
+            self._receiver.reports_alone = False
             self._began()
             await asyncio.Event().wait()
         finally:
             self._kind = None
+            self._receiver.reports_alone = True
             self._sender._RTCRtpSender__rtp_exited.set()
 
 
@@ -375,6 +386,8 @@ class PacketReceiver:
         self._streams: dict[int, StreamStatistics] = {}
         self._heard_of: dict[int, tuple[int, float]] = {}
         self._reporting: asyncio.Task[None] | None = None
+        self.reports_alone = True
+        """Whether no sender's reports take along what was received."""
 
     @property
     def track(self) -> RemoteStreamTrack | None:
@@ -429,16 +442,19 @@ class PacketReceiver:
         return RTCStatsReport()
 
     async def _report(self) -> None:
-        """What was received and lost, for the caller's program: it adapts to it."""
+        """To a caller who is not sent anything."""
         while True:
             await asyncio.sleep(REPORT_S * (0.5 + random.random()))  # noqa: S311 - no secret
-            reports = [self._reported(ssrc, stream) for ssrc, stream in self._streams.items()]
-            if reports and self._own_ssrc is not None:
-                packet = RtcpRrPacket(ssrc=self._own_ssrc, reports=reports)
+            if self.reports_alone and self._streams and self._own_ssrc is not None:
+                packet = RtcpRrPacket(ssrc=self._own_ssrc, reports=self.reports())
                 try:
                     await self._transport._send_rtp(bytes(packet))
                 except ConnectionError:
                     return
+
+    def reports(self) -> list[RtcpReceiverInfo]:
+        """What was received and lost since the last ones, for the caller's program: it adapts to it."""
+        return [self._reported(ssrc, stream) for ssrc, stream in self._streams.items()]
 
     def _reported(self, ssrc: int, stream: StreamStatistics) -> RtcpReceiverInfo:
         ntp, at = self._heard_of.get(ssrc, (0, 0.0))

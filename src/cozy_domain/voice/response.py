@@ -265,7 +265,7 @@ def fill(m: Moment, response: Response, phrase: str) -> None:
 def say_again(m: Moment) -> None:
     """On a line that has nothing of what was enqueued: what was not heard becomes sound once more."""
     response = m.state.response
-    if response is None or m.state.playout.kind is Playing.IDLE:
+    if response is None or m.state.playout.kind in {Playing.IDLE, Playing.CLEARING}:
         return
     played = playout.heard_samples(m)
     text = heard_text(response, played)

@@ -495,6 +495,17 @@ def test_t15_a_reply_that_is_cut_on_a_silent_line_stays_cut_when_it_goes_on(call
     assert call.last(CommitAssistant).samples == samples24(300 * MS)
 
 
+def test_t15_a_reply_that_is_cut_is_not_said_again_on_another_line(call: Call) -> None:
+    call.ask()
+    call.reply(played=800 * MS)
+    call.tell(CancelRequested(call.at))
+    call.tell(MediaLost(call.at))
+    call.tell(MediaResumed(call.at, kept=False, acknowledges=True))
+    assert not call.all(CommitAssistant)
+    call.clear()
+    assert call.last(CommitAssistant).samples == samples24(800 * MS)
+
+
 def test_t15_a_line_that_stays_lost_ends_the_call(call: Call) -> None:
     call.tell(MediaLost(call.at))
     call.wait(20 * S)

@@ -77,6 +77,20 @@ async def test_every_message_is_acknowledged_as_fastrtc_does(caller: Caller) -> 
     await until(lambda: "Server received: handshake" in caller.log)
 
 
+async def test_a_binary_message_is_acknowledged_as_fastrtc_does_and_is_no_order(caller: Caller) -> None:
+    await caller.call()
+    await caller.until_told("session.active")
+    order = json.dumps({"type": "cozy", "data": {"type": "client.hangup"}}).encode()
+    for message in (b"\x01\x02\xff", b"handshake", order):
+        caller.tell(message)
+        await until(lambda message=message: f"Server received: {message!r}" in caller.log)  # type: ignore[misc]
+    caller.tell(bytes(50_000))
+    await until(lambda: any(len(it) > 4_000 and it.startswith("Server received: b'") for it in caller.log))
+    caller.tell("still there")
+    await until(lambda: "Server received: still there" in caller.log)
+    assert "error" not in caller.log
+
+
 async def test_typed_words_that_are_too_long_are_refused_with_the_limit_and_the_call_goes_on(
     caller: Caller,
 ) -> None:

@@ -19,7 +19,7 @@ class PeerListener(Protocol):
         ...
 
     def told(self, message: str) -> None:
-        """A text message of the caller's program, as it came."""
+        """A text message of the caller's program, as it came; of a binary one its first bytes, as Python writes them."""
         ...
 
     def played(self, samples: int) -> None:

@@ -90,7 +90,7 @@ PURE_DECISIONS = (
     "voice/turns",
 )
 
-SERVER_DECISIONS = ("openai/dictation",)
+SERVER_DECISIONS = ("fastrtc/tempo", "openai/dictation")
 """Likewise in the server."""
 
 SIDE_BY_SIDE = ("-n", "2")

@@ -5,6 +5,7 @@ refused; a refusal is then FastRTC's message and the end.
 """
 
 import asyncio
+import logging
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any
@@ -17,7 +18,7 @@ from litestar.params import SkipValidation
 from litestar.types import Scope
 
 from cozy_domain.access.caller import Caller
-from cozy_domain.audio import HEARING_RATE, SPEAKING_RATE
+from cozy_domain.audio import HEARING_RATE, SAMPLE_BYTES, SPEAKING_RATE
 from cozy_domain.clock import Clock
 from cozy_domain.errors import InputError, MissingError
 from cozy_domain.speech.ports import AudioCodec
@@ -29,12 +30,15 @@ from cozy_server.fastrtc.lines import Line
 from cozy_server.fastrtc.mulaw import decode, encode
 from cozy_server.fastrtc.refusals import refusal_of
 from cozy_server.fastrtc.socket_peer import LOST, SocketPeer, SocketSound
+from cozy_server.fastrtc.tempo import Tempo
 from cozy_server.fastrtc.waiting import WaitingRoom
 from cozy_server.fastrtc.wire import ENCODER
 from cozy_server.handshake import chosen_protocol
 from cozy_server.sockets import OpenSocket, PlainSocket, ServerLeavesError, SocketLeftError, opened
 from cozy_server.throttle.address import Addresses
 from cozy_server.throttle.throttle import count_owner
+
+_log = logging.getLogger(__name__)
 
 START_S = 10.0
 """A client that has not said ``start`` by then says nothing."""
@@ -163,16 +167,48 @@ async def refuse(way: OpenSocket, error: Exception, scope: Scope) -> None:
     await way.close(REFUSED_CODE, ENCODER.encode(refusal_of(error, scope)))
 
 
-def sound_of(wish: SocketWish, codec: AudioCodec | None, input_rate: int, output_rate: int) -> SocketSound:
-    """
+def sound_of(
+    wish: SocketWish,
+    codec: AudioCodec | None,
+    input_rate: int,
+    output_rate: int,
+    clock: Clock | None = None,
+) -> SocketSound:
+    """With a ``clock`` nobody has said that ``input_rate`` is what will come, and it is noticed what does.
+
     Raises:
         MissingError: ``not_configured``: it would have to be resampled, and nothing is installed that does.
     """
     is_mulaw = wish.format == "mulaw"
+    hear = _then(decode if is_mulaw else None, _resampler(codec, input_rate, HEARING_RATE))
+    if clock is not None and codec is not None:
+        hear = _Noticing(hear, codec, input_rate, clock, is_mulaw=is_mulaw).hear
     return SocketSound(
-        hear=_then(decode if is_mulaw else None, _resampler(codec, input_rate, HEARING_RATE)),
-        speak=_then(_resampler(codec, SPEAKING_RATE, output_rate), encode if is_mulaw else None),
+        hear=hear, speak=_then(_resampler(codec, SPEAKING_RATE, output_rate), encode if is_mulaw else None)
     )
+
+
+class _Noticing:
+    """Hears a page that did not say its rate: as ``hear`` does, until its sound comes at another one."""
+
+    def __init__(
+        self, hear: Callable[[bytes], bytes], codec: AudioCodec, rate: int, clock: Clock, *, is_mulaw: bool
+    ) -> None:
+        self._hear = hear
+        self._codec = codec
+        self._clock = clock
+        self._is_mulaw = is_mulaw
+        self._tempo = Tempo(rate)
+
+    def hear(self, payload: bytes) -> bytes:
+        samples = len(payload) if self._is_mulaw else len(payload) // SAMPLE_BYTES
+        if self._tempo.came(samples, self._clock.monotonic_ns()):
+            rate = self._tempo.rate
+            _log.info("socket_rate_noticed", extra={"rate": rate, "told": "A page may say its input_rate."})
+            self._hear = _then(
+                decode if self._is_mulaw else None, _resampler(self._codec, rate, HEARING_RATE)
+            )
+        return self._hear(payload)
 
 
 async def _begin(
@@ -191,7 +227,11 @@ async def _begin(
             "'start' needs a websocket_id.", code="missing_required_parameter", param="websocket_id"
         )
     sound = sound_of(
-        wish, sockets.codec, wish.input_rate or sockets.input_rate, wish.output_rate or sockets.output_rate
+        wish,
+        sockets.codec,
+        wish.input_rate or sockets.input_rate,
+        wish.output_rate or sockets.output_rate,
+        sockets.clock if wish.input_rate is None else None,
     )
     order = order_of(wish, caller, socket.scope)
     await count_owner(socket.scope, caller, order.owner)

@@ -44,7 +44,7 @@ MOST_MESSAGES = 256
 MESSAGES_A_SECOND = 250
 MESSAGES_AT_ONCE = 500
 """Sound in pieces of 10 ms is 100 messages a second; a stutter of the network brings some seconds of them at once."""
-SURPLUS_NS = 1_000_000_000
+SURPLUS_NS = 2_000_000_000
 """So much sooner than it is spoken sound may come before it is read slower."""
 _SECOND_NS = 1_000_000_000
 

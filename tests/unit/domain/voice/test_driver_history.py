@@ -16,7 +16,7 @@ from cozy_domain.audit.events import TurnAudited
 from cozy_domain.chat.parts import ChatParts
 from cozy_domain.errors import StorageUnavailableError
 from cozy_domain.ids import SessionId
-from cozy_domain.messages import AssistantMessage, UserMessage
+from cozy_domain.messages import AssistantMessage, UserMessage, text_of
 from cozy_domain.persona.persona import Prompt, Voice
 from cozy_domain.sessions.turn import TurnClosed
 from cozy_domain.speech.ports import Hearing
@@ -33,7 +33,7 @@ from cozy_domain.voice.public import (
     SessionDraining,
     TurnCommitted,
 )
-from tests.fixtures.chat import DEFAULT, SESSION, ChatUnderTest
+from tests.fixtures.chat import DEFAULT, SESSION, ChatUnderTest, asking, events_of, text_in
 from tests.fixtures.clocks import LoopClock
 from tests.fixtures.driven_calls import CallUnderTest, VoiceUnderTest, begun, settled
 
@@ -255,6 +255,29 @@ async def test_what_was_heard_of_an_answer_is_known_to_the_one_that_follows_at_o
         await call.until(ResponseDone, 2)
     said = [it for it in voice.chat.model.requests[-1].messages if isinstance(it, AssistantMessage)]
     assert said == [AssistantMessage(done.text)]
+
+
+async def test_what_is_written_elsewhere_while_an_answer_is_spoken_is_answered_at_once_and_without_it() -> (
+    None
+):
+    voice = VoiceUnderTest(heard=["Count, please.", "And?"])
+    async with voice.running(saying(LONG), saying("I am Cozy."), saying("Well.")) as calls:
+        call = await begun(calls)
+        await call.say(1.0)
+        await call.until(OutputStarted)
+        written = await events_of(calls._parts.pipeline, asking("Who are you?"))
+        assert text_in(written) == "I am Cozy."
+        assert not call.told(ResponseDone)
+        asked = [text_of(it.content) for it in voice.chat.model.requests[-1].messages]
+        assert "Count, please." not in asked
+        await call.until(ResponseDone)
+        await call.say(1.0)
+        await call.until(ResponseDone, 2)
+        asked = [text_of(it.content) for it in voice.chat.model.requests[-1].messages]
+        await call.hang_up()
+    both = ["Count, please.", LONG, "Who are you?", "I am Cozy."]
+    assert [text for _, text in await voice.history()] == [*both, "And?", "Well."]
+    assert [it for it in asked if it in both] == both
 
 
 async def test_words_without_an_answer_that_cannot_be_stored_fail_nothing_else(

@@ -78,6 +78,7 @@ class Decoder:
         self._decode = library.opus_decode
         self._most = rate * LONGEST_PACKET_MS // 1_000
         self._sound = ctypes.create_string_buffer(self._most * SAMPLE_BYTES)
+        self._decoded = memoryview(self._sound)
 
     def decode(self, packet: bytes) -> bytes:
         """
@@ -88,7 +89,7 @@ class Decoder:
         samples = self._decode(self._state, packet, len(packet), self._sound, self._most, 0) if packet else 0
         if samples <= 0:
             raise not_opus()
-        return ctypes.string_at(self._sound, samples * SAMPLE_BYTES)
+        return self._decoded[: samples * SAMPLE_BYTES].tobytes()
 
 
 class Encoder:
@@ -104,6 +105,7 @@ class Encoder:
         self._encode = library.opus_encode
         self._frame = rate // 50
         self._packet = ctypes.create_string_buffer(LARGEST_PACKET)
+        self._encoded = memoryview(self._packet)
 
     def encode(self, samples: bytes) -> bytes:
         """One packet of exactly 20 ms of sound."""
@@ -112,7 +114,7 @@ class Encoder:
         size = self._encode(self._state, samples, self._frame, self._packet, LARGEST_PACKET)
         if size <= 0:
             raise RuntimeError(f"Opus encodes no frame ({size})")
-        return ctypes.string_at(self._packet, size)
+        return self._encoded[:size].tobytes()
 
 
 def not_opus() -> InputError:

@@ -31,7 +31,7 @@ from aiortc.rtcsctptransport import (
     RTCSctpTransport,
     serialize_packet,
 )
-from aiortc.rtp import RtcpReceiverInfo, RtcpRrPacket, RtcpSrPacket
+from aiortc.rtp import RtcpReceiverInfo, RtcpRrPacket, RtcpSenderInfo, RtcpSrPacket
 from aiortc.stats import RTCStatsReport
 
 LOOPBACK = "127.0.0.1"
@@ -296,7 +296,7 @@ class _Allowance:
 class PacketSender:
     """RTP packets (RFC 3550, section 5.1) of one stream, from where they are made to the socket at once. aiortc's sender
     asks a track for each in a task of its own, and makes six objects of it, which costs as much as encoding the sound. Its
-    reports go on, and count what is sent here.
+    reports go on, and tell what is sent here.
 
     Args:
         began: Called when packets can leave, unless the connection ends before.
@@ -310,44 +310,47 @@ class PacketSender:
         self._receiver: Any = transceiver.receiver  # a `PacketReceiver`
         self._began = began
         self._kind: int | None = None
+        self._ticks = self._packets = self._octets = 0
+        self._left_at = 0.0
         self._sequence = random.getrandbits(15)  # not near its end: SRTP counts how often it came round
         self._origin = random.getrandbits(32)
 
     @property
     def open(self) -> bool:
         """Whether packets can leave now."""
-        connected = self._sender.transport._state is State.CONNECTED
-        return connected and self._kind is not None and self._pair is not None
+        return self._way is not None
 
     def send(self, timestamp: int, payload: bytes) -> None:
         """``timestamp`` in ticks since the first. A packet that cannot leave is lost, as it may be in a network."""
-        pair = self._pair
-        if not self.open or self._kind is None or not self._sender._enabled:
+        way, sender = self._way, self._sender
+        if way is None or self._kind is None or not sender._enabled:
             return
-        ticks = (self._origin + timestamp) & 0xFFFFFFFF
-        header = HEADER.pack(RTP_VERSION, MARKER | self._kind, self._sequence, ticks, self._sender._ssrc)
-        packet = self._sender.transport._tx_srtp.protect(header + payload)
-        pair.protocol.transport.sendto(packet, pair.remote_addr)
+        self._ticks = (self._origin + timestamp) & 0xFFFFFFFF
+        header = HEADER.pack(RTP_VERSION, MARKER | self._kind, self._sequence, self._ticks, sender._ssrc)
+        way.protocol.transport.sendto(sender.transport._tx_srtp.protect(header + payload), way.remote_addr)
         self._sequence = (self._sequence + 1) & 0xFFFF
-        self._count(ticks, len(payload))
+        self._packets += 1
+        self._octets += len(payload)
+        self._left_at = time.time()
 
     @property
-    def _pair(self) -> Any:
-        """The way that ICE chose, if it has."""
-        return self._sender.transport.transport._connection._nominated.get(1)
-
-    def _count(self, ticks: int, size: int) -> None:
-        """For the reports to the caller."""
-        sender = self._sender
-        sender._RTCRtpSender__ntp_timestamp = int((time.time() + NTP_SINCE_UNIX_S) * (1 << 32))
-        sender._RTCRtpSender__rtp_timestamp = ticks
-        sender._RTCRtpSender__packet_count += 1
-        sender._RTCRtpSender__octet_count += size
+    def _way(self) -> Any:
+        """What ICE chose, if it has, and keys are agreed on."""
+        transport = self._sender.transport
+        if self._kind is None or transport._state is not State.CONNECTED:
+            return None
+        return transport.transport._connection._nominated.get(1)
 
     async def _report_both(self, packets: list[Any]) -> None:
-        """What was received is told with what was sent (RFC 3550, section 6.4), in one packet instead of two."""
+        """What was received is told with what was sent (RFC 3550, section 6.4.1), in one packet instead of two."""
         for packet in packets:
             if isinstance(packet, RtcpSrPacket):
+                packet.sender_info = RtcpSenderInfo(
+                    ntp_timestamp=int((self._left_at + NTP_SINCE_UNIX_S) * (1 << 32)) if self._packets else 0,
+                    rtp_timestamp=self._ticks,
+                    packet_count=self._packets & 0xFFFFFFFF,
+                    octet_count=self._octets & 0xFFFFFFFF,
+                )
                 packet.reports = self._receiver.reports()
         await self._report(packets)
 

@@ -6,6 +6,7 @@ import sys
 import wave
 from pathlib import Path
 
+from cozy_domain.errors import ProviderUnavailableError
 from cozy_server.cli.caller import ANSWER_S
 from tests.fixtures.calls import LOUD, loudness, tone
 from tests.fixtures.fastrtc import calls_for, taking_calls
@@ -105,6 +106,14 @@ async def test_what_is_not_understood_is_told_soon(tmp_path: Path) -> None:
         assert asyncio.get_running_loop().time() - began < ANSWER_S / 2
     assert (code, out) == (1, "")
     assert "understood nothing" in err
+
+
+async def test_a_server_whose_recogniser_has_failed_is_told(tmp_path: Path) -> None:
+    dead = ProviderUnavailableError("dead", provider="test")
+    async with running(hearing(calls_for(tmp_path / "data"), dead, dead)) as server:
+        code, out, err = await call("--wav", question(tmp_path), "--url", server.url)
+    assert (code, out) == (1, "")
+    assert f"could not be recognised ({dead.code})" in err
 
 
 async def test_a_refusal_of_the_server_is_told(tmp_path: Path) -> None:

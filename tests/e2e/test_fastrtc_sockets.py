@@ -15,11 +15,14 @@ from websockets.asyncio.client import connect
 from websockets.exceptions import ConnectionClosed
 
 from cozy_domain.audio import SPEAKING_RATE
+from cozy_domain.errors import ProviderUnavailableError
+from cozy_domain.voice.phrases import ENGLISH
 from cozy_server.fastrtc.conversations import SILENT_TURNS
 from cozy_server.fastrtc.socket import MOST_BEFORE_START
 from tests.fixtures.calls import loud_seconds, tone, until
-from tests.fixtures.fastrtc import SocketCaller, socket_to, taking_calls
-from tests.fixtures.server import Running
+from tests.fixtures.fastrtc import SocketCaller, calls_for, socket_to, taking_calls
+from tests.fixtures.server import Running, running
+from tests.fixtures.speech import hearing
 
 Served = tuple[Running, httpx2.AsyncClient]
 
@@ -251,6 +254,22 @@ async def test_a_lost_call_goes_on_over_the_socket(served: Served) -> None:
     told = (await client.get(path)).json()["data"]
     assert [it["content"] for it in told if it["role"] == "user"] == ["My name is Mei.", "Still there?"]
     assert told[0]["role"] == "assistant", "the greeting"
+
+
+async def test_when_no_recogniser_works_the_page_is_warned_and_the_persona_asks_again(
+    tmp_path: Path,
+) -> None:
+    dead = ProviderUnavailableError("dead", provider="test")
+    container = hearing(calls_for(tmp_path), dead, dead)
+    async with running(container) as server, socket_to(server) as caller:
+        await caller.send(event="start", websocket_id="w1")
+        await caller.until_told("output_audio_buffer.stopped")  # the greeting
+        await caller.say(tone(1.5, 440, 24_000) + bytes(24_000 * 2))
+        failed = await caller.until_told("conversation.item.input_audio_transcription.failed")
+        assert failed["code"] == dead.code
+        warned = await caller.until_message(lambda it: it.get("type") == "warning")
+        assert "could not be understood" in warned["message"]
+        assert (await caller.until_told("response.done", 2))["text"] == ENGLISH.not_understood
 
 
 async def test_the_program_of_the_guide_works(served: Served, tmp_path: Path) -> None:

@@ -20,7 +20,16 @@ from cozy_domain.voice.policy import Interruption
 from cozy_domain.voice.public import FalseInterruption, InputTranscriptGrown
 from cozy_domain.voice.response import words
 from cozy_domain.voice.speculation import normalised
-from cozy_domain.voice.state import Overlap, Overlapping, Turn, Turning, VoiceSession, Voicing, is_audible
+from cozy_domain.voice.state import (
+    Overlap,
+    Overlapping,
+    Stretch,
+    Turn,
+    Turning,
+    VoiceSession,
+    Voicing,
+    is_audible,
+)
 
 _TIMERS = (Timer.OVERLAP_GUARD, Timer.OVERLAP_CONFIRM, Timer.OVERLAP_FALSE)
 
@@ -86,9 +95,8 @@ def fell_silent(m: Moment, overlap: Overlap, sample: int) -> None:
         _decide_by_words(m)
 
 
-def transcribed(m: Moment, overlap: Overlap, rev: int, text: str, *, final: bool) -> None:
-    stretches = turns.with_text(overlap.turn, rev, text, final=final)
-    m.put(overlap=replace(overlap, turn=replace(overlap.turn, stretches=stretches)))
+def transcribed(m: Moment, overlap: Overlap, stretch: Stretch) -> None:
+    m.put(overlap=replace(overlap, turn=turns.with_stretch(overlap.turn, stretch)))
     _decide_by_words(m)
 
 

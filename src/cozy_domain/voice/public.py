@@ -70,6 +70,9 @@ class InputTranscribed(
 class InputTranscriptionFailed(
     msgspec.Struct, frozen=True, tag="conversation.item.input_audio_transcription.failed"
 ):
+    """Something was said, and no recogniser could tell what; the turn is discarded for it. ``code`` is an error's, or
+    ``transcript_timeout``."""
+
     turn_id: int
     code: str
 

@@ -10,6 +10,8 @@ whether something that waited can go on now (`_SETTLING`); at last what callers 
 
 from typing import assert_never
 
+from msgspec.structs import replace
+
 from cozy_domain.voice import calls, interruption, lifetime, playout, response, speculation, turns
 from cozy_domain.voice.events import (
     Action,
@@ -73,6 +75,7 @@ from cozy_domain.voice.state import (
     Responding,
     Response,
     Segment,
+    Stretch,
     Turning,
     VoiceSession,
     Voicing,
@@ -333,21 +336,26 @@ def _speech_stopped(m: Moment, event: SpeechStopped) -> None:
 
 def _transcript(m: Moment, event: TranscriptUpdated | TranscriptFinished | TranscriptFailed) -> None:
     state = m.state
-    final = not isinstance(event, TranscriptUpdated)
     for turn in (state.turn, state.overlap.turn if state.overlap else None, state.late_turn):
         if turn and turn.turn_id == event.turn_id and turns.awaits(turn, event.rev):
             break
     else:
         m.ignore("stale")
         return
-    known = next(it.text for it in turn.stretches if it.rev == event.rev)
-    text = known if isinstance(event, TranscriptFailed) else event.text
+    stretch = _heard(next(it for it in turn.stretches if it.rev == event.rev), event)
     if turn is state.turn:
-        turns.transcribed(m, turn, event.rev, text, final=final)
+        turns.transcribed(m, turn, stretch)
     elif state.overlap and turn is state.overlap.turn:
-        interruption.transcribed(m, state.overlap, event.rev, text, final=final)
-    elif final:
-        turns.late(m, turn, event.rev, text)
+        interruption.transcribed(m, state.overlap, stretch)
+    elif stretch.final:
+        turns.late(m, turn, stretch)
+
+
+def _heard(stretch: Stretch, event: TranscriptUpdated | TranscriptFinished | TranscriptFailed) -> Stretch:
+    """A recogniser that fails leaves what was understood before."""
+    if isinstance(event, TranscriptFailed):
+        return replace(stretch, final=True, failed=event.code)
+    return replace(stretch, text=event.text, final=isinstance(event, TranscriptFinished))
 
 
 def _verdict(m: Moment, event: EndOfTurnPredicted | OverlapClassified) -> None:

@@ -13,6 +13,9 @@ from cozy_domain.voice.events import WRITTEN, Cause, Timer
 from cozy_domain.voice.policy import VoiceProfile
 from cozy_domain.voice.public import ResponseStatus
 
+UNANSWERED = "transcript_timeout"
+"""The failure of a recogniser that says nothing in time."""
+
 
 class Phase(StrEnum):
     CONNECTING = "connecting"
@@ -84,7 +87,7 @@ class Voice(msgspec.Struct, frozen=True):
 
 class Stretch(msgspec.Struct, frozen=True):
     """One ``rev`` of a turn: ``final`` when its text will not change any more, ``asked`` when that was asked for, up to the
-    sample ``until``. ``heard``: it was spoken, and has a transcription."""
+    sample ``until``. ``heard``: it was spoken, and has a transcription; ``failed``: the code of why it has none."""
 
     rev: int
     text: str = ""
@@ -92,6 +95,7 @@ class Stretch(msgspec.Struct, frozen=True):
     asked: bool = False
     until: int = 0
     heard: bool = True
+    failed: str = ""
 
 
 class Turn(msgspec.Struct, frozen=True):
@@ -126,6 +130,12 @@ class Turn(msgspec.Struct, frozen=True):
     @property
     def text(self) -> str:
         return joined(it.text for it in self.stretches)
+
+    @property
+    def failure(self) -> str:
+        """Why some of what was spoken could not be understood; empty when all was."""
+        codes = (it.failed if it.final else UNANSWERED for it in self.stretches)
+        return next(filter(None, codes), "")
 
 
 class Segment(msgspec.Struct, frozen=True):

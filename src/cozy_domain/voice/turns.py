@@ -25,6 +25,7 @@ from cozy_domain.voice.public import (
     InputSpeechStopped,
     InputTranscribed,
     InputTranscriptGrown,
+    InputTranscriptionFailed,
     TurnCommitted,
     TurnDiscarded,
     TurnExceeded,
@@ -110,13 +111,14 @@ def pause(m: Moment, turn: Turn, sample: int) -> None:
     speculation.review(m)
 
 
-def transcribed(m: Moment, turn: Turn, rev: int, text: str, *, final: bool) -> None:
+def transcribed(m: Moment, turn: Turn, stretch: Stretch) -> None:
     """What is understood of one stretch of the open turn."""
     before = turn.text
-    turn = m.put_turn(turn, stretches=with_text(turn, rev, text, final=final))
+    turn = with_stretch(turn, stretch)
+    m.put(turn=turn)
     if turn.text != before:
         m.tell(InputTranscriptGrown(turn.turn_id, turn.text))
-        if not final and turn.kind is Turning.OPEN:
+        if not stretch.final and turn.kind is Turning.OPEN:
             m.arm(Timer.TURN_HARD, m.at + m.state.profile.endpointing.hard_ns)
         if turn.kind is Turning.AWAITING and not turn.decided:
             turn = _doubted(m, turn)
@@ -134,10 +136,9 @@ def _doubted(m: Moment, turn: Turn) -> Turn:
     return m.put_turn(turn, kind=Turning.ENDPOINTING, verdict=None)
 
 
-def with_text(turn: Turn, rev: int, text: str, *, final: bool) -> tuple[Stretch, ...]:
-    return tuple(
-        replace(it, text=text, final=final) if it.rev == rev and not it.final else it for it in turn.stretches
-    )
+def with_stretch(turn: Turn, stretch: Stretch) -> Turn:
+    """In the place of the one of the same ``rev``."""
+    return replace(turn, stretches=tuple(stretch if it.rev == stretch.rev else it for it in turn.stretches))
 
 
 def awaits(turn: Turn, rev: int) -> bool:
@@ -274,21 +275,25 @@ def close(m: Moment) -> None:
 
 def discard(m: Moment, turn: Turn, reason: str) -> None:
     """Nothing of it is kept, but for words that come too late."""
-    _close(m, turn, late=reason == "no_transcript")
+    unheard = reason == "no_transcript"
+    _close(m, turn, late=unheard)
     if m.state.response and m.state.response.speculative:
         response.drop(m, "superseded")
+    failure = turn.failure if unheard else ""
+    if failure:
+        m.tell(InputTranscriptionFailed(turn.turn_id, failure))
     m.tell(TurnDiscarded(turn.turn_id, reason))
     phrase = m.state.profile.phrases.not_understood
-    if turn.cut and phrase and reason == "no_transcript" and m.state.phase is Phase.ACTIVE:
+    if unheard and (turn.cut or failure) and phrase and m.state.phase is Phase.ACTIVE:
         response.say(m, "retry", phrase)
 
 
-def late(m: Moment, turn: Turn, rev: int, text: str) -> None:
+def late(m: Moment, turn: Turn, stretch: Stretch) -> None:
     """Understood only after the turn was ended without it."""
-    known = next(it.text for it in turn.stretches if it.rev == rev)
-    more = text.removeprefix(known).strip()
-    turn = replace(turn, stretches=with_text(turn, rev, text, final=True))
-    m.do(CloseTranscription(turn.turn_id, rev))
+    known = next(it.text for it in turn.stretches if it.rev == stretch.rev)
+    more = stretch.text.removeprefix(known).strip()
+    turn = with_stretch(turn, stretch)
+    m.do(CloseTranscription(turn.turn_id, stretch.rev))
     m.put(late_turn=turn)
     if more and _may_correct(m, turn):
         m.do(CorrectUser(turn.turn_id, turn.text))

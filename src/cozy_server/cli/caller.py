@@ -152,6 +152,8 @@ class Ear:
                 self.speaking = False
             case "input_audio_buffer.speech_started" if self.asked:
                 self._turns.add(event.get("turn_id", 0))
+            case "conversation.item.input_audio_transcription.failed" if self.asked:
+                self.failed = f"what was said could not be recognised ({event.get('code')})"
             case "user.turn_discarded":
                 self._turns.discard(event.get("turn_id", 0))
                 self.discarded = True

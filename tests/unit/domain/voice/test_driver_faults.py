@@ -27,7 +27,9 @@ from cozy_domain.sessions.session import Session
 from cozy_domain.sessions.turn import Opening, TurnClosed, TurnOpened
 from cozy_domain.speech.ports import Hearing, Sound, Voicing
 from cozy_domain.voice.calling import CallOrder
+from cozy_domain.voice.phrases import ENGLISH
 from cozy_domain.voice.public import (
+    InputTranscriptionFailed,
     OutputStarted,
     PublicEvent,
     ResponseDone,
@@ -119,10 +121,13 @@ async def test_when_nobody_can_hear_the_call_goes_on() -> None:
     voice = VoiceUnderTest(heard=[DEAD, DEAD, "And now?"])
     async with voice.call(saying("Now I hear you.")) as call:
         await asked(call)
-        await call.until(TurnDiscarded)
+        discarded = await call.until(TurnDiscarded)
+        assert call.told(InputTranscriptionFailed) == [InputTranscriptionFailed(discarded.turn_id, DEAD.code)]
+        assert (await call.until(ResponseDone)).text == ENGLISH.not_understood
         await asked(call)
-        done = await call.until(ResponseDone)
+        done = await call.until(ResponseDone, 2)
     assert done.text == "Now I hear you."
+    assert len(call.told(InputTranscriptionFailed)) == 1
 
 
 async def test_a_voice_that_dies_before_it_speaks_is_replaced() -> None:
@@ -658,7 +663,7 @@ async def test_a_recogniser_that_never_answers_does_not_hold_up_the_call() -> No
         await asked(call)
         await call.until(TurnDiscarded)
         call.call.typed("Can you hear me?")
-        done = await call.until(ResponseDone)
+        done = await call.until(ResponseDone, 2)  # behind the question to say it again
     assert done.text == "Here I am."
 
 

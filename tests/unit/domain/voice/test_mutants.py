@@ -18,9 +18,9 @@ from cozy_domain.voice import (
     speculation,
     turns,
 )
-from cozy_domain.voice.events import MediaLost, TranscriptFinished
+from cozy_domain.voice.events import MediaLost, TranscriptFailed, TranscriptFinished, TranscriptUpdated
 from cozy_domain.voice.moment import Moment
-from cozy_domain.voice.state import Overlapping, Phase
+from cozy_domain.voice.state import Overlapping, Phase, Stretch
 from tests.fixtures.voice import Call
 from tests.unit.domain.voice import test_rules, test_transitions
 
@@ -88,6 +88,13 @@ def _dropped_at_the_end(m: Moment) -> None:
         turns.discard(m, m.state.turn, "closed")
 
 
+def _heard_without_failure(
+    stretch: Stretch, event: TranscriptUpdated | TranscriptFinished | TranscriptFailed
+) -> Stretch:
+    text = stretch.text if isinstance(event, TranscriptFailed) else event.text
+    return replace(stretch, text=text, final=not isinstance(event, TranscriptUpdated))
+
+
 MUTANTS: dict[str, tuple[object, str, object]] = {
     "settle: a reply never ends": (session, "_SETTLING", _no_settling(response.finish_if_over)),
     "settle: what was said over a reply is lost": (
@@ -109,6 +116,7 @@ MUTANTS: dict[str, tuple[object, str, object]] = {
     ),
     "turn: the delay is longer": instead(turns, "delay", _longer(1)),
     "turn: a missing transcript is not asked for again": instead(turns, "transcript_late", _without),
+    "turn: a recogniser's failure is forgotten": instead(session, "_heard", lambda _: _heard_without_failure),
     "turn: late words are lost": instead(turns, "late", _without),
     "turn: nothing forces an end": instead(turns, "force", _without),
     "turn: typed text is ignored": instead(turns, "type_text", _without),

@@ -58,6 +58,7 @@ from cozy_domain.voice.events import (
 from cozy_domain.voice.policy import DEFAULT, MS, Phrases, S, VoiceProfile
 from cozy_domain.voice.public import (
     IdlePrompted,
+    InputTranscriptionFailed,
     ResponseCreated,
     ResponseDone,
     SpeechUnavailable,
@@ -455,6 +456,24 @@ def test_a_recogniser_that_fails_leaves_what_was_understood_before(call: Call) -
     call.tell(TranscriptFailed(call.at, 1, 1, "broken"))
     call.wait(S)
     assert call.last(CommitUser).text == "good morning"
+    assert InputTranscriptionFailed not in map(type, call.told)
+
+
+def test_a_failure_is_told_though_a_later_stretch_held_no_words(call: Call) -> None:
+    call.speak()
+    call.tell(TranscriptFailed(call.at, 1, 1, "broken"))
+    call.speak()
+    call.tell(TranscriptFinished(call.at, 1, 2, ""))
+    call.wait(S)
+    assert call.last(InputTranscriptionFailed) == InputTranscriptionFailed(1, "broken")
+
+
+def test_a_turn_that_the_program_clears_has_not_failed(call: Call) -> None:
+    call.speak()
+    call.tell(TranscriptFailed(call.at, 1, 1, "broken"))
+    call.tell(InputCleared(call.at, 0))
+    assert call.last(TurnDiscarded).reason == "cleared"
+    assert InputTranscriptionFailed not in map(type, call.told)
 
 
 def test_stretches_are_joined_with_a_space_but_for_chinese() -> None:

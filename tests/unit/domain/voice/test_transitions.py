@@ -34,6 +34,7 @@ from cozy_domain.voice.events import (
     TextTyped,
     ToolCompleted,
     ToolRequested,
+    TranscriptFailed,
     TranscriptFinished,
     TranscriptUpdated,
     TruncateAssistant,
@@ -43,6 +44,7 @@ from cozy_domain.voice.policy import DEFAULT, MS, Phrases, S
 from cozy_domain.voice.public import (
     FalseInterruption,
     InputSpeechStarted,
+    InputTranscriptionFailed,
     ResponseDone,
     SessionClosed,
     SpeechUnavailable,
@@ -50,7 +52,7 @@ from cozy_domain.voice.public import (
     TurnDiscarded,
 )
 from cozy_domain.voice.session import agent_state
-from cozy_domain.voice.state import Phase
+from cozy_domain.voice.state import UNANSWERED, Phase
 from tests.fixtures.voice import Call, samples24
 
 QUIET_START = replace(DEFAULT, interruption=replace(DEFAULT.interruption, call_guard_ns=0))
@@ -121,6 +123,34 @@ def test_t3_an_agent_that_was_cut_short_for_nothing_asks_to_say_it_again() -> No
     call.wait(10 * S)
     assert call.last(TurnDiscarded).reason == "no_transcript"
     assert any(it.text == "Sorry?" for it in call.all(SynthesizeSegment))
+
+
+def test_t3_when_no_recogniser_could_hear_it_is_told_and_asked_to_be_said_again() -> None:
+    call = Call(replace(QUIET_START, phrases=Phrases(not_understood="Sorry?")))
+    call.speak()
+    call.tell(TranscriptFailed(call.at, 1, 1, "engine_unavailable"))
+    call.wait(S)
+    ends = [it for it in call.told if isinstance(it, InputTranscriptionFailed | TurnDiscarded)]
+    assert ends == [InputTranscriptionFailed(1, "engine_unavailable"), TurnDiscarded(1, "no_transcript")]
+    assert any(it.text == "Sorry?" for it in call.all(SynthesizeSegment))
+
+
+def test_t3_a_recogniser_that_says_nothing_has_failed_as_well() -> None:
+    call = Call(replace(QUIET_START, phrases=Phrases(not_understood="Sorry?")))
+    call.speak()
+    call.wait(10 * S)
+    assert call.last(InputTranscriptionFailed) == InputTranscriptionFailed(1, UNANSWERED)
+    assert any(it.text == "Sorry?" for it in call.all(SynthesizeSegment))
+
+
+def test_t3_what_holds_no_words_is_no_failure() -> None:
+    call = Call(replace(QUIET_START, phrases=Phrases(not_understood="Sorry?")))
+    call.speak()
+    call.understand("")
+    call.wait(S)
+    assert call.last(TurnDiscarded).reason == "no_transcript"
+    assert not call.all(SynthesizeSegment)
+    assert InputTranscriptionFailed not in map(type, call.told)
 
 
 def test_t4_a_short_noise_over_the_agent_lets_it_go_on_at_the_paused_sample(call: Call) -> None:

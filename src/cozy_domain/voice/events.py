@@ -69,11 +69,9 @@ class Timer(StrEnum):
 
 
 class MediaConnected(msgspec.Struct, frozen=True, tag="media.connected"):
-    """Sound can flow. ``acknowledges``: what ``playout`` events count is what the user's own device played, not only what
-    was sent to it."""
+    """Sound can flow."""
 
     at: int
-    acknowledges: bool = False
 
 
 class MediaLost(msgspec.Struct, frozen=True, tag="media.lost"):
@@ -91,7 +89,6 @@ class MediaResumed(msgspec.Struct, frozen=True, tag="media.resumed"):
 
     at: int
     kept: bool = True
-    acknowledges: bool = False
 
 
 class SoundHeard(msgspec.Struct, frozen=True, tag="media.heard"):
@@ -160,6 +157,9 @@ class EndOfTurnPredicted(msgspec.Struct, frozen=True, tag="eot.predicted"):
 
 
 class OverlapClassified(msgspec.Struct, frozen=True, tag="overlap.classified"):
+    """Answers ``ClassifyOverlap``. It takes a driver that can judge the sound of an overlap; `cozy_domain.voice.driver` goes
+    by the words."""
+
     at: int
     turn_id: int
     verdict: OverlapVerdict
@@ -198,7 +198,8 @@ class ToolRequested(msgspec.Struct, frozen=True, tag="tool.requested"):
 
 
 class ToolProgressed(msgspec.Struct, frozen=True, tag="tool.progress"):
-    """It is still at work; its deadline begins anew."""
+    """It is still at work; its deadline begins anew. For drivers whose tools tell how far they are; the chat pipeline, which
+    runs those of `cozy_domain.voice.driver`, tells nothing before a result."""
 
     at: int
     call_id: str
@@ -244,7 +245,8 @@ class SynthesisFailed(msgspec.Struct, frozen=True, tag="tts.failed"):
 
 
 class PlayoutStarted(msgspec.Struct, frozen=True, tag="playout.started"):
-    """As ``PlayoutProgressed``; a driver whose line does not tell of the start leaves it out."""
+    """As ``PlayoutProgressed``; a driver whose line does not tell of the start leaves it out, as `cozy_domain.voice.driver`
+    does."""
 
     at: int
     played: int
@@ -260,7 +262,8 @@ class PlayoutProgressed(msgspec.Struct, frozen=True, tag="playout.progress"):
 
 
 class PlayoutFinished(msgspec.Struct, frozen=True, tag="playout.finished"):
-    """As ``PlayoutProgressed``; a driver whose line does not tell of the end leaves it out."""
+    """As ``PlayoutProgressed``; a driver whose line does not tell of the end leaves it out, as `cozy_domain.voice.driver`
+    does."""
 
     at: int
     played: int
@@ -360,7 +363,8 @@ class CloseRequested(msgspec.Struct, frozen=True, tag="admin.close"):
 
 
 class PersonaSwitched(msgspec.Struct, frozen=True, tag="admin.persona_switched"):
-    """Another persona answers from the next reply on."""
+    """Another persona answers from the next reply on. For drivers whose callers may change it in mid-call; with
+    `cozy_domain.voice.driver` it is another call."""
 
     at: int
     persona: str

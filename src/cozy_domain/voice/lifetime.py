@@ -20,10 +20,9 @@ _LAST = frozenset({Timer.CLEAR, Timer.TRANSCRIPT})
 """What the end of a call may wait for."""
 
 
-def connect(m: Moment, *, acknowledges: bool) -> None:
+def connect(m: Moment) -> None:
     m.cancel(Timer.CONNECT)
     m.put(phase=Phase.ACTIVE, connected=m.at)
-    m.put_playout(acknowledges=acknowledges)
     m.tell(SessionActive(resumed=False))
     longest = m.state.profile.limits.longest_ns
     if longest is not None:
@@ -49,14 +48,14 @@ def suspend(m: Moment, silent_ns: int) -> None:
     m.arm(Timer.RECONNECT, m.at + wait)
 
 
-def resume(m: Moment, *, kept: bool, acknowledges: bool) -> None:
+def resume(m: Moment, *, kept: bool) -> None:
     m.cancel(Timer.RECONNECT)
     m.put(phase=Phase.ACTIVE)
     m.tell(SessionActive(resumed=True))
     if not kept:
         response.say_again(m)
     playout.trust(m)
-    m.put_playout(acknowledges=acknowledges, moved=m.at)
+    m.put_playout(moved=m.at)
     if not playout.is_empty(m) and m.state.playout.kind is Playing.BUFFERING:
         m.watch(Timer.PLAYOUT, m.at + m.state.profile.watchdogs.playout_ns)
     playout.pump(m)

@@ -117,7 +117,7 @@ def resume(m: Moment) -> None:
 def heard_samples(m: Moment) -> int:
     """Of the reply being said, as far as is known; less what may still lie at the far end when it was cut short."""
     playout, response = m.state.playout, m.state.response
-    behind = 0 if playout.acknowledges else m.state.profile.speaking.client_buffer
+    behind = m.state.profile.speaking.client_buffer
     known = max(playout.played - behind, 0) if response and _is_cut(response) else playout.played
     return known if response is None or response.at_most is None else min(known, response.at_most)
 

@@ -95,8 +95,8 @@ class SpeculationPolicy(msgspec.Struct, frozen=True, forbid_unknown_fields=True)
 class SpeakingPolicy(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """How a reply becomes segments. The first is a clause of at least ``first_chars`` or ``first_words``, so that it
     sounds soon; the others are sentences. ``segments_at_once`` are made ahead. ``ahead_samples`` lie with the line at
-    most: what is there must be cleared to fall silent. ``client_buffer`` samples lie at the far end unheard, where the
-    line cannot tell."""
+    most: what is there must be cleared to fall silent. ``client_buffer`` samples lie at the far end unheard: no line
+    tells of each one when it sounds."""
 
     first_chars: Count = 12
     first_words: Count = 5

@@ -221,6 +221,8 @@ class SessionClosed(msgspec.Struct, frozen=True, tag="session.closed"):
 
 
 class PersonaChanged(msgspec.Struct, frozen=True, tag="session.persona_changed"):
+    """Where the driver tells ``PersonaSwitched``."""
+
     persona: str
 
 

@@ -213,12 +213,12 @@ def _tell_states(m: Moment, before: VoiceSession) -> None:
 
 def _dispatch(m: Moment, event: Event) -> None:  # one row for each event
     match event:
-        case MediaConnected(acknowledges=acknowledges):
-            lifetime.connect(m, acknowledges=acknowledges)
+        case MediaConnected():
+            lifetime.connect(m)
         case MediaLost(silent_ns=silent):
             lifetime.suspend(m, silent)
-        case MediaResumed(kept=kept, acknowledges=acknowledges):
-            lifetime.resume(m, kept=kept, acknowledges=acknowledges)
+        case MediaResumed(kept=kept):
+            lifetime.resume(m, kept=kept)
         case SoundHeard() | SpeechStarted() | SpeechStopped():
             _voice(m, event)
         case TranscriptUpdated() | TranscriptFinished() | TranscriptFailed():

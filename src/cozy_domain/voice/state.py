@@ -200,7 +200,7 @@ class Response(msgspec.Struct, frozen=True):
 
 class Playout(msgspec.Struct, frozen=True):
     """``line`` samples have left since the call began; the reply being said began at ``base``. The others count from there.
-    ``moved`` is when it last went on, ``paused`` when it was paused; ``epoch`` is that of the clearing waited for."""
+    ``moved`` is when it last went on; ``epoch`` is that of the clearing waited for."""
 
     kind: Playing = Playing.IDLE
     line: int = 0
@@ -210,7 +210,6 @@ class Playout(msgspec.Struct, frozen=True):
     played: int = 0
     moved: int = 0
     epoch: int = 0
-    acknowledges: bool = False
 
 
 class Overlap(msgspec.Struct, frozen=True):

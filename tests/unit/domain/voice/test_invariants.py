@@ -78,7 +78,7 @@ from cozy_domain.voice.state import (
     is_audible,
 )
 from cozy_domain.voice.table import REGIONS
-from tests.fixtures.voice import WINDOWS, samples
+from tests.fixtures.voice import WINDOWS, exactly, samples
 from tests.fixtures.voice_watch import Watcher, unchanged
 
 PHRASES = Phrases(
@@ -135,22 +135,22 @@ class CallMachine(RuleBasedStateMachine):
 
     state: VoiceSession
 
-    @initialize(profile=st.sampled_from(PROFILES), acknowledges=st.booleans(), warm=st.booleans())
-    def begin(self, profile: VoiceProfile, acknowledges: bool, warm: bool) -> None:
+    @initialize(profile=st.sampled_from(PROFILES), exact=st.booleans(), warm=st.booleans())
+    def begin(self, profile: VoiceProfile, exact: bool, warm: bool) -> None:
         self.at = 0
         self.line = 0
-        self.profile = profile
+        self.profile = exactly(profile) if exact else profile
         self.log: list[Event] = []
-        self.state, actions = session.begin(0, profile)
+        self.state, actions = session.begin(0, self.profile)
         self.clears: list[int] = []
         self.watcher = Watcher(self.state, actions)
-        if not warm and not acknowledges:
+        if not warm and not exact:
             return
-        self.tell(MediaConnected(0, acknowledges))
+        self.tell(MediaConnected(0))
         if warm and self.state.response is None:
             self.ask("how are you?")
         if warm and self.state.response:
-            self.answer(finished=acknowledges, whole=acknowledges)
+            self.answer(finished=exact, whole=exact)
 
     def tell(self, event: Any) -> None:  # one of the union; which one is drawn
         before = self.state

@@ -24,7 +24,6 @@ from cozy_domain.voice.events import (
     InputCleared,
     InputCommitted,
     LoadReported,
-    MediaConnected,
     MediaLost,
     OpenTranscription,
     OverlapClassified,
@@ -825,9 +824,8 @@ def test_latency_is_told_once_for_each_reply_and_its_stages_add_up(call: Call) -
     assert latency.total_ns == 1_146 * MS
 
 
-def test_what_lies_at_the_far_end_does_not_count_as_heard_where_the_line_cannot_tell() -> None:
-    call = Call(PROFILE, connected=False)
-    call.tell(MediaConnected(call.at, acknowledges=False))
+def test_what_lies_at_the_far_end_does_not_count_as_heard() -> None:
+    call = Call(PROFILE, exact=False)
     call.ask()
     call.reply()
     call.tell(CancelRequested(call.at))

@@ -216,6 +216,11 @@ def test_a_closed_call_ignores_everything() -> None:
         assert after.ignored.closed == closed.state.ignored.closed + 1
 
 
+def test_the_events_that_are_tried_are_all_that_there_are() -> None:
+    for call in CALLS.values():
+        assert {type(it) for it in _events(call.state, call.at)} == set(Event.__args__)
+
+
 def test_every_event_has_its_phases() -> None:
     assert set(WELCOME) == set(Event.__args__)
     assert not any(Phase.CLOSED in it for it in WELCOME.values())

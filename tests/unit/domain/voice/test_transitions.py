@@ -448,7 +448,7 @@ def test_t15_a_lost_line_freezes_the_reply_and_it_goes_on_when_it_is_back(call: 
     call.wait(10 * S)
     assert call.state.playout.played == frozen
     assert call.state.phase is Phase.SUSPENDED
-    call.tell(MediaResumed(call.at, acknowledges=True))
+    call.tell(MediaResumed(call.at))
     call.play(5 * S)
     assert call.last(ResponseDone).status == "completed"
     assert not call.last(CommitAssistant).interrupted
@@ -459,7 +459,7 @@ def test_t15_on_another_line_the_rest_is_said_again_from_where_it_was_heard(call
     call.reply("One two three four. Five six seven eight.", played=1_500 * MS)
     call.tell(MediaLost(call.at))
     ordered = len(call.all(SynthesizeSegment))
-    call.tell(MediaResumed(call.at, kept=False, acknowledges=True))
+    call.tell(MediaResumed(call.at, kept=False))
     again = call.all(SynthesizeSegment)[ordered]
     assert again.text.strip() == "seven eight."
     call.sound_all()
@@ -476,7 +476,7 @@ def test_t15_what_was_played_to_a_line_that_was_silent_already_is_said_again_on_
     call.reply("One two three four. Five six seven eight.", played=1_500 * MS)
     call.tell(MediaLost(call.at, silent_ns=S))
     ordered = len(call.all(SynthesizeSegment))
-    call.tell(MediaResumed(call.at, kept=False, acknowledges=True))
+    call.tell(MediaResumed(call.at, kept=False))
     again = call.all(SynthesizeSegment)[ordered]
     assert again.text.strip() == "two three four."
     call.sound_all()
@@ -509,7 +509,7 @@ def test_t15_what_was_played_to_a_silent_line_counts_when_it_goes_on(call: Call)
     call.ask()
     call.reply(played=800 * MS)
     call.tell(MediaLost(call.at, silent_ns=2 * S))
-    call.tell(MediaResumed(call.at, acknowledges=True))
+    call.tell(MediaResumed(call.at))
     call.tell(CloseRequested(call.at, "hangup"))
     call.clear()
     assert call.last(CommitAssistant).samples == samples24(800 * MS)
@@ -520,7 +520,7 @@ def test_t15_a_reply_that_is_cut_on_a_silent_line_stays_cut_when_it_goes_on(call
     call.reply(played=800 * MS)
     call.tell(CancelRequested(call.at))
     call.tell(MediaLost(call.at, silent_ns=500 * MS))
-    call.tell(MediaResumed(call.at, acknowledges=True))
+    call.tell(MediaResumed(call.at))
     call.clear()
     assert call.last(CommitAssistant).samples == samples24(300 * MS)
 
@@ -530,7 +530,7 @@ def test_t15_a_reply_that_is_cut_is_not_said_again_on_another_line(call: Call) -
     call.reply(played=800 * MS)
     call.tell(CancelRequested(call.at))
     call.tell(MediaLost(call.at))
-    call.tell(MediaResumed(call.at, kept=False, acknowledges=True))
+    call.tell(MediaResumed(call.at, kept=False))
     assert not call.all(CommitAssistant)
     call.clear()
     assert call.last(CommitAssistant).samples == samples24(800 * MS)

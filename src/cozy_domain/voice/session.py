@@ -486,6 +486,7 @@ def _committed(m: Moment, sample: int) -> None:
         interruption.confirm(m)
     elif m.state.turn is None and not m.state.profile.endpointing.automatic and sample > begun:
         response.cancel(m, "superseded")
+        turns.forget_voice(m)
         turns.tell_quiet(m, turns.open_turn(m, turns.begun(m, begun, m.at), cut=False))
     if m.state.turn:
         turns.decide(m, m.state.turn, sample)

@@ -229,6 +229,12 @@ def fall_quiet(m: Moment) -> None:
         m.cancel(timer)
 
 
+def forget_voice(m: Moment) -> None:
+    """Before a turn that nobody's voice opens: the end of what was dismissed a moment ago is not the end of speech in it."""
+    if m.state.voice.kind is Voicing.STOPPING:
+        fall_quiet(m)
+
+
 def tell_quiet(m: Moment, turn: Turn) -> None:
     m.tell(InputSpeechStopped(turn.turn_id, turn.rev, turn.stretches[-1].until or turn.sample))
 
@@ -237,6 +243,7 @@ def type_text(m: Moment, text: str) -> None:
     """A message in writing: a turn of its own, or the end of the one that is open."""
     turn = m.state.turn
     if turn is None:
+        forget_voice(m)
         number = m.state.turns + 1
         m.put(turns=number)
         turn = Turn(number, m.at, m.at, 0, typed=True)

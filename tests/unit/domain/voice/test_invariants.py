@@ -483,6 +483,11 @@ def test_the_invariants_hold_in_every_walk() -> None:
         suppress_health_check=list(HealthCheck),
     )
     run_state_machine_as_test(CallMachine, settings=walk)
+    assert_it_went_everywhere()
+
+
+def assert_it_went_everywhere() -> None:
+    """The walks of this process so far."""
     rare = {
         f"{name} {kind}": SEEN[name, kind]
         for name, kinds in STATES.items()

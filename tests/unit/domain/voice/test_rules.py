@@ -57,6 +57,8 @@ from cozy_domain.voice.events import (
 from cozy_domain.voice.policy import DEFAULT, MS, Phrases, S, VoiceProfile
 from cozy_domain.voice.public import (
     IdlePrompted,
+    InputSpeechStarted,
+    InputSpeechStopped,
     InputTranscriptionFailed,
     ResponseCreated,
     ResponseDone,
@@ -935,6 +937,47 @@ def test_typing_over_speech_that_is_not_decided_about_makes_it_part_of_the_turn(
     call.clear()
     call.wait(6 * S)
     assert call.last(CommitUser).text == "Stop."
+
+
+def test_the_end_of_a_sound_that_was_dismissed_is_no_end_of_speech_in_what_is_typed_next(call: Call) -> None:
+    call.ask()
+    call.reply()
+    told = len(call.all(InputSpeechStopped))
+    call.speak(100 * MS)
+    call.tell(OverlapClassified(call.at, 2, "noise"))
+    call.tell(TextTyped(call.at, "And in writing?"))
+    call.wait(S)
+    assert call.last(CommitUser).text == "And in writing?"
+    assert len(call.all(InputSpeechStopped)) == told == len(call.all(InputSpeechStarted))
+
+
+def test_nor_in_a_turn_that_a_program_ends_which_listens_by_itself_from_now_on(call: Call) -> None:
+    call.ask()
+    call.reply()
+    call.speak(100 * MS)
+    call.tell(OverlapClassified(call.at, 2, "noise"))
+    manual = replace(PROFILE, endpointing=replace(PROFILE.endpointing, automatic=False))
+    call.tell(PersonaSwitched(call.at, "rosalind", manual))
+    call.tell(InputCommitted(call.at, samples(call.at)))
+    assert call.last(OpenTranscription).turn_id == 3
+    assert len(call.all(InputSpeechStopped)) == len(call.all(InputSpeechStarted)) == 2
+
+
+def test_what_is_said_beside_a_protected_reply_stands_behind_it_also_when_the_call_ends() -> None:
+    greeting = replace(TALKING.phrases, greeting="Hello. What can I do for you?")
+    protecting = replace(PROFILE.interruption, protected=("greeting",))
+    call = Call(replace(PROFILE, phrases=greeting, interruption=protecting))
+    call.start_speaking()
+    call.wait(300 * MS)
+    call.sound_all(2 * S)
+    call.play(2_500 * MS)
+    call.tell(CloseRequested(call.at, "hangup"))
+    call.clear()
+    call.tell(TranscriptFinished(call.at, 1, 1, "thanks and good"))
+    kept = [type(it) for it in call.done if isinstance(it, CommitUser | CommitAssistant)]
+    assert kept == [CommitAssistant, CommitUser]
+    assert call.last(CommitUser).text == "thanks and good"
+    assert call.state.phase is Phase.CLOSED
 
 
 def test_who_pushes_to_talk_says_when_a_turn_ends() -> None:

@@ -155,6 +155,16 @@ async def test_a_lost_connection_is_made_anew_and_the_call_goes_on(tmp_path: Pat
         assert "Still there?" in str(messages)
 
 
+async def test_a_call_that_fails_is_told_as_that(tmp_path: Path, microphone: Path) -> None:
+    async with on_page(tmp_path, microphone) as (page, server, _):
+        await page.click("#call")
+        await expect(page.locator("#state")).to_have_attribute("data-state", "listening", timeout=LONG)
+        (line,) = server.container.conversations().lines._open.values()
+        assert line.call is not None
+        line.call.close("engine_unavailable")
+        await trouble(page, "something failed in the server")
+
+
 async def test_a_server_that_stops_is_told_as_that(tmp_path: Path, microphone: Path) -> None:
     async with on_page(tmp_path, microphone) as (page, server, _):
         await page.click("#call")

@@ -38,9 +38,12 @@ _ENDINGS = {
     "idle": "Nobody spoke for so long that the call has ended.",
     "time_limit": "The call has reached its time limit.",
     "drained": "The server is shutting down.",
+    "cancelled": "The server is shutting down.",
     "connect_timeout": "The call could not be connected.",
     "media_lost": "The connection was lost.",
 }
+_FAILED = "The call broke off: something failed in the server."
+"""Of every other reason: the code of an error."""
 
 Order = Literal["text", "dtmf", "hangup", "commit", "clear", "cancel", "respond"]
 
@@ -82,7 +85,9 @@ class Translation:
             case SessionDraining():
                 yield warning("The call is about to end.")
             case SessionClosed():
-                told = _ENDINGS.get(event.reason, "Stream closed")
+                if event.reason not in _ENDINGS:
+                    yield error(_FAILED)
+                told = _ENDINGS.get(event.reason, _FAILED)
                 yield _json({"type": "end_stream", "data": told})
             case _:
                 pass

@@ -96,6 +96,8 @@ def test_typed_words_are_no_pause() -> None:
         (InputTranscriptionFailed(turn_id=1, code="provider_timeout"), "warning"),
         (SpeechUnavailable(response_id=1, text="Hello"), "warning"),
         (SessionDraining(reason="server_shutdown", ns=1), "warning"),
+        (SessionClosed(reason="server_error"), "error"),
+        (SessionClosed(reason="engine_unavailable"), "error"),
     ],
 )
 def test_what_goes_wrong_is_told_under_both_keys(event: PublicEvent, kind: str) -> None:
@@ -108,6 +110,9 @@ def test_the_end_is_told_with_its_reason() -> None:
     assert told(SessionClosed(reason="hangup")) == [{"type": "end_stream", "data": "Stream closed"}]
     (limit,) = told(SessionClosed(reason="time_limit"))
     assert "time limit" in limit["data"]
+    *_, failed = told(SessionClosed(reason="engine_unavailable"))
+    assert failed["type"] == "end_stream"
+    assert "failed" in failed["data"]
     assert ours(SessionClosed(reason="time_limit")) == {"type": "session.closed", "reason": "time_limit"}
 
 

@@ -169,9 +169,10 @@ async function microphone() {
 }
 
 function because(reason) {
-  const known = { idle: "because_idle", time_limit: "because_time_limit", drained: "because_drained", failed: "because_failed",
+  if (reason === "hangup") return undefined;
+  const known = { idle: "because_idle", time_limit: "because_time_limit", drained: "because_drained", cancelled: "because_drained",
     media_lost: "lost", connect_timeout: "blocked" };
-  return known[reason] ? new Refusal(known[reason]) : undefined;
+  return new Refusal(known[reason] ?? "because_failed");  // all others are codes of errors
 }
 
 async function post(url, body) {

@@ -1,5 +1,6 @@
 """Telephones over Twilio's media streams: signatures, tickets, sound of 8 kHz, and silence when interrupted."""
 
+import json
 import re
 from collections.abc import AsyncIterator
 from html import unescape
@@ -9,6 +10,7 @@ import httpx2
 import pytest
 from websockets.exceptions import InvalidStatus
 
+from cozy_server.fastrtc.lines import Line
 from cozy_server.fastrtc.telephone import signature
 from cozy_server.settings.secret import Secret
 from tests.fixtures.calls import loud_seconds, tone, until
@@ -51,6 +53,11 @@ async def start(caller: SocketCaller, ticket: str, sid: str = "CA1", stream: str
     await caller.send(event="start", sequenceNumber="1", streamSid=stream, start=details)
 
 
+def told(line: Line) -> list[str]:
+    """Who has said something so far."""
+    return [json.loads(it)["role"] for it in line.outputs.since(0)[0]]
+
+
 async def test_a_telephone_is_answered_heard_and_falls_silent_when_interrupted(served: Served) -> None:
     server, client = served
     async with socket_to(server, "/telephone/handler", 8_000) as caller:
@@ -58,16 +65,23 @@ async def test_a_telephone_is_answered_heard_and_falls_silent_when_interrupted(s
         await until(lambda: loud_seconds(b"".join(it for _, it in caller.sound), 8_000) > 0.5)
         assert {len(it) for _, it in caller.sound} <= {*range(0, 322, 2)}
         calls = server.container.conversations()
-        (line,) = calls.lines._open.values()  # the only way to type on a telephone
+        (line,) = calls.lines._open.values()  # what a telephone says is not told to it
         assert line.subject == "+4312345"
         assert line.call is not None
-        line.call.typed("Something else")
-        await until(lambda: any(it.get("event") == "clear" for it in caller.messages))
+        await caller.say(tone(1.5, 440, 8_000) + bytes(16_000))
+        await until(lambda: told(line)[-1:] == ["user"], why="not understood")
+        sounded = len(caller.sound)
+        await until(lambda: loud_seconds(b"".join(it for _, it in caller.sound[sounded:]), 8_000) > 0.5)
+        cleared = caller.messages.count({"event": "clear", "streamSid": "MZ1"})
+        await caller.say(tone(1.5, 440, 8_000) + bytes(16_000))
+        await until(lambda: caller.messages.count({"event": "clear", "streamSid": "MZ1"}) > cleared)
         assert {it["streamSid"] for it in caller.messages} == {"MZ1"}
         known = {"clear", "mark"}
         assert {it["event"] for it in caller.messages} <= known, "Twilio knows no other words"
-        await caller.say(tone(1.5, 440, 8_000) + bytes(16_000))
-        await until(lambda: bool(line.outputs.since(0)[1] >= 3))
+        await until(lambda: told(line)[-3:] == ["user", "assistant", "user"], why="not understood")
+        cut = json.loads(line.outputs.since(0)[0][-2])["content"]
+        assert cut.startswith("This is")
+        assert not cut.endswith("this is where it ends.")
         await caller.send(event="stop", streamSid="MZ1", stop={"callSid": "CA1"})
         assert await caller.closed() == 1000
     await until(lambda: len(server.container.conversations()) == 0)

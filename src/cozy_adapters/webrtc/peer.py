@@ -15,6 +15,7 @@ from cozy_adapters.webrtc.description import Description
 from cozy_adapters.webrtc.ice import Candidate
 from cozy_adapters.webrtc.receive import ReceivedSound
 from cozy_adapters.webrtc.send import SpokenSound
+from cozy_domain.access.limits import Bucket, Limit
 from cozy_domain.errors import InputError
 from cozy_domain.voice.outgoing import Outgoing
 from cozy_domain.voice.ports import CLOSED, FAILED, HUNG_UP, NEVER_CONNECTED, VANISHED, PeerListener
@@ -23,9 +24,8 @@ UNSENT = 64
 """Messages that wait for a data channel, or for the caller to read; more, and the oldest are dropped."""
 IN_FLIGHT_BYTES = 65_536
 """Of messages that the transport holds for a caller who does not read."""
-MESSAGES_AT_ONCE = 100
-MESSAGE_S = 0.02
-"""A caller may send so many messages at once, and one in each such time after that; more are dropped."""
+MESSAGES = Limit(100, window_us=2_000_000)
+"""Of a caller: 100 at once, and 50 a second after that; more are dropped."""
 SHOWN_BYTES = 1_024
 """Of a binary message, which nothing here reads, as many are told; each takes up to four characters."""
 UNTOLD = 500
@@ -65,7 +65,7 @@ class WebRtcAudioPeer:
         self._sound = ReceivedSound(self._heard)
         self._channel: RTCDataChannel | None = None
         self._unsent: deque[str] = deque(maxlen=UNSENT)
-        self._messages_until = 0.0
+        self._allowance = Bucket(MESSAGES)
         self._connected = False
         self._lost = False
         self._ended = False
@@ -251,12 +251,9 @@ class WebRtcAudioPeer:
         channel.on("open", self._send)
 
     def _message(self, message: str | bytes) -> None:
-        now = time.monotonic()
-        start = max(self._messages_until, now)
-        if start - now > MESSAGES_AT_ONCE * MESSAGE_S:
+        if not self._allowance.admits(time.monotonic_ns() // 1_000):
             self.dropped += 1
             return
-        self._messages_until = start + MESSAGE_S
         if not self._ended:
             words = message if isinstance(message, str) else repr(message[:SHOWN_BYTES])
             self._report(lambda it: it.told(words))

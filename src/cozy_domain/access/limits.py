@@ -85,6 +85,22 @@ def admission(claims: Sequence[Claim], used: Sequence[int], *, admitted: bool) -
     return Admission(admitted, tuple(found))
 
 
+class Bucket:
+    """One that nobody else needs to know of: of a line, or a call."""
+
+    def __init__(self, limit: Limit) -> None:
+        self._limit = limit
+        self._full_at_us = 0
+
+    def admits(self, now_us: int) -> bool:
+        """Whether one more may come now; if so it is counted."""
+        used = used_us(self._full_at_us, self._limit, now_us)
+        if not fits(used, self._limit):
+            return False
+        self._full_at_us = now_us + used + self._limit.interval_us
+        return True
+
+
 def share(limit: Limit, processes: int) -> Limit:
     """What one of several processes may admit by itself, so that all of them together stay near the limit."""
     return replace(limit, requests=max(1, limit.requests // processes))

@@ -20,10 +20,9 @@ BODY_BYTES = 98_304
 
 Connection = ASGIConnection[Any, Any, Any, Any]
 Kind = TypeVar("Kind", bound=msgspec.Struct)
-Wish = TypeVar("Wish", bound=CallWish)
 
 
-def wish_in_query(connection: Connection, kind: type[Wish]) -> Wish:
+def wish_in_query(connection: Connection, kind: type[Kind]) -> Kind:
     """Parameters that are not ours are left aside: pages have their own.
 
     Raises:
@@ -40,7 +39,7 @@ def wish_in_query(connection: Connection, kind: type[Wish]) -> Wish:
     return _converted(given, kind)
 
 
-def with_body(wish: Wish, said: dict[str, Any] | None) -> Wish:
+def with_body(wish: Kind, said: dict[str, Any] | None) -> Kind:
     """``said``, an object of the body, counts more than the query.
 
     Raises:
@@ -80,14 +79,14 @@ async def admit_first(connection: Connection, wish: CallWish) -> Caller | None:
     return await admit(connection.scope, wish.token)
 
 
-def _converted(given: dict[str, str], kind: type[Wish]) -> Wish:
+def _converted(given: dict[str, str], kind: type[Kind]) -> Kind:
     try:
         return msgspec.convert(given, kind, strict=False)
     except msgspec.ValidationError as error:
         raise _explained(str(error), kind) from None
 
 
-def _explained(told: str, kind: type[CallWish], *prefix: str) -> InputError:
+def _explained(told: str, kind: type[msgspec.Struct], *prefix: str) -> InputError:
     complaint, _, place = told.partition(" - at `")
     name = place.rstrip("`").removeprefix("$").removeprefix(".")
     error = explain(complaint, (name,) if name else (), inspect.type_info(kind))

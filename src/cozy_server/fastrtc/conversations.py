@@ -9,7 +9,7 @@ import msgspec
 from litestar.types import Scope
 
 from cozy_domain.access.caller import Caller
-from cozy_domain.access.limits import Limit, fits, used_us
+from cozy_domain.access.limits import Bucket, Limit
 from cozy_domain.chat.plan import zone_of
 from cozy_domain.errors import InputError, LimitError, MissingError
 from cozy_domain.ids import Owner, PersonaId, SessionId
@@ -46,8 +46,7 @@ class Conversation:
         self._peer: AudioPeer | None = None
         self._early: deque[str] = deque(maxlen=MOST_EARLY)
         self._over = False
-        self._silent_from_us = 0
-        """When the allowance of `SILENT_TURNS` is whole again."""
+        self._silent_turns = Bucket(SILENT_TURNS)
 
     @property
     def started(self) -> CallStarted:
@@ -113,12 +112,7 @@ class Conversation:
                 pass
 
     def _may_begin(self) -> bool:
-        now_us = int(asyncio.get_running_loop().time() * 1_000_000)
-        used = used_us(self._silent_from_us, SILENT_TURNS, now_us)
-        if not fits(used, SILENT_TURNS):
-            return False
-        self._silent_from_us = now_us + used + SILENT_TURNS.interval_us
-        return True
+        return self._silent_turns.admits(int(asyncio.get_running_loop().time() * 1_000_000))
 
     def leave(self, line: Line) -> None:
         """The call is not on this line, nor will be; what it says is read along elsewhere."""

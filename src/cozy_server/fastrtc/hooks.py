@@ -3,17 +3,15 @@
 import asyncio
 from typing import Any
 
-import msgspec
 from litestar import Request, Response, get, post
 from litestar.di import NamedDependency
 from litestar.handlers import HTTPRouteHandler
 from litestar.params import SkipValidation
 from litestar.types import Receive, Scope, Send
-from msgspec import inspect
 
 from cozy_domain.errors import MissingError
 from cozy_server.auth import LATE, admit, count_request
-from cozy_server.body import JsonBody, explain
+from cozy_server.body import JsonBody
 from cozy_server.fastrtc.asking import admit_first, read_json, wish_in_query
 from cozy_server.fastrtc.conversations import Conversations
 from cozy_server.fastrtc.outputs import Reader
@@ -76,7 +74,7 @@ async def outputs(
 ) -> ReadAlong:
     """What a call says, as server-sent events `output`, each `{"role", "content"}`: from its beginning to its end. A
     call that is about to begin is waited for, some seconds."""
-    query = _query(request)
+    query = wish_in_query(request, OutputsQuery)
     caller = await admit(request.scope, query.token)
     await count_request(request.scope)
     line = await conversations.lines.awaited(caller, query.webrtc_id, query.user_id)
@@ -108,17 +106,6 @@ async def input_hook(
     if asked.text:
         line.call.typed(asked.text)
     return Response(Ok())
-
-
-def _query(request: Request[Any, Any, Any]) -> OutputsQuery:
-    """Strictly what is ours; the rest is the page's."""
-    given = {name: it for name, it in request.query_params.items() if name in OutputsQuery.__struct_fields__}
-    try:
-        return msgspec.convert(given, OutputsQuery, strict=False)
-    except msgspec.ValidationError as error:
-        complaint, _, place = str(error).partition(" - at `")
-        name = place.rstrip("`").removeprefix("$").removeprefix(".")
-        raise explain(complaint, (name,) if name else (), inspect.type_info(OutputsQuery)) from None
 
 
 def _no_call() -> MissingError:

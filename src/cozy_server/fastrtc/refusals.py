@@ -11,12 +11,10 @@ import msgspec
 from litestar import MediaType, Request, Response
 from litestar.exceptions import HTTPException
 
-from cozy_domain.errors import InputError
 from cozy_server.fastrtc.wire import ENCODER, Refusal
 from cozy_server.problems import Problem, answer_problem, language_of, note_failure, problem_of, request_id
 
 EXISTS = "connection_already_exists"
-UNKNOWN = "unknown_connection"
 BAD_CANDIDATE = "invalid_candidate_format"
 CLOSED = "connection_closed"
 
@@ -99,10 +97,6 @@ def refusal_of(error: Exception, scope: Any) -> Refusal:
 
 def _json(status: int, body: object) -> Response[bytes]:
     return Response(ENCODER.encode(body), status_code=status, media_type=MediaType.JSON)
-
-
-def bad_sdp(told: str) -> InputError:
-    return InputError(told, code="invalid_sdp", param="sdp")
 
 
 _OBJECT = msgspec.json.Decoder(dict[str, msgspec.Raw])

@@ -12,6 +12,7 @@ from contextlib import suppress
 
 import msgspec
 
+from cozy_domain.access.limits import Bucket, Limit
 from cozy_domain.audio import HEARING_RATE, SAMPLE_BYTES, SPEAKING_RATE
 from cozy_domain.clock import Clock
 from cozy_domain.errors import InputError
@@ -41,8 +42,7 @@ IDLE_S = 60.0
 SEND_S = 10.0
 MOST_MESSAGES = 256
 """Text messages that wait to be read by a client."""
-MESSAGES_A_SECOND = 250
-MESSAGES_AT_ONCE = 500
+MESSAGES = Limit(500, window_us=2_000_000)
 """Sound in pieces of 10 ms is 100 messages a second; a stutter of the network brings some seconds of them at once."""
 SURPLUS_NS = 2_000_000_000
 """So much sooner than it is spoken sound may come before it is read slower."""
@@ -175,7 +175,7 @@ class SocketPeer:
             self._wake.set()
 
     async def _read(self, receive: Receive) -> None:
-        allowance = _Allowance(self._clock)
+        allowance = Bucket(MESSAGES)
         surplus = _Surplus(self._clock)
         while self._ending is None:
             try:
@@ -186,7 +186,7 @@ class SocketPeer:
                 return
             if message is None:
                 self._end(LOST)
-            elif not allowance.admits():
+            elif not allowance.admits(self._clock.monotonic_ns() // 1_000):
                 self._end(FLOOD)
             elif len(message) > LARGEST:
                 self._end(TOO_LARGE)
@@ -270,22 +270,6 @@ class SocketPeer:
         if heard != self._told and self._listener is not None and self._ending is None:
             self._told = heard
             self._listener.played(heard)
-
-
-class _Allowance:
-    """How many messages may still come, refilled steadily."""
-
-    def __init__(self, clock: Clock) -> None:
-        self._clock = clock
-        self._left = float(MESSAGES_AT_ONCE)
-        self._at_ns = clock.monotonic_ns()
-
-    def admits(self) -> bool:
-        now_ns = self._clock.monotonic_ns()
-        refilled = (now_ns - self._at_ns) * MESSAGES_A_SECOND / _SECOND_NS
-        self._left = min(float(MESSAGES_AT_ONCE), self._left + refilled) - 1.0
-        self._at_ns = now_ns
-        return self._left >= 0.0
 
 
 class _Surplus:

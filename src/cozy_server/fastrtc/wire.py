@@ -46,7 +46,6 @@ class Candidate(msgspec.Struct, frozen=True, rename="camel"):
     sdp_m_line_index: Annotated[int, Meta(ge=0, le=255)] | None = msgspec.field(
         default=None, name="sdpMLineIndex"
     )
-    username_fragment: Annotated[str, Meta(max_length=256)] | None = None
 
 
 class OfferIn(msgspec.Struct, frozen=True):

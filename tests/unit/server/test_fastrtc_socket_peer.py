@@ -15,7 +15,7 @@ from cozy_server.fastrtc.marks import PATIENCE_NS
 from cozy_server.fastrtc.pacing import FRAME
 from cozy_server.fastrtc.socket_peer import (
     IDLE_S,
-    MESSAGES_AT_ONCE,
+    MESSAGES,
     MOST_MESSAGES,
     SEND_S,
     SURPLUS_NS,
@@ -237,7 +237,7 @@ async def test_a_flood_of_messages_is_cut() -> None:
     peer, listener = line()
     ending = await run(peer, Client(["{}"] * 10_000))
     assert ending.code == 1008
-    assert len(listener.words) == MESSAGES_AT_ONCE
+    assert len(listener.words) == MESSAGES.requests
     assert listener.endings == [CLOSED]
 
 

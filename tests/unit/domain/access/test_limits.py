@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 from cozy_domain.access.limits import (
     MINUTE_US,
     Admission,
+    Bucket,
     Claim,
     Limit,
     Standing,
@@ -114,3 +115,12 @@ def test_a_processes_share_is_at_least_one() -> None:
     assert share(Limit(60), 4) == Limit(15)
     assert share(Limit(60), 1) == Limit(60)
     assert share(Limit(3), 4) == Limit(1)
+
+
+@given(limit=LIMITS, gaps=st.lists(st.integers(0, MINUTE_US), max_size=60))
+def test_a_bucket_of_ones_own_admits_by_the_same_rule(limit: Limit, gaps: list[int]) -> None:
+    bucket, now, times = Bucket(limit), 0, []
+    for gap in gaps:
+        now += gap
+        times.append(now)
+    assert [it for it in times if bucket.admits(it)] == admitted_of(limit, times)

@@ -31,6 +31,8 @@ have a window every 32 ms: a few hardly ever wait for each other, and of fifty t
 half of what each costs alone, and wait 4 ms on average."""
 TOGETHER = 32
 """Windows in one call at most: more gain nothing and keep the first ones waiting."""
+ROUNDS = 8
+"""Calls one after the other before anybody is answered: who has fallen behind asks about several windows at once."""
 FAINT = 8
 """Where no sample is beyond this (-72 dBFS) nobody speaks: the line is muted."""
 _EVERY = sum(1 << 16 * at for at in range(WINDOW))
@@ -96,36 +98,42 @@ class SileroVoiceActivity:
         loop.call_later(0.0 if full or ahead else max(0.0, self._asked_at + PACE_S - loop.time()), self._ask)
 
     def _ask(self) -> None:
-        batch = self._next()
+        batches = self._next()
         model = self._model
-        if not batch or model is None:
+        if not batches or model is None:
             self._busy = False
             return
         loop = asyncio.get_running_loop()
-        self._asked_at, self._asked = loop.time(), frozenset(it.stream for it in batch)
-        if len(batch) <= INLINE:
+        asked = [it for batch in batches for it in batch]
+        self._asked_at, self._asked = loop.time(), frozenset(it.stream for it in batches[0])
+        if len(asked) <= INLINE:
             work: asyncio.Future[list[float]] = loop.create_future()
             try:
-                work.set_result(model.run(batch))
+                work.set_result(_answers(model, batches))
             except Exception as error:  # noqa: BLE001 - whatever onnxruntime raises, those who come later are heard
                 work.set_exception(error)
         else:
-            work = loop.run_in_executor(self._thread, model.run, batch)
-        work.add_done_callback(lambda done: self._tell(batch, done))
+            work = loop.run_in_executor(self._thread, _answers, model, batches)
+        work.add_done_callback(lambda done: self._tell(asked, done))
 
-    def _next(self) -> list["_Question"]:
-        """At most one window of each stream, the oldest; nobody waits any more for those that are left out."""
-        batch: dict[SileroStream, _Question] = {}
+    def _next(self) -> list[list["_Question"]]:
+        """The oldest windows of all streams: in each batch at most one of a stream, which are for the model to hear in this
+        order. Nobody waits any more for those that are left out."""
+        batches: list[list[_Question]] = [[] for _ in range(ROUNDS)]
+        places: dict[SileroStream, int] = {}
         later = []
         for question in self._waiting:
             if question.answer.done():
                 continue
-            if question.stream in batch or len(batch) == TOGETHER:
-                later.append(question)
+            place = places.get(question.stream, 0)
+            if place < ROUNDS and len(batches[place]) < TOGETHER:
+                batches[place].append(question)
+                places[question.stream] = place + 1
             else:
-                batch[question.stream] = question
+                later.append(question)
+                places[question.stream] = ROUNDS
         self._waiting = later
-        return list(batch.values())
+        return [it for it in batches if it]
 
     def _tell(self, batch: Sequence["_Question"], work: "asyncio.Future[list[float]]") -> None:
         closed = work.cancelled()
@@ -209,6 +217,10 @@ class _Model:
             question.stream.memory = after[:, at].copy()
             question.stream.before = question.window[-CONTEXT * SAMPLE_BYTES :]
         return [min(1.0, max(0.0, float(it))) for it in output[:, 0]]
+
+
+def _answers(model: _Model, batches: Sequence[Sequence[_Question]]) -> list[float]:
+    return [it for batch in batches for it in model.run(batch)]
 
 
 def _broken(failure: BaseException) -> ProviderUnavailableError:

@@ -223,6 +223,22 @@ class TestSilero(VoiceActivityContract):
         asked = await asyncio.gather(*(stream.probability(it) for it in windows))
         assert asked == pytest.approx(waited, abs=1e-3)
 
+    async def test_microphones_that_have_fallen_behind_catch_up_at_once(
+        self, activity: SileroVoiceActivity
+    ) -> None:
+        await activity.aopen()
+        model = activity._model = Counting()
+        first = asyncio.create_task(activity.open().probability(LOUD_WINDOW))
+        await asyncio.sleep(0)
+        behind = [activity.open() for _ in range(3)]
+        asked = [asyncio.create_task(it.probability(LOUD_WINDOW)) for _ in range(5) for it in behind]
+        async with asyncio.timeout(PROMPT_S):
+            await first
+            known = [it.done() for it in asked]
+            await asyncio.gather(*asked)
+        assert all(known)
+        assert model.batches == [4, 3, 3, 3, 3]
+
     async def test_a_muted_line_costs_nothing_and_is_heard_when_it_speaks_again(
         self, activity: SileroVoiceActivity
     ) -> None:

@@ -185,7 +185,8 @@ class VoiceActivityStream(Protocol):
     """One microphone."""
 
     async def probability(self, window: bytes) -> float:
-        """Of speech, 0..1, in the next `WINDOW` samples (PCM16, `HEARING_RATE`), in the order heard.
+        """Of speech, 0..1, in the next `WINDOW` samples (PCM16, `HEARING_RATE`), in the order heard. The next ones may
+        be asked about before this is answered.
 
         Raises:
             ProviderUnavailableError: ``not_configured``: the detector cannot be loaded.

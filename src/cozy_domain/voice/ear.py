@@ -5,7 +5,7 @@ task of the call; each stretch of speech is recognised in a task of its own, fro
 """
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from cozy_domain.audio import HEARING_RATE, SAMPLE_BYTES
 from cozy_domain.chat.turn import Spawn
@@ -38,6 +38,8 @@ KEPT_BY_HAND = 60 * HEARING_RATE
 """The same where only the caller's program ends a turn, which then is all since the last one."""
 SIGN_OF_LIFE = HEARING_RATE // 5
 """Samples of speech between two signs that the microphone still sends."""
+AT_ONCE = 16
+"""Windows that the detector is asked about together, 0.5 s, when it has fallen behind."""
 NEVER = 2**62
 """The session itself ends a turn that grows too long."""
 
@@ -93,6 +95,9 @@ class Ear:
         if self.position - self._detection.position >= WINDOW:
             self._news.set()
         self._begin_early()
+        if self._detection.speaking and self.position - self._sign >= SIGN_OF_LIFE:
+            self._sign = self.position
+            self._tell(SoundHeard(self._clock.monotonic_ns(), self.position))
 
     def forget(self) -> None:
         """The line was lost: what began is over, and what comes has nothing to do with it."""
@@ -129,23 +134,31 @@ class Ear:
             task.cancel()
 
     async def _judge(self) -> None:
+        """All that is there: where an answer takes longer than a window lasts, one for each would never catch up."""
         at = self._detection.position
-        window = self._between(at, at + WINDOW)
-        probability = await self._microphone.probability(window)
-        if self._detection.position != at:
-            return  # it was told to forget meanwhile
+        ready = min((self.position - at) // WINDOW, AT_ONCE)
+        until = at + ready * WINDOW
+        for probability in await self._probabilities(range(at, until, WINDOW)):
+            if self._detection.position != at:
+                return  # it was told to forget meanwhile
+            at += WINDOW
+            self._judged(probability, until)
+
+    async def _probabilities(self, windows: range) -> Sequence[float]:
+        asked = [self._microphone.probability(self._between(it, it + WINDOW)) for it in windows]
+        return [await asked[0]] if len(asked) == 1 else await asyncio.gather(*asked)
+
+    def _judged(self, probability: float, until: int) -> None:
+        """The next window. Those up to ``until`` are known, too, and come before anything else happens."""
         self._detection, edges = step(self._detection, probability, self._policy)
         for edge in edges:
             match edge:
                 case LoudStarted():
                     self._begin(edge, self._detection.position - self._policy.start)
                 case LoudEnded(sample=sample):
-                    silence_ns = (self._detection.position - sample) * SAMPLE_NS
+                    silence_ns = (until - sample) * SAMPLE_NS
                     now = self._clock.monotonic_ns()
                     self._tell(SpeechStopped(now, sample, silence_ns, probability))
-        if self._detection.speaking and self._detection.position - self._sign >= SIGN_OF_LIFE:
-            self._sign = self._detection.position
-            self._tell(SoundHeard(self._clock.monotonic_ns(), self.position))
         self._begin_early()
 
     def _begin_early(self) -> None:
@@ -159,7 +172,7 @@ class Ear:
             self._begin(edge, state.onset)
 
     def _begin(self, edge: LoudStarted, onset: int) -> None:
-        self._sign = self._detection.position
+        self._sign = self.position
         self._tell(SpeechStarted(self._clock.monotonic_ns(), edge.sample, self._time_of(onset)))
 
     async def _understand(self, order: OpenTranscription, stretch: Stretch) -> None:

@@ -1,7 +1,7 @@
 """What fails in a call: the call goes on as well as it can, and nothing is left of it in the end."""
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from uuid import UUID
 
@@ -11,7 +11,7 @@ from msgspec.structs import replace
 from cozy_adapters.inmemory.language_model import calling, saying
 from cozy_adapters.inmemory.peer import InMemoryCall
 from cozy_adapters.inmemory.sessions import InMemoryTurnHistory, InMemoryTurnStore
-from cozy_adapters.inmemory.speech import ScriptedSpeechToText, ToneTextToSpeech
+from cozy_adapters.inmemory.speech import LoudnessVoiceActivity, ScriptedSpeechToText, ToneTextToSpeech
 from cozy_domain.access.caller import Caller
 from cozy_domain.audio import Pcm
 from cozy_domain.chat.parts import ChatParts
@@ -336,6 +336,41 @@ async def test_a_detector_that_does_not_work_ends_the_call() -> None:
     async with VoiceUnderTest(detector=Broken()).running() as calls:
         call = await begun(calls)
         assert await call.call.ended() == "not_configured"
+
+
+class SlowVoiceActivity(LoudnessVoiceActivity):
+    """Takes ``delay_s(n)`` seconds for its n-th answer."""
+
+    def __init__(self, delay_s: Callable[[int], float]) -> None:
+        self._delay_s = delay_s
+        self._asked = 0
+
+    def open(self) -> "SlowVoiceActivity":
+        return SlowVoiceActivity(self._delay_s)
+
+    async def probability(self, window: bytes) -> float:
+        self._asked += 1
+        await asyncio.sleep(self._delay_s(self._asked))
+        return await super().probability(window)
+
+
+async def test_a_detector_whose_answers_take_longer_than_its_windows_does_not_fall_behind() -> None:
+    voice = VoiceUnderTest(heard=["What time is it?"], detector=SlowVoiceActivity(lambda _: 0.1))
+    async with voice.call(saying("Noon.")) as call:
+        await call.say(4.0)
+        ended = asyncio.get_running_loop().time()
+        await call.until(TurnCommitted)
+    assert 0.2 <= call.at(TurnCommitted) - ended <= 0.5
+
+
+async def test_a_microphone_is_not_taken_for_dead_that_is_only_not_judged_yet() -> None:
+    detector = SlowVoiceActivity(lambda number: 1.5 if number == 30 else 0.0)
+    voice = VoiceUnderTest(heard=["What time is it?"], detector=detector)
+    async with voice.call(saying("Noon.")) as call:
+        await call.say(4.0)
+        ended = asyncio.get_running_loop().time()
+        await call.until(TurnCommitted)
+    assert 0.2 <= call.at(TurnCommitted) - ended <= 0.3
 
 
 async def test_a_surface_that_cannot_tell_its_program_spoils_nothing() -> None:

@@ -16,6 +16,9 @@ from cozy_domain.voice.state import Call, Response
 
 Outcome = Literal["ok", "failed", "cancelled"]
 
+LATE_CALLS = 64
+"""Results that wait for a reply of their own; the history has those of older calls, too."""
+
 
 def request(m: Moment, response: Response, call: Call) -> None:
     """The model calls a tool; too many at once are stopped before anything is told of them."""
@@ -52,7 +55,7 @@ def end(m: Moment, call: Call, outcome: Literal["ok", "failed"]) -> None:
             return
     _record(m, call, outcome)
     if call.background and m.state.profile.tools.late_reply:
-        m.put(late_calls=(*m.state.late_calls, call.call_id))
+        m.put(late_calls=(*m.state.late_calls, call.call_id)[-LATE_CALLS:])
 
 
 def stop(m: Moment, call: Call, outcome: Outcome) -> None:

@@ -131,7 +131,8 @@ def text_finished(m: Moment, response: Response) -> None:
 def sound_added(
     m: Moment, response: Response, segment: Segment, samples: int, marks: tuple[Mark, ...]
 ) -> None:
-    grown = replace(segment, samples=segment.samples + samples, marks=segment.marks + marks)
+    room = max(len(segment.text) - len(segment.marks), 0)  # a mark for each character
+    grown = replace(segment, samples=segment.samples + samples, marks=segment.marks + marks[:room])
     first = m.at if response.first_sound is None and samples else response.first_sound
     m.put_response(response, segments=_swapped(response, grown), first_sound=first)
     m.arm(Timer.SYNTHESIS, m.at + m.state.profile.watchdogs.synthesis_ns)

@@ -134,6 +134,8 @@ class CallMachine(RuleBasedStateMachine):
     """A call among fakes that answer when they are drawn, and often never."""
 
     state: VoiceSession
+    holds = False
+    """Whether all invariants held up to now."""
 
     @initialize(profile=st.sampled_from(PROFILES), exact=st.booleans(), warm=st.booleans())
     def begin(self, profile: VoiceProfile, exact: bool, warm: bool) -> None:
@@ -144,6 +146,7 @@ class CallMachine(RuleBasedStateMachine):
         self.state, actions = session.begin(0, self.profile)
         self.clears: list[int] = []
         self.watcher = Watcher(self.state, actions)
+        self.holds = True
         if not warm and not exact:
             return
         self.tell(MediaConnected(0))
@@ -153,12 +156,13 @@ class CallMachine(RuleBasedStateMachine):
             self.answer(finished=exact, whole=exact)
 
     def tell(self, event: Any) -> None:  # one of the union; which one is drawn
-        before = self.state
+        self.holds, before = False, self.state
         self.state, actions = session.step(before, event)
         assert session.step(before, event) == (self.state, actions), "2: deterministic"
         self.log.append(event)
         self.clears.extend(it.epoch for it in actions if isinstance(it, ClearPlayout))
         self.watcher.see(before, event, self.state, actions)
+        self.holds = True
         STEPS[type(event).__name__] += 1
 
     def tell_stale(self, event: Event) -> None:
@@ -443,7 +447,7 @@ class CallMachine(RuleBasedStateMachine):
         self.tell_stale(events[which])
 
     def teardown(self) -> None:
-        if not hasattr(self, "watcher"):
+        if not self.holds:
             return
         self._comes_to_rest()
         self.elapse(40 * 60 * S)

@@ -3,6 +3,8 @@
 import pytest
 from msgspec.structs import replace
 
+from cozy_domain.speech.ports import Mark
+from cozy_domain.voice.calls import LATE_CALLS
 from cozy_domain.voice.events import (
     CancelRequested,
     CancelResponse,
@@ -892,6 +894,35 @@ def test_more_tools_than_may_run_at_once_are_refused(call: Call) -> None:
         call.tell(ToolRequested(call.at, asked.response_id, f"call_{number}", "search"))
     assert len(call.state.calls) == 16
     assert [it.outcome for it in call.all(RecordToolResult)] == ["failed"] * 4
+
+
+def test_of_results_that_nobody_has_time_for_only_the_latest_are_told_of(call: Call) -> None:
+    for number in range(LATE_CALLS + 6):
+        call.tell(TextTyped(call.at, "And another one"))
+        asked = call.last(StartResponse)
+        call.tell(ToolRequested(call.at, asked.response_id, f"call_{number}", "search"))
+        call.tell(TextTyped(call.at, "Never mind"))
+        call.tell(ToolCompleted(call.at, f"call_{number}"))
+    assert len(call.all(RecordToolResult)) == LATE_CALLS + 6
+    call.write("All right.")
+    call.sound_all()
+    call.play(2 * S)
+    told = call.last(StartResponse)
+    assert (told.cause, told.calls) == (
+        "tool_result",
+        tuple(f"call_{it}" for it in range(6, LATE_CALLS + 6)),
+    )
+
+
+def test_a_voice_marks_each_character_once(call: Call) -> None:
+    call.ask()
+    call.write("Good.")
+    (segment,) = call.all(SynthesizeSegment)
+    for _ in range(3):
+        marks = tuple(Mark(at, at * 100) for at in range(len("Good.")))
+        call.tell(SpeechSynthesized(call.at, segment.response_id, segment.segment_id, 480, marks))
+    assert call.state.response
+    assert len(call.state.response.segments[0].marks) == len("Good.")
 
 
 def test_tools_that_still_run_when_all_is_written_go_on_in_the_background(call: Call) -> None:

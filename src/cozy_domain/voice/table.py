@@ -133,7 +133,6 @@ REGIONS: Mapping[str, Region] = {
                 "all is played, and what was said over it has gone quiet",
             ),
             (Responding.CANCELLING, Responding.NONE, "playout.cleared, clear timer"),
-            (Responding.CANCELLING, Responding.SPECULATING, "the same, with a turn that has gone quiet"),
             (Responding.CANCELLING, Responding.GENERATING, "the same, with a turn to be answered"),
         ),
     ),

@@ -675,3 +675,24 @@ async def test_a_machine_without_a_network_calls_itself(
         await until(lambda: loud_seconds(bytes(called.sound), HEARING_RATE) > 0.3)
     finally:
         await calls.aclose()
+
+
+async def test_a_caller_whose_address_changes_is_heard_and_hears_on(
+    connections: WebRtcConnections,
+) -> None:
+    caller, listener = PlainCaller(), Listener()
+    peer = (answered := await connections.answer("call", await caller.offer())).peer
+    peer.listen(listener)
+    await caller.accept(answered.sdp)
+    await until(lambda: len(listener.heard_at) > 50)
+    await caller.network.move()
+    moved_at = asyncio.get_running_loop().time()
+    await until(lambda: listener.heard_at[-1][0] > moved_at + 0.2, why="not heard")
+
+    def aloud() -> float:
+        return loud_seconds(b"".join(it for at, it in caller.heard if at > moved_at), SPEAKING_RATE)
+
+    peer.play(spoken(20))
+    await until(lambda: aloud() > 1, within_s=15, why="does not hear")
+    assert listener.ending is None
+    await caller.hang_up()

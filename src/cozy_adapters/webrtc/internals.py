@@ -146,18 +146,23 @@ def read_directly(connection: RTCPeerConnection, noticed: Callable[[], None]) ->
     ice: Any = ice_of(connection)._connection
     data_received, request_received = ice.data_received, ice.request_received
     allowance = _Allowance()
+    source: Any = None
+    """Where the newest media came from."""
 
     def data(datagram: bytes, component: int) -> None:
         noticed()
         if allowance.covers(len(datagram)):
             data_received(datagram, component)
 
-    def request(*arguments: Any) -> None:
+    def request(message: Any, address: Any, protocol: Any) -> None:
         noticed()
-        request_received(*arguments)
+        request_received(message, address, protocol)
+        if address == source:
+            _follow(ice, address, protocol)
 
     def sorted_out(received: Received) -> Received:
         def arrived(datagram: bytes, address: Any) -> None:
+            nonlocal source
             if not is_media(datagram):
                 received(datagram, address)
                 return
@@ -170,6 +175,7 @@ def read_directly(connection: RTCPeerConnection, noticed: Callable[[], None]) ->
                     receiver.report(srtp.unprotect_rtcp(datagram))
                 else:
                     receiver.datagram(srtp.unprotect(datagram))
+                    source = address
             except (pylibsrtp.Error, ValueError):
                 """Forged, or repeated; or longer than a network carries in one piece."""
 
@@ -178,6 +184,21 @@ def read_directly(connection: RTCPeerConnection, noticed: Callable[[], None]) ->
     ice.data_received, ice.request_received = data, request
     for protocol in ice._protocols:
         protocol.datagram_received = sorted_out(protocol.datagram_received)
+
+
+def _follow(ice: Any, address: Any, protocol: Any) -> None:
+    """The caller's sound and its check come from ``address``: so does the way to it lead, once the check that we answer it
+    with has shown that it is there. A NAT that forgets a caller changes its address, and of browsers not all nominate the
+    new one; without this we would speak to nobody until our consent runs out (RFC 7675)."""
+    way = ice._nominated.get(1)
+    if ice.ice_controlling or way is None or way.remote_addr == address:
+        return
+    for pair in ice._check_list:
+        if pair.protocol is protocol and pair.remote_addr == address:
+            pair.remote_nominated = True
+            if pair.state is pair.State.SUCCEEDED:
+                pair.nominated = True
+                ice.check_complete(pair)
 
 
 def begin_messages(connection: RTCPeerConnection) -> None:

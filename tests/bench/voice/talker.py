@@ -86,8 +86,8 @@ class Talker:
         self._ear = OpusDecoder()
         self.connection = RTCPeerConnection(RTCConfiguration(iceServers=[]))
         internals.receive_packets(self.connection.addTransceiver(self.mouth), self._arrived)
-        channel: Any = self.connection.createDataChannel("text")
-        channel.on("message", self._told)
+        self.channel: Any = self.connection.createDataChannel("text")
+        self.channel.on("message", self._told)
 
     async def call(self, offered: Callable[[str], Any]) -> None:
         await self.connection.setLocalDescription(await self.connection.createOffer())

@@ -31,3 +31,29 @@ async def test_a_process_ends_though_nobody_read_what_it_wrote(where: str) -> No
     async with asyncio.timeout(PATIENCE_S):
         await end(process)
     assert process.returncode
+
+
+async def test_a_process_ends_while_somebody_waits_for_what_it_says() -> None:
+    """As when the server stops in the middle of a recognition."""
+    process = await asyncio.create_subprocess_exec(
+        sys.executable,
+        "-c",
+        "import sys; print('.', end='', flush=True); sys.stdin.read()",
+        stdin=asyncio.subprocess.PIPE,
+        stdout=asyncio.subprocess.PIPE,
+    )
+    answers = process.stdout
+    assert answers is not None
+    waits = asyncio.Event()
+
+    async def wait() -> bytes:
+        await answers.readexactly(1)
+        waits.set()
+        return await answers.read()
+
+    waiting = asyncio.create_task(wait())
+    async with asyncio.timeout(PATIENCE_S):
+        await waits.wait()
+        await end(process)
+        assert await waiting == b""
+    assert process.returncode

@@ -16,10 +16,10 @@ async def end(process: asyncio.subprocess.Process) -> None:
 
 async def gone(process: asyncio.subprocess.Process) -> None:
     """Waits until it has ended, and forgets what it wrote: asyncio tells the end of a process after that of its pipes, and
-    stops to read one that is full."""
+    stops to read one that is full. What somebody else is reading is left to them: asyncio lets only one read."""
     for written in (process.stdout, process.stderr):
         if written is not None:
-            with suppress(OSError):
+            with suppress(OSError, RuntimeError):
                 while await written.read(_CHUNK):
                     pass
     await process.wait()

@@ -49,6 +49,8 @@ SENDER_REPORT_TYPE = 200
 RTP_VERSION = 2 << 6
 MARKER = 1 << 7
 """Set on every packet of sound, as aiortc does."""
+MOST_JITTER = 0xFFFFFFFF
+"""What a report holds (RFC 3550, section 6.4.1). With more the reports of aiortc would end, and the connection never."""
 NTP_SINCE_UNIX_S = 2_208_988_800
 """RFC 868."""
 DATA_RATE = 262_144
@@ -488,7 +490,7 @@ class PacketReceiver:
             fraction_lost=stream.fraction_lost,
             packets_lost=stream.packets_lost,
             highest_sequence=stream.max_seq or 0,
-            jitter=stream.jitter,
+            jitter=min(stream.jitter, MOST_JITTER),
             lsr=ntp,
             dlsr=int(since * 65_536) if ntp and 0 < since < 65_536 else 0,
         )

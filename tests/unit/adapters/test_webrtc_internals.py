@@ -2,11 +2,12 @@
 
 from typing import Any
 
+import pytest
 from aiortc.rtp import RtcpRrPacket, RtcpSenderInfo, RtcpSrPacket, RtpPacket
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cozy_adapters.webrtc.internals import PacketReceiver, is_media, is_rtcp
+from cozy_adapters.webrtc.internals import MOST_JITTER, PacketReceiver, is_media, is_rtcp
 
 Arrival = tuple[int, int, int, bytes]
 
@@ -78,3 +79,21 @@ def test_of_reports_the_last_one_of_a_sender_is_kept() -> None:
     receiver.report(report[:15])
     ((ssrc, (ntp, _)),) = receiver._heard_of.items()
     assert (ssrc, ntp) == (7, 0x456789AB)
+
+
+def test_timestamps_that_leap_do_not_make_more_jitter_than_a_report_holds(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A report that cannot be written would end the reports of aiortc, for whose end the connection waits."""
+    receiver, _ = listening()
+    now_s = 0.0
+    monkeypatch.setattr("aiortc.rtcrtpreceiver.time.time", lambda: now_s)
+    for number in range(800):
+        leap = 0xFFFFFFFF if number % 2 else 0
+        receiver.datagram(
+            RtpPacket(payload_type=111, sequence_number=number, timestamp=leap, ssrc=7).serialize()
+        )
+        now_s += 0.2 if number % 2 else 0.0
+    (report,) = receiver.reports()
+    assert bytes(report)
+    assert report.jitter == MOST_JITTER

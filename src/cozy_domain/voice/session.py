@@ -291,12 +291,17 @@ def _speech_started(m: Moment, event: SpeechStarted) -> None:
         interruption.begin(m)
     else:
         m.put_voice(kind=Voicing.STARTING)
-        thinking = state.response is not None and not _is_over(state.response)
-        wait = state.profile.interruption.thinking_ns if thinking else state.profile.endpointing.start_ns
-        m.arm(Timer.SPEECH_START, m.state.voice.onset + wait)
+        m.arm(Timer.SPEECH_START, _lasts_from(m.state))
     if state.voice.heard_at >= 0:
         m.put_voice(heard_at=event.at)
         m.watch(Timer.AUDIO_IDLE, event.at + state.profile.endpointing.audio_idle_ns)
+
+
+def _lasts_from(state: VoiceSession) -> int:
+    """When what begins in silence has lasted long enough."""
+    thinking = state.response is not None and not _is_over(state.response)
+    wait = state.profile.interruption.thinking_ns if thinking else state.profile.endpointing.start_ns
+    return state.voice.onset + wait
 
 
 def _speech_lasts(m: Moment) -> None:
@@ -321,10 +326,13 @@ def _take_floor(m: Moment) -> None:
 
 def _speech_stopped(m: Moment, event: SpeechStopped) -> None:
     state = m.state
-    if state.voice.kind is Voicing.STARTING:
-        turns.fall_quiet(m)
-        return
     ended = max(event.at - event.silence_ns, state.voice.onset)
+    if state.voice.kind is Voicing.STARTING:
+        if ended + state.profile.endpointing.provisional_ns < _lasts_from(state):
+            turns.fall_quiet(m)
+            return
+        _speech_lasts(m)  # a detector that was late told both at once
+        state = m.state
     m.cancel(Timer.AUDIO_IDLE)
     m.put_voice(kind=Voicing.STOPPING, ended=ended)
     m.arm(Timer.SPEECH_STOP, ended + state.profile.endpointing.stop_ns)

@@ -41,6 +41,7 @@ from cozy_domain.voice.events import (
     ResponseTextFinished,
     ResumePlayout,
     SpeechStarted,
+    SpeechStopped,
     SpeechSynthesized,
     StartResponse,
     SynthesisFailed,
@@ -1291,3 +1292,16 @@ def test_words_that_were_cleared_are_not_waited_for(call: Call) -> None:
     call.tell(InputCleared(call.at, samples(call.at)))
     assert closed(call) == [(1, 1)]
     assert not call.armed(Timer.LATE)
+
+
+@pytest.mark.parametrize(("lasted", "opened"), [(100 * MS, 0), (110 * MS, 1), (500 * MS, 1)])
+def test_speech_that_a_late_detector_tells_together_with_its_end_opens_a_turn_as_if_told_in_time(
+    lasted: int, opened: int
+) -> None:
+    call = Call()
+    onset = call.at
+    call.wait(S)
+    call.tell(SpeechStarted(call.at, 0, onset))
+    call.tell(SpeechStopped(call.at, samples(onset + lasted), S - lasted))
+    call.wait(S)
+    assert len(call.all(InputSpeechStarted)) == opened

@@ -1,5 +1,6 @@
 """A person calls from the page that `cozy dev` serves: hears the greeting, asks, interrupts, hangs up."""
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,17 @@ from tests.fixtures.fastrtc import taking_calls
 
 LONG = 30_000
 """Milliseconds for anything to happen on a busy machine."""
+
+
+LEVELS = """setInterval(() => {
+  for (const id of ["mine", "theirs"])
+    if (document.getElementById(id).value > 0.05) document.body.dataset[id] = "moved";
+}, 20);"""
+"""Notes which levels have moved."""
+
+
+async def moves(page: Page, level: str) -> None:
+    await expect(page.locator("body")).to_have_attribute(f"data-{level}", "moved", timeout=LONG)
 
 
 async def until_text(page: Page, selector: str, pattern: Any) -> str:
@@ -32,12 +44,15 @@ async def test_a_call_from_the_page_is_heard_answered_interrupted_and_remembered
             page.on("pageerror", lambda it: faults.append(str(it)))
             await page.goto(f"{server.url.replace('127.0.0.1', 'localhost')}/voice")
             await expect(page.locator("#persona option").first).to_have_attribute("value", "default")
+            await page.evaluate(LEVELS)
             await page.click("#call")
             await expect(page.locator("#state")).to_have_attribute("data-state", "speaking", timeout=LONG)
             await until_text(page, "#transcript .agent", "Cozy")
+            await moves(page, "theirs")
             greeted = await energy(page)
             assert greeted > 0
             await expect(page.locator("#transcript .user").first).to_contain_text("Tell me", timeout=LONG)
+            await moves(page, "mine")
             await until_text(page, "#transcript .agent", "This is answer 1")
             await expect(page.locator("#waterfall li").first).to_contain_text("=", timeout=LONG)
             await expect(page.locator("#transcript .agent.cut")).to_contain_text("answer 1", timeout=LONG)
@@ -45,6 +60,7 @@ async def test_a_call_from_the_page_is_heard_answered_interrupted_and_remembered
             session = await page.evaluate("document.body.dataset.session")
             await page.click("#call")
             await expect(page.locator("#state")).to_have_attribute("data-state", "ended", timeout=LONG)
+            assert await page.evaluate("mine.value + theirs.value") == 0
         assert faults == []
         await kept(client, session)
 
@@ -77,12 +93,23 @@ async def test_the_page_loads_nothing_from_elsewhere_and_runs_nothing_inline(tmp
         policy = page.headers["content-security-policy"]
         assert "unsafe" not in policy
         assert "default-src 'none'" in policy
-        for path in ("/voice", "/voice/voice.js", "/voice/voice.css"):
-            answer = await client.get(path)
+        for name in ("", "/voice.js", "/call.js", "/texts.js", "/voice.css"):
+            answer = await client.get(f"/voice{name}")
             assert answer.headers["x-content-type-options"] == "nosniff"
-            assert "http://" not in answer.text
-            assert "https://" not in answer.text.replace("pages of https:// or localhost", "").replace(
-                "只允许 https:// 或", ""
-            )
+            assert answer.status_code == 200
+            assert re.findall(r"https?://[\w.]+", answer.text) == []
         assert "style=" not in page.text
         assert "onclick" not in page.text
+
+
+async def test_the_persona_that_is_chosen_is_the_one_that_greets(tmp_path: Path) -> None:
+    microphone = tmp_path / "microphone.wav"
+    microphone.write_bytes(await spoken(30.0))
+    async with taking_calls(tmp_path / "data") as (server, _), browsing(microphone) as page:
+        await page.goto(f"{server.url.replace('127.0.0.1', 'localhost')}/voice")
+        await page.select_option("#persona", "wren", timeout=LONG)
+        await page.click("#call")
+        await expect(page.locator("#state")).to_have_attribute("data-state", "speaking", timeout=LONG)
+        await until_text(page, "#transcript .agent", re.compile("the cat|the bench|that stool"))
+        await page.click("#call")
+        await expect(page.locator("#state")).to_have_attribute("data-state", "ended", timeout=LONG)

@@ -82,7 +82,8 @@ class Spoken:
 
 class Reply:
     """One turn of the pipeline. ``undecided``: it was begun ahead, and its turn is not committed. ``so_far`` was heard up to
-    now; ``heard`` is None until that is final."""
+    now; ``heard`` is None until that is final. ``corrected``: more was understood of its turn before it had begun, which is
+    stored after it; ``behind`` is what is stored before it then."""
 
     def __init__(self, order: StartResponse) -> None:
         self.order = order
@@ -95,6 +96,8 @@ class Reply:
         self.kept: KeptTurn | None = None
         self.spoken: Spoken | None = None
         self.settled = False
+        self.corrected = False
+        self.behind: asyncio.Task[None] | None = None
         self.done = False
         """The session expects nothing of it any more."""
         self.tools: dict[str, str] = {}
@@ -180,6 +183,8 @@ class Replies:
         """More was said than was understood when it was answered."""
         for reply in self._replies.values():
             if reply.order.turn_id == order.turn_id:
+                if reply.turn is None and not reply.corrected:
+                    reply.corrected, reply.behind = True, self._aside
                 self._after_others(partial(self._correct, reply, order.text))
 
     def done(self, response: int) -> None:
@@ -333,8 +338,8 @@ class Replies:
 
     async def _stored_before(self, reply: Reply) -> None:
         """What was said before is in the history, with the results of tools; also an answer that ended just now."""
-        while self._aside and not self._aside.done():
-            await asyncio.wait((self._aside,))
+        while (aside := reply.behind if reply.corrected else self._aside) and not aside.done():
+            await asyncio.wait((aside,))
         for earlier in tuple(self._replies.values()):
             if earlier is not reply and earlier.settled:
                 await earlier.over.wait()

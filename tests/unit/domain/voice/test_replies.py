@@ -10,7 +10,7 @@ from cozy_adapters.inmemory.language_model import Script, saying
 from cozy_domain.chat.request import ChatRequest
 from cozy_domain.messages import SystemMessage, UserMessage
 from cozy_domain.models.deltas import TextDelta
-from cozy_domain.voice.events import CancelResponse, Event, StartResponse
+from cozy_domain.voice.events import CancelResponse, CorrectUser, Event, StartResponse
 from cozy_domain.voice.public import PublicEvent, ResponseCreated, ResponseDone, TurnCommitted
 from cozy_domain.voice.replies import Replies
 from tests.fixtures.chat import ChatUnderTest, saying_all
@@ -119,6 +119,21 @@ async def test_a_turn_that_is_cancelled_before_it_has_begun_is_kept(driven: Driv
         cancelled(replies)
         await replies.over()
     assert await driven.kept() == [WORDS]
+
+
+async def test_words_that_come_late_do_not_hold_up_an_answer_that_still_waits_for_what_was_said_before(
+    driven: Driven,
+) -> None:
+    """The correction follows the answer, which follows what was stored before both."""
+    async with driven.running(saying("Noon."), saying("Noon in Rome.")) as replies:
+        replies.keep("Well then.")
+        replies.start(StartResponse(1, 1, 1, WORDS, "turn"))
+        await passed(0)
+        replies.correct(CorrectUser(1, "What time is it in Rome?"))
+        cancelled(replies)
+        async with asyncio.timeout(60):
+            await replies.over()
+    assert await driven.kept() == ["Well then.", "What time is it in Rome?"]
 
 
 async def test_a_reply_that_cannot_even_be_asked_for_is_over(driven: Driven) -> None:

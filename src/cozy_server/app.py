@@ -294,14 +294,14 @@ def _from(provider: Callable[[], Any]) -> Provide:
 def _cors(origins: tuple[str, ...]) -> CORSConfig | None:
     """For pages of origins that somebody chose. They may send any header, because the SDKs of OpenAI send some of their own
     (``x-stainless-*``), and cookies, because Gradio's client does and a browser keeps the answer from it otherwise; nothing
-    here reads a cookie."""
+    here reads a cookie. A proxy in front may: where any origin fits, nobody chose it, and cookies stay away."""
     if not origins:
         return None
     return CORSConfig(
         allow_origins=list(origins),
         allow_methods=["GET", "POST", "PATCH", "DELETE"],
         allow_headers=["*"],
-        allow_credentials=True,
+        allow_credentials=not any("*" in it for it in origins),
         expose_headers=[
             "x-request-id",
             "retry-after",

@@ -58,6 +58,17 @@ async def test_a_page_may_use_the_sdk_of_openai_and_the_client_of_gradio(listing
         assert answer.headers["access-control-allow-origin"] == LISTED
 
 
+async def test_where_any_origin_fits_a_page_may_not_send_cookies(tmp_path: Path) -> None:
+    """A proxy in front may know by them who asks."""
+    asked = {"Origin": "https://evil.example", "Cookie": "session=1"}
+    async with running(container_for(settings_for(tmp_path, cors_origins=("*",)))) as server:
+        told = await preflight(server, "https://evil.example")
+        async with httpx2.AsyncClient(timeout=60) as client:
+            got = await client.get(f"{server.base_url}/models", headers=asked)
+    assert "access-control-allow-credentials" not in told.headers
+    assert "access-control-allow-credentials" not in got.headers
+
+
 async def test_a_listed_origin_can_read_errors_too(listing: Running) -> None:
     async with httpx2.AsyncClient(timeout=60) as client:
         got = await client.get(f"{listing.url}/nowhere", headers={"Origin": LISTED})

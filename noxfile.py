@@ -68,7 +68,7 @@ PURE_DECISIONS = (
     "tools/arithmetic",
     "tools/builtin",
     "tools/policy",
-    "voice/calls",
+    "voice/tool_calls",
     "voice/heard",
     "voice/incoming",
     "voice/interruption",

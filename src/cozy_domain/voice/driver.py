@@ -32,10 +32,10 @@ from cozy_domain.voice.prediction import EndOfTurn, listening
 from cozy_domain.voice.public import PublicEvent
 from cozy_domain.voice.replay import beginning_line, step_line
 from cozy_domain.voice.replies import Replies
+from cozy_domain.voice.segment_voice import SegmentVoice
 from cozy_domain.voice.session import begin, heard_text, step
 from cozy_domain.voice.state import Phase
 from cozy_domain.voice.turns import paused_after
-from cozy_domain.voice.voicing import SegmentVoice
 
 _log = logging.getLogger("cozy.voice")
 

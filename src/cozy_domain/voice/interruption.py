@@ -26,8 +26,8 @@ from cozy_domain.voice.state import (
     Stretch,
     Turn,
     Turning,
+    UserVoice,
     VoiceSession,
-    Voicing,
     is_audible,
 )
 
@@ -50,7 +50,7 @@ def means_it(text: str, policy: Interruption) -> bool:
 
 def begin(m: Moment) -> None:
     """Somebody speaks over the reply."""
-    m.put_voice(kind=Voicing.SPEAKING)
+    m.put_voice(kind=UserVoice.SPEAKING)
     turn = turns.begun(m, m.state.voice.sample, m.state.voice.onset)
     m.put(overlap=Overlap(Overlapping.NOTED, turn))
     if _is_protected(m):
@@ -66,7 +66,7 @@ def again(m: Moment, overlap: Overlap, sample: int) -> None:
     """And once more, before it was decided."""
     if len(overlap.turn.stretches) >= turns.STRETCHES:
         return
-    m.put_voice(kind=Voicing.SPEAKING)
+    m.put_voice(kind=UserVoice.SPEAKING)
     turn = replace(turns.further(m, overlap.turn, sample), kind=Turning.OPEN)
     m.put(overlap=replace(overlap, turn=turn))
     if overlap.kind is Overlapping.CANDIDATE:
@@ -119,7 +119,7 @@ def guard_over(m: Moment) -> None:
     overlap = m.state.overlap
     if overlap is None:
         return
-    if m.state.voice.kind is Voicing.SPEAKING:
+    if m.state.voice.kind is UserVoice.SPEAKING:
         _challenge(m)
         return
     m.arm(Timer.OVERLAP_FALSE, m.at + m.state.profile.interruption.false_ns)
@@ -129,9 +129,9 @@ def guard_over(m: Moment) -> None:
 def time_is_up(m: Moment) -> None:
     """It lasts: it is meant. Or it does not, and was not. What has only begun again gets its own time."""
     lasting = m.armed(Timer.OVERLAP_CONFIRM)
-    if m.state.voice.kind is Voicing.SPEAKING and lasting:
+    if m.state.voice.kind is UserVoice.SPEAKING and lasting:
         m.arm(Timer.OVERLAP_FALSE, lasting.due)
-    elif m.state.voice.kind is Voicing.SPEAKING:
+    elif m.state.voice.kind is UserVoice.SPEAKING:
         confirm(m)
     else:
         dismiss(m)
@@ -161,7 +161,7 @@ def dismiss(m: Moment) -> None:
     if m.state.response and overlap.kind is Overlapping.CANDIDATE:
         m.tell(FalseInterruption(m.state.response.response_id, m.at - overlap.since))
     playout.resume(m)
-    if m.state.voice.kind is Voicing.SPEAKING:
+    if m.state.voice.kind is UserVoice.SPEAKING:
         m.put(overlap=replace(overlap, kind=Overlapping.NOTED, dismissed=True))
     else:
         drop(m)
@@ -215,7 +215,7 @@ def _decide_by_words(m: Moment) -> None:
         return
     if means_it(overlap.turn.text, m.state.profile.interruption):
         confirm(m)
-    elif overlap.turn.understood and m.state.voice.kind is not Voicing.SPEAKING:
+    elif overlap.turn.understood and m.state.voice.kind is not UserVoice.SPEAKING:
         dismiss(m)
 
 
@@ -233,8 +233,8 @@ def _open(m: Moment, turn: Turn, *, cut: bool) -> None:
     turns.open_turn(m, turn, cut=cut)
     if turn.text:
         m.tell(InputTranscriptGrown(turn.turn_id, turn.text))
-    if m.state.voice.kind is not Voicing.SPEAKING and m.state.turn:
-        if m.state.voice.kind is Voicing.QUIET:
+    if m.state.voice.kind is not UserVoice.SPEAKING and m.state.turn:
+        if m.state.voice.kind is UserVoice.QUIET:
             turns.tell_quiet(m, m.state.turn)
         turns.pause(m, m.state.turn, turn.sample)
 

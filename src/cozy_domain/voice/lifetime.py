@@ -4,7 +4,7 @@ A call connects, may lose its line and get it back, and ends: at once, or after 
 nobody says anything the agent asks whether anybody is there.
 """
 
-from cozy_domain.voice import calls, interruption, playout, response, turns
+from cozy_domain.voice import interruption, playout, response, tool_calls, turns
 from cozy_domain.voice.events import CloseReason, CloseSession, Timer
 from cozy_domain.voice.moment import Moment
 from cozy_domain.voice.public import (
@@ -14,7 +14,7 @@ from cozy_domain.voice.public import (
     SessionDraining,
     SessionSuspended,
 )
-from cozy_domain.voice.state import Phase, Playing, Turning, VoiceSession, Voicing
+from cozy_domain.voice.state import Phase, Playing, Turning, UserVoice, VoiceSession
 
 _LAST = frozenset({Timer.CLEAR, Timer.TRANSCRIPT})
 """What the end of a call may wait for."""
@@ -64,8 +64,8 @@ def resume(m: Moment, *, kept: bool) -> None:
 def stop_listening(m: Moment) -> None:
     """As if the user had stopped speaking now."""
     turn = m.state.turn
-    if m.state.voice.kind is Voicing.SPEAKING and turn and turn.kind is Turning.OPEN:
-        m.put_voice(kind=Voicing.STOPPING, ended=m.at)
+    if m.state.voice.kind is UserVoice.SPEAKING and turn and turn.kind is Turning.OPEN:
+        m.put_voice(kind=UserVoice.STOPPING, ended=m.at)
         turns.pause(m, turn, turns.heard_until(m))
     turns.fall_quiet(m)
 
@@ -102,7 +102,7 @@ def close(m: Moment, reason: CloseReason) -> None:
     turns.close(m)
     turns.fall_quiet(m)
     turns.forget_late(m)
-    calls.stop_all(m)
+    tool_calls.stop_all(m)
     for armed in m.state.timers:
         if armed.timer not in _LAST:
             m.cancel(armed.timer, armed.key)
@@ -166,7 +166,7 @@ def quiet_microphone(m: Moment) -> None:
         m.arm(Timer.AUDIO_IDLE, due)
         return
     overlap = m.state.overlap
-    m.put_voice(kind=Voicing.STOPPING, ended=max(voice.heard_at, voice.onset))
+    m.put_voice(kind=UserVoice.STOPPING, ended=max(voice.heard_at, voice.onset))
     if overlap:
         interruption.fell_silent(m, overlap, voice.heard_sample)
     elif m.state.turn:
@@ -182,7 +182,7 @@ def _idle_due(state: VoiceSession, calm: int, silent: int) -> int:
 
 def _nobody_speaks(state: VoiceSession) -> bool:
     return (
-        state.voice.kind is Voicing.QUIET
+        state.voice.kind is UserVoice.QUIET
         and state.turn is None
         and state.overlap is None
         and state.response is None

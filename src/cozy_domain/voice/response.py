@@ -11,7 +11,7 @@ from msgspec.structs import replace
 from cozy_domain.speech.ports import Mark
 from cozy_domain.speech.segments import Piece, cut, pieces
 from cozy_domain.text import CJK
-from cozy_domain.voice import calls, playout
+from cozy_domain.voice import playout, tool_calls
 from cozy_domain.voice.events import (
     CancelReason,
     CancelResponse,
@@ -100,9 +100,9 @@ def confirm(m: Moment, turn: Turn) -> None:
         m.tell(ResponseTextGrown(response.response_id, response.text))
     if response.written:
         m.tell(ResponseTextDone(response.response_id, response.text))
-    calls.release(m)
+    tool_calls.release(m)
     if response.written:
-        calls.leave_behind(m)
+        tool_calls.leave_behind(m)
     _segment(m)
     playout.pump(m)
 
@@ -124,7 +124,7 @@ def text_finished(m: Moment, response: Response) -> None:
     response = m.put_response(response, written=True)
     if not response.speculative:
         m.tell(ResponseTextDone(response.response_id, response.text))
-        calls.leave_behind(m)
+        tool_calls.leave_behind(m)
     _segment(m)
 
 
@@ -160,8 +160,8 @@ def fail(m: Moment, status: ResponseStatus, reason: str, *, by_itself: bool = Fa
         drop(m, "failed")
         return
     if response.by_model and not response.written and not by_itself:
-        m.do(CancelResponse(response.response_id, "failed", calls.background(m)))
-    calls.abandon(m)
+        m.do(CancelResponse(response.response_id, "failed", tool_calls.background(m)))
+    tool_calls.abandon(m)
     m.put_response(response, ending=Ending(status, reason, cut=False), segments=_given_up(m, response))
     _hush(m)
 
@@ -175,8 +175,8 @@ def cancel(m: Moment, reason: CancelReason) -> None:
         drop(m, reason)
         return
     if response.by_model and response.ending is None:
-        m.do(CancelResponse(response.response_id, reason, calls.background(m)))
-    calls.abandon(m)
+        m.do(CancelResponse(response.response_id, reason, tool_calls.background(m)))
+    tool_calls.abandon(m)
     segments = _given_up(m, response)
     m.put_response(response, ending=Ending("cancelled", reason, cut=True), segments=segments)
     _hush(m)
@@ -213,7 +213,7 @@ def drop(m: Moment, reason: CancelReason) -> None:
         return
     m.do(CancelResponse(response.response_id, reason))
     _given_up(m, response)
-    calls.forget(m)
+    tool_calls.forget(m)
     _hush(m)
     m.do(EndResponse(response.response_id))
     m.put(response=None)

@@ -12,7 +12,7 @@ from typing import assert_never
 
 from msgspec.structs import replace
 
-from cozy_domain.voice import calls, interruption, lifetime, playout, response, speculation, turns
+from cozy_domain.voice import interruption, lifetime, playout, response, speculation, tool_calls, turns
 from cozy_domain.voice.events import (
     Action,
     CancelRequested,
@@ -69,7 +69,7 @@ from cozy_domain.voice.public import (
     UserStateChanged,
 )
 from cozy_domain.voice.state import (
-    Call,
+    OpenToolCall,
     Phase,
     Playing,
     Responding,
@@ -77,8 +77,8 @@ from cozy_domain.voice.state import (
     Segment,
     Stretch,
     Turning,
+    UserVoice,
     VoiceSession,
-    Voicing,
     is_audible,
     responding,
 )
@@ -188,7 +188,7 @@ _THINKING = frozenset({Responding.GENERATING, Responding.TOOL_WAIT})
 
 def user_state(state: VoiceSession) -> UserState:
     """What the user seems to do; derived, never stored."""
-    if state.voice.kind in {Voicing.SPEAKING, Voicing.STOPPING}:
+    if state.voice.kind in {UserVoice.SPEAKING, UserVoice.STOPPING}:
         return "speaking"
     return "away" if state.away else "listening"
 
@@ -265,13 +265,13 @@ def _voice(m: Moment, event: SoundHeard | SpeechStarted | SpeechStopped) -> None
     kind = m.state.voice.kind
     if isinstance(event, SoundHeard):
         m.put_voice(heard_at=event.at, heard_sample=event.sample)
-        if kind is Voicing.SPEAKING:
+        if kind is UserVoice.SPEAKING:
             m.watch(Timer.AUDIO_IDLE, event.at + m.state.profile.endpointing.audio_idle_ns)
     elif not m.state.profile.endpointing.automatic:
         m.ignore("unexpected")
-    elif isinstance(event, SpeechStarted) and kind in {Voicing.QUIET, Voicing.STOPPING}:
+    elif isinstance(event, SpeechStarted) and kind in {UserVoice.QUIET, UserVoice.STOPPING}:
         _speech_started(m, event)
-    elif isinstance(event, SpeechStopped) and kind in {Voicing.STARTING, Voicing.SPEAKING}:
+    elif isinstance(event, SpeechStopped) and kind in {UserVoice.STARTING, UserVoice.SPEAKING}:
         _speech_stopped(m, event)
     else:
         m.ignore("unexpected")
@@ -279,18 +279,18 @@ def _voice(m: Moment, event: SoundHeard | SpeechStarted | SpeechStopped) -> None
 
 def _speech_started(m: Moment, event: SpeechStarted) -> None:
     state = m.state
-    if state.voice.kind is Voicing.STOPPING:
+    if state.voice.kind is UserVoice.STOPPING:
         turns.fall_quiet(m)
     m.put_voice(onset=min(event.onset, event.at), sample=event.sample)
     if state.overlap:
         interruption.again(m, state.overlap, event.sample)
     elif state.turn:
-        m.put_voice(kind=Voicing.SPEAKING)
+        m.put_voice(kind=UserVoice.SPEAKING)
         turns.reopen(m, state.turn, event.sample)
     elif is_audible(state):
         interruption.begin(m)
     else:
-        m.put_voice(kind=Voicing.STARTING)
+        m.put_voice(kind=UserVoice.STARTING)
         m.arm(Timer.SPEECH_START, _lasts_from(m.state))
     if state.voice.heard_at >= 0:
         m.put_voice(heard_at=event.at)
@@ -308,7 +308,7 @@ def _speech_lasts(m: Moment) -> None:
     """What began in silence is speech."""
     state = m.state
     m.cancel(Timer.SPEECH_START)
-    m.put_voice(kind=Voicing.SPEAKING)
+    m.put_voice(kind=UserVoice.SPEAKING)
     if state.turn:
         turns.reopen(m, state.turn, state.voice.sample)
     elif is_audible(state):
@@ -327,14 +327,14 @@ def _take_floor(m: Moment) -> None:
 def _speech_stopped(m: Moment, event: SpeechStopped) -> None:
     state = m.state
     ended = max(event.at - event.silence_ns, state.voice.onset)
-    if state.voice.kind is Voicing.STARTING:
+    if state.voice.kind is UserVoice.STARTING:
         if ended + state.profile.endpointing.provisional_ns < _lasts_from(state):
             turns.fall_quiet(m)
             return
         _speech_lasts(m)  # a detector that was late told both at once
         state = m.state
     m.cancel(Timer.AUDIO_IDLE)
-    m.put_voice(kind=Voicing.STOPPING, ended=ended)
+    m.put_voice(kind=UserVoice.STOPPING, ended=ended)
     m.arm(Timer.SPEECH_STOP, ended + state.profile.endpointing.stop_ns)
     if state.overlap:
         interruption.fell_silent(m, state.overlap, event.sample)
@@ -433,22 +433,24 @@ def _is_over(current: Response) -> bool:
 
 def _tool(m: Moment, event: ToolRequested | ToolProgressed | ToolCompleted | ToolFailed) -> None:
     state, current = m.state, m.state.response
-    call = calls.find(m, event.call_id)
+    call = tool_calls.find(m, event.call_id)
     if isinstance(event, ToolRequested):
         asking = current is not None and current.response_id == event.response_id and not _is_over(current)
         if current is None or not asking or current.written or call:
             m.ignore("stale")
             return
         number = state.tools + 1
-        made = Call(event.call_id, number, current.response_id, event.name, event.cancel_on_barge_in, m.at)
-        calls.request(m, current, made)
+        made = OpenToolCall(
+            event.call_id, number, current.response_id, event.name, event.cancel_on_barge_in, m.at
+        )
+        tool_calls.request(m, current, made)
         response.flush(m)
     elif call is None:
         m.ignore("stale")
     elif isinstance(event, ToolProgressed):
         m.arm(Timer.TOOL, m.at + state.profile.watchdogs.tool_ns, call.number)
     else:
-        calls.end(m, call, "ok" if isinstance(event, ToolCompleted) else "failed")
+        tool_calls.end(m, call, "ok" if isinstance(event, ToolCompleted) else "failed")
 
 
 def _cleared(m: Moment, played: int, epoch: int) -> None:
@@ -488,7 +490,7 @@ def _typed(m: Moment, text: str) -> None:
 def _committed(m: Moment, sample: int) -> None:
     begun = m.state.input_from
     m.put(input_from=sample)
-    if m.state.voice.kind is Voicing.STARTING:
+    if m.state.voice.kind is UserVoice.STARTING:
         _speech_lasts(m)
     if m.state.overlap:
         interruption.confirm(m)
@@ -643,7 +645,7 @@ def _fill(m: Moment) -> None:
 def _tool_late(m: Moment, number: int) -> None:
     call = next((it for it in m.state.calls if it.number == number), None)
     if call:
-        calls.stop(m, call, "failed")
+        tool_calls.stop(m, call, "failed")
         current = m.state.response
         if current:
             m.put_response(current, news=m.at)

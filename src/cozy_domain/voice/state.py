@@ -29,7 +29,7 @@ class Phase(StrEnum):
     CLOSED = "closed"
 
 
-class Voicing(StrEnum):
+class UserVoice(StrEnum):
     """The user's voice."""
 
     QUIET = "quiet"
@@ -77,7 +77,7 @@ class Voice(msgspec.Struct, frozen=True):
     """``onset`` and ``ended``: when the last speech began and ended. ``sample`` is where it is listened to from.
     ``heard_at`` and ``heard_sample``: the last sign of the microphone, -1 before the first."""
 
-    kind: Voicing = Voicing.QUIET
+    kind: UserVoice = UserVoice.QUIET
     onset: int = 0
     sample: int = 0
     ended: int = 0
@@ -222,7 +222,7 @@ class Overlap(msgspec.Struct, frozen=True):
     dismissed: bool = False
 
 
-class Call(msgspec.Struct, frozen=True):
+class OpenToolCall(msgspec.Struct, frozen=True):
     """A tool call at work; ``done`` only in a speculation, where nothing is recorded before it has come true."""
 
     call_id: str
@@ -271,7 +271,7 @@ class VoiceSession(msgspec.Struct, frozen=True):
     response: Response | None = None
     playout: Playout = Playout()
     overlap: Overlap | None = None
-    calls: tuple[Call, ...] = ()
+    calls: tuple[OpenToolCall, ...] = ()
     late_calls: tuple[str, ...] = ()
     """Whose results no reply has dealt with yet."""
     late_text: str = ""

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 
 import msgspec
 
-from cozy_domain.voice.state import Overlapping, Phase, Playing, Responding, Turning, Voicing
+from cozy_domain.voice.state import Overlapping, Phase, Playing, Responding, Turning, UserVoice
 
 
 class Move(msgspec.Struct, frozen=True):
@@ -56,23 +56,27 @@ REGIONS: Mapping[str, Region] = {
     ),
     "voice": Region(
         "The user's voice",
-        tuple(Voicing),
+        tuple(UserVoice),
         _moves(
-            (Voicing.QUIET, Voicing.STARTING, "vad.speech_started in silence"),
-            (Voicing.QUIET, Voicing.SPEAKING, "vad.speech_started over a reply or in an open turn"),
-            (Voicing.STARTING, Voicing.SPEAKING, "speech_start timer"),
-            (Voicing.STARTING, Voicing.QUIET, "vad.speech_stopped, media.lost, close"),
-            (Voicing.SPEAKING, Voicing.STOPPING, "vad.speech_stopped"),
+            (UserVoice.QUIET, UserVoice.STARTING, "vad.speech_started in silence"),
+            (UserVoice.QUIET, UserVoice.SPEAKING, "vad.speech_started over a reply or in an open turn"),
+            (UserVoice.STARTING, UserVoice.SPEAKING, "speech_start timer"),
+            (UserVoice.STARTING, UserVoice.QUIET, "vad.speech_stopped, media.lost, close"),
+            (UserVoice.SPEAKING, UserVoice.STOPPING, "vad.speech_stopped"),
             (
-                Voicing.SPEAKING,
-                Voicing.QUIET,
+                UserVoice.SPEAKING,
+                UserVoice.QUIET,
                 "the turn is ended by others; no sound from the microphone; media.lost",
             ),
-            (Voicing.STOPPING, Voicing.QUIET, "speech_stop timer; the turn is committed or ended by others"),
-            (Voicing.STOPPING, Voicing.SPEAKING, "vad.speech_started"),
             (
-                Voicing.STOPPING,
-                Voicing.STARTING,
+                UserVoice.STOPPING,
+                UserVoice.QUIET,
+                "speech_stop timer; the turn is committed or ended by others",
+            ),
+            (UserVoice.STOPPING, UserVoice.SPEAKING, "vad.speech_started"),
+            (
+                UserVoice.STOPPING,
+                UserVoice.STARTING,
                 "vad.speech_started, when what was said before is dealt with",
             ),
         ),

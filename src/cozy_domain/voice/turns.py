@@ -30,7 +30,7 @@ from cozy_domain.voice.public import (
     TurnDiscarded,
     TurnExceeded,
 )
-from cozy_domain.voice.state import Phase, Stretch, Turn, Turning, VoiceSession, Voicing, joined
+from cozy_domain.voice.state import Phase, Stretch, Turn, Turning, UserVoice, VoiceSession, joined
 
 LATE = 2_000
 """Characters of what is understood late that are kept for the next turn."""
@@ -185,7 +185,7 @@ def endpoint_passed(m: Moment) -> None:
     """It has been quiet for long enough."""
     if m.state.turn and m.state.turn.kind is Turning.ENDPOINTING:
         m.cancel(Timer.ENDPOINT)
-        if m.state.voice.kind is Voicing.STOPPING:
+        if m.state.voice.kind is UserVoice.STOPPING:
             fall_quiet(m)
         m.put_turn(m.state.turn, kind=Turning.AWAITING)
 
@@ -208,8 +208,8 @@ def force(m: Moment, turn: Turn, reason: str, sample: int | None = None) -> None
 
 def decide(m: Moment, turn: Turn, sample: int) -> None:
     """Only transcripts are waited for."""
-    speaking = m.state.voice.kind in {Voicing.SPEAKING, Voicing.STOPPING}
-    ended = m.at if m.state.voice.kind is Voicing.SPEAKING else turn.ended
+    speaking = m.state.voice.kind in {UserVoice.SPEAKING, UserVoice.STOPPING}
+    ended = m.at if m.state.voice.kind is UserVoice.SPEAKING else turn.ended
     turn = finalized(m, turn, sample)
     m.put(turn=replace(turn, kind=Turning.AWAITING, decided=True, ended=max(ended, turn.ended)))
     if speaking:
@@ -222,16 +222,16 @@ def decide(m: Moment, turn: Turn, sample: int) -> None:
 def fall_quiet(m: Moment) -> None:
     """The user's voice is over for good, or no longer listened to."""
     turn = m.state.turn
-    if turn and m.state.voice.kind in {Voicing.SPEAKING, Voicing.STOPPING}:
+    if turn and m.state.voice.kind in {UserVoice.SPEAKING, UserVoice.STOPPING}:
         tell_quiet(m, turn)
-    m.put_voice(kind=Voicing.QUIET)
+    m.put_voice(kind=UserVoice.QUIET)
     for timer in (Timer.SPEECH_START, Timer.SPEECH_STOP, Timer.AUDIO_IDLE):
         m.cancel(timer)
 
 
 def forget_voice(m: Moment) -> None:
     """Before a turn that nobody's voice opens: the end of what was dismissed a moment ago is not the end of speech in it."""
-    if m.state.voice.kind is Voicing.STOPPING:
+    if m.state.voice.kind is UserVoice.STOPPING:
         fall_quiet(m)
 
 

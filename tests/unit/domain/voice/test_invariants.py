@@ -74,8 +74,8 @@ from cozy_domain.voice.state import (
     Segment,
     Turn,
     Turning,
+    UserVoice,
     VoiceSession,
-    Voicing,
     is_audible,
 )
 from cozy_domain.voice.table import REGIONS
@@ -145,7 +145,7 @@ SCENES = (
 
 STATES: dict[str, tuple[str, ...]] = {
     "session": tuple(Phase),
-    "voice": tuple(Voicing),
+    "voice": tuple(UserVoice),
     "turn": tuple(Turning),
     "response": tuple(Responding),
     "playout": tuple(Playing),

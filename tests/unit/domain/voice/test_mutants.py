@@ -8,7 +8,6 @@ import pytest
 from msgspec.structs import replace
 
 from cozy_domain.voice import (
-    calls,
     interruption,
     latency,
     lifetime,
@@ -16,6 +15,7 @@ from cozy_domain.voice import (
     response,
     session,
     speculation,
+    tool_calls,
     turns,
 )
 from cozy_domain.voice.events import MediaLost, TranscriptFailed, TranscriptFinished, TranscriptUpdated
@@ -152,12 +152,12 @@ MUTANTS: dict[str, tuple[object, str, object]] = {
     "reply: it is not said again on a new line": instead(response, "say_again", _without),
     "reply: truncating does nothing": instead(response, "truncate", _without),
     "reply: nothing is said before a tool": instead(response, "flush", _without),
-    "tools: stopped by every interruption": instead(calls, "background", _fixed(())),
-    "tools: forgotten when the reply ends": instead(calls, "abandon", _without),
-    "tools: those of a lost speculation stay": instead(calls, "forget", _without),
-    "tools: those of a speculation are not told": instead(calls, "release", _without),
-    "tools: none goes on behind a reply": instead(calls, "leave_behind", _without),
-    "tools: left open by the end of the call": instead(calls, "stop_all", _without),
+    "tools: stopped by every interruption": instead(tool_calls, "background", _fixed(())),
+    "tools: forgotten when the reply ends": instead(tool_calls, "abandon", _without),
+    "tools: those of a lost speculation stay": instead(tool_calls, "forget", _without),
+    "tools: those of a speculation are not told": instead(tool_calls, "release", _without),
+    "tools: none goes on behind a reply": instead(tool_calls, "leave_behind", _without),
+    "tools: left open by the end of the call": instead(tool_calls, "stop_all", _without),
     "call: silence is not noticed": instead(lifetime, "watch_silence", _without),
     "call: nothing is a sign of life": instead(lifetime, "live", _without),
     "call: a quiet microphone is not noticed": instead(lifetime, "quiet_microphone", _without),

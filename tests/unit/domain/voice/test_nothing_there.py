@@ -32,7 +32,7 @@ from cozy_domain.voice.events import (
 from cozy_domain.voice.moment import Moment
 from cozy_domain.voice.policy import DEFAULT, MS, S
 from cozy_domain.voice.public import ToolStarted
-from cozy_domain.voice.state import Turn, Voicing
+from cozy_domain.voice.state import Turn, UserVoice
 from tests.fixtures.voice import WINDOWS, Call, samples
 
 PROFILE = replace(DEFAULT, interruption=replace(DEFAULT.interruption, call_guard_ns=0))
@@ -168,7 +168,7 @@ def test_a_line_that_tells_the_same_position_again_changes_nothing() -> None:
 
 def test_a_detector_without_a_turn_stops_nothing() -> None:
     state = Call(PROFILE).state
-    m = Moment(S, replace(state, voice=replace(state.voice, kind=Voicing.SPEAKING)))
+    m = Moment(S, replace(state, voice=replace(state.voice, kind=UserVoice.SPEAKING)))
     session._speech_stopped(m, SpeechStopped(S, 16_000, WINDOWS))
     assert m.state.turn is None
 
@@ -243,7 +243,7 @@ def test_a_microphone_that_stops_before_speech_is_speech_ends_that_too() -> None
     call.tell(SoundHeard(call.at, samples(call.at)))
     call.start_speaking()
     call.wait(2 * S)
-    assert call.state.voice.kind is Voicing.QUIET
+    assert call.state.voice.kind is UserVoice.QUIET
     assert not call.all(CancelResponse)
 
 

@@ -4,7 +4,6 @@ import pytest
 from msgspec.structs import replace
 
 from cozy_domain.speech.ports import Mark
-from cozy_domain.voice.calls import LATE_CALLS
 from cozy_domain.voice.events import (
     CancelRequested,
     CancelResponse,
@@ -74,6 +73,7 @@ from cozy_domain.voice.public import (
 from cozy_domain.voice.response import words
 from cozy_domain.voice.session import agent_state, heard_text, user_state
 from cozy_domain.voice.state import Phase, joined
+from cozy_domain.voice.tool_calls import LATE_CALLS
 from cozy_domain.voice.turns import paused_after
 from tests.fixtures.voice import WINDOWS, Call, samples
 

@@ -12,7 +12,7 @@ from msgspec.structs import replace
 from cozy_domain.voice.events import CancelTool, RecordToolResult, StartTool, Timer
 from cozy_domain.voice.moment import Moment
 from cozy_domain.voice.public import ToolEnded, ToolStarted
-from cozy_domain.voice.state import Call, Response
+from cozy_domain.voice.state import OpenToolCall, Response
 
 Outcome = Literal["ok", "failed", "cancelled"]
 
@@ -20,7 +20,7 @@ LATE_CALLS = 64
 """Results that wait for a reply of their own; the history has those of older calls, too."""
 
 
-def request(m: Moment, response: Response, call: Call) -> None:
+def request(m: Moment, response: Response, call: OpenToolCall) -> None:
     """The model calls a tool; too many at once are stopped before anything is told of them."""
     policy = m.state.profile
     response = m.put_response(response, called=True)
@@ -40,11 +40,11 @@ def request(m: Moment, response: Response, call: Call) -> None:
         m.watch(Timer.FILLER, m.at + policy.tools.filler_ns)
 
 
-def find(m: Moment, call_id: str) -> Call | None:
+def find(m: Moment, call_id: str) -> OpenToolCall | None:
     return next((it for it in m.state.calls if it.call_id == call_id and not it.done), None)
 
 
-def end(m: Moment, call: Call, outcome: Literal["ok", "failed"]) -> None:
+def end(m: Moment, call: OpenToolCall, outcome: Literal["ok", "failed"]) -> None:
     """It has its result."""
     m.cancel(Timer.TOOL, call.number)
     response = m.state.response
@@ -58,7 +58,7 @@ def end(m: Moment, call: Call, outcome: Literal["ok", "failed"]) -> None:
         m.put(late_calls=(*m.state.late_calls, call.call_id)[-LATE_CALLS:])
 
 
-def stop(m: Moment, call: Call, outcome: Outcome) -> None:
+def stop(m: Moment, call: OpenToolCall, outcome: Outcome) -> None:
     """It is not waited for any more."""
     m.cancel(Timer.TOOL, call.number)
     m.do(CancelTool(call.response_id, call.call_id))
@@ -110,17 +110,17 @@ def stop_all(m: Moment) -> None:
     m.put(late_calls=())
 
 
-def _own(m: Moment) -> tuple[Call, ...]:
+def _own(m: Moment) -> tuple[OpenToolCall, ...]:
     response = m.state.response
     number = response.response_id if response else 0
     return tuple(it for it in m.state.calls if it.response_id == number and not it.background)
 
 
-def _record(m: Moment, call: Call, outcome: Outcome) -> None:
+def _record(m: Moment, call: OpenToolCall, outcome: Outcome) -> None:
     m.put(calls=tuple(it for it in m.state.calls if it.number != call.number))
     m.do(RecordToolResult(call.response_id, call.call_id, outcome))
     m.tell(ToolEnded(call.response_id, call.call_id, outcome))
 
 
-def _swap(m: Moment, call: Call) -> None:
+def _swap(m: Moment, call: OpenToolCall) -> None:
     m.put(calls=tuple(call if it.number == call.number else it for it in m.state.calls))

@@ -8,6 +8,7 @@ said, so it is as private as the call.
 from collections.abc import Iterable, Iterator
 
 import msgspec
+from msgspec.structs import replace
 
 from cozy_domain.errors import InputError
 from cozy_domain.voice.events import (
@@ -18,11 +19,12 @@ from cozy_domain.voice.events import (
     Event,
     RecordLatency,
     SessionUpdated,
+    Timer,
     TimerFired,
 )
 from cozy_domain.voice.policy import VoiceProfile
 from cozy_domain.voice.session import begin, step
-from cozy_domain.voice.state import VoiceSession
+from cozy_domain.voice.state import Armed, VoiceSession
 
 VERSION = 1
 
@@ -40,15 +42,22 @@ class Step(msgspec.Struct, frozen=True):
     actions: tuple[Action, ...] = ()
 
 
+class Done(msgspec.Struct, frozen=True):
+    """``at`` in nanoseconds, as in the events."""
+
+    at: int
+    action: Action
+
+
 class Difference(msgspec.Struct, frozen=True):
-    """At the event ``number`` (from 1) other things were done than were recorded. ``before`` and ``now`` are the actions
-    that only one of them has."""
+    """At the event ``number`` (from 1), or since the one before it, other things were done than were recorded, or at another
+    time. ``before`` and ``now`` are what only one of them has."""
 
     number: int
     at: int
     event: str
-    before: tuple[Action, ...]
-    now: tuple[Action, ...]
+    before: tuple[Done, ...]
+    now: tuple[Done, ...]
 
 
 class Replayed(msgspec.Struct, frozen=True):
@@ -104,47 +113,100 @@ def replay(
     """Goes through the events up to ``until_ns`` after the beginning; under another ``profile``, timers fire when that says,
     between the events that were recorded, and recorded ones do not."""
     state, _ = begin(begun.at, profile or begun.profile)
+    timers = _Timers(begun, steps)
+    end = None if until_ns is None else begun.at + until_ns
     differences: list[Difference] = []
-    ignored = number = 0
+    now, gone = begun.at, 0
     for number, it in enumerate(steps, start=1):
-        if until_ns is not None and it.event.at - begun.at > until_ns:
-            number -= 1
+        reached = end is None or it.event.at <= end
+        event: Event | None = it.event if reached else None
+        done: tuple[Done, ...] = ()
+        if profile:
+            until = it.event.at if end is None else min(it.event.at, end)
+            state, done = timers.wait(state, number, now, until)
+            event = timers.own(event, state)
+        if event:
+            state, actions = step(state, event)
+            done += _done(event.at, actions)
+        recorded = _done(it.event.at, it.actions) if reached else ()
+        differences.extend(_difference(number, it.event, recorded, done, whole=profile is None))
+        if not reached:
             break
-        before = state
-        state, actions = _go_on(state, it.event) if profile else step(state, it.event)
-        ignored += state.ignored.stale - before.ignored.stale
-        difference = _difference(number, it, actions, whole=profile is None)
-        if difference:
-            differences.append(difference)
-    return Replayed(number, tuple(differences), ignored, state)
+        now, gone = it.event.at, number
+    return Replayed(gone, tuple(differences), state.ignored.stale, state)
 
 
-def _go_on(state: VoiceSession, event: Event) -> tuple[VoiceSession, tuple[Action, ...]]:
-    """Lets the timers fire that are due before ``event``, then tells it, unless it is a timer's itself."""
-    done: list[Action] = []
-    while due := min((it for it in state.timers if it.due <= event.at), key=lambda it: it.due, default=None):
-        state, actions = step(state, TimerFired(due.due, due.timer, due.key, due.epoch))
-        done.extend(actions)
-    if not isinstance(event, TimerFired | SessionUpdated):
-        state, actions = step(state, event)
-        done.extend(actions)
-    return state, tuple(done)
+_Order = tuple[Timer, int, int]
+"""A timer, its key and when it is due: what an order has in common with the same one under another profile."""
+
+
+class _Timers:
+    """The timers of a recording. One that is armed alike under another profile goes off when it did, a little late, so that
+    only what the profile changes is a difference."""
+
+    def __init__(self, begun: Beginning, steps: tuple[Step, ...]) -> None:
+        _, actions = begin(begun.at, begun.profile)
+        self._orders = {
+            (it.timer, it.key, it.epoch): (it.timer, it.key, it.due)
+            for it in (*actions, *(it for row in steps for it in row.actions))
+            if isinstance(it, ArmTimer)
+        }
+        self._over: dict[_Order | None, int] = {}
+        """At which event it fired or was cancelled."""
+        for number, row in enumerate(steps, start=1):
+            for it in (row.event, *row.actions):
+                if isinstance(it, TimerFired | CancelTimer):
+                    self._over[self._order(it)] = number
+
+    def wait(
+        self, state: VoiceSession, number: int, now: int, until: int
+    ) -> tuple[VoiceSession, tuple[Done, ...]]:
+        """Time goes on from ``now``; what is due on the way fires, unless that is left to the event ``number`` or later."""
+        done: tuple[Done, ...] = ()
+        while first := min(
+            (it for it in state.timers if it.due <= until and not self._is_held(it, number)),
+            key=lambda it: it.due,
+            default=None,
+        ):
+            now = max(now, first.due)
+            state, actions = step(state, TimerFired(now, first.timer, first.key, first.epoch))
+            done += _done(now, actions)
+        return state, done
+
+    def own(self, event: Event | None, state: VoiceSession) -> Event | None:
+        """The event as it comes to ``state``: None if it does not."""
+        if not isinstance(event, TimerFired):
+            return None if isinstance(event, SessionUpdated) else event
+        order = self._order(event)
+        armed = (it for it in state.timers if (it.timer, it.key, it.due) == order)
+        return next((replace(event, epoch=it.epoch) for it in armed), None)
+
+    def _is_held(self, armed: Armed, number: int) -> bool:
+        return self._over.get((armed.timer, armed.key, armed.due), 0) >= number
+
+    def _order(self, it: TimerFired | CancelTimer) -> _Order | None:
+        return self._orders.get((it.timer, it.key, it.epoch))
+
+
+def _done(at: int, actions: tuple[Action, ...]) -> tuple[Done, ...]:
+    return tuple(Done(at, it) for it in actions)
 
 
 def _difference(
-    number: int, recorded: Step, actions: tuple[Action, ...], *, whole: bool
-) -> Difference | None:
+    number: int, event: Event, old: tuple[Done, ...], new: tuple[Done, ...], *, whole: bool
+) -> Iterator[Difference]:
     """Under another profile timers, numbers of what is told and latencies differ by themselves: they are left out."""
-    old, new = (recorded.actions, actions) if whole else (_weighty(recorded.actions), _weighty(actions))
-    if old == new:
-        return None
-    lost, won = tuple(it for it in old if it not in new), tuple(it for it in new if it not in old)
-    tag = str(recorded.event.__struct_config__.tag)
-    return Difference(number, recorded.event.at, tag, lost, won)
+    if not whole:
+        old, new = _weighty(old), _weighty(new)
+    if old != new:
+        lost, won = tuple(it for it in old if it not in new), tuple(it for it in new if it not in old)
+        yield Difference(number, event.at, str(event.__struct_config__.tag), lost, won)
 
 
-def _weighty(actions: tuple[Action, ...]) -> tuple[Action, ...]:
-    return tuple(it for it in actions if not isinstance(it, ArmTimer | CancelTimer | Emit | RecordLatency))
+def _weighty(done: tuple[Done, ...]) -> tuple[Done, ...]:
+    return tuple(
+        it for it in done if not isinstance(it.action, ArmTimer | CancelTimer | Emit | RecordLatency)
+    )
 
 
 def _steps(rows: list[bytes] | list[str] | list[bytes | str]) -> Iterator[Step]:

@@ -28,7 +28,7 @@ JSON: Mapping[str, str] = {
     "doctor": "`ok`, `checks` (each `check`, `level` (ok, warn, fail), `code`, `cause`, `fix`, `origin`). Codes are"
     " stable, the words are not.",
     "replay": "`same`, `steps`, `unanswered`, `phase`, `agent`, `user`, `differences` (each `step`, `at_ms`, `event`,"
-    " `recorded` and `now`: the actions that only one of them has).",
+    " `recorded` and `now`: the actions that only one of them has, or at another time, `at_ms`).",
     "keys create": "The key's `id`, `prefix`, `name`, `account`, `role`, `serves_many`, `created_at`, `expires_at`,"
     " `revoked_at`, and `key`, the secret.",
     "keys list": "A list of keys as `keys create` prints them, without `key`.",

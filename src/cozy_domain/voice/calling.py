@@ -118,6 +118,7 @@ class Calling:
         self._seats = CallSeats(parts.seats)
         self._tasks: asyncio.TaskGroup | None = None
         self._calls: dict[UUID, OpenedCall] = {}
+        self._seated: dict[UUID, Sitter] = {}
         self._verdicts = Verdicts()
         self._draining = False
         self._load = 0
@@ -169,7 +170,8 @@ class Calling:
             self._seats.free(sitter)
             raise
         self._calls[opened.call.id] = opened
-        tasks.create_task(self._run(opened.call, sitter))
+        self._seated[opened.call.id] = sitter
+        tasks.create_task(self._run(opened.call))
         return opened
 
     def find(self, owner: Owner, call: UUID) -> OpenedCall | None:
@@ -235,6 +237,7 @@ class Calling:
                     ),
                 ),
                 wanted_voice=persona.voice.tts,
+                over=partial(self._stand_up, number),
                 record=partial(parts.record, number) if parts.record else None,
             )
         )
@@ -257,13 +260,18 @@ class Calling:
         choice = choose(order.model, order.persona, session.pin if session else None, snapshot)
         return snapshot.catalog.get(choice.persona).persona
 
-    async def _run(self, call: VoiceCall, sitter: Sitter) -> None:
+    async def _run(self, call: VoiceCall) -> None:
         try:
             await call.run()
         except Exception:  # noqa: BLE001  a call that fails ends alone
             _log.exception("call %s failed", call.id)
         finally:
             self._calls.pop(call.id, None)
+            self._stand_up(call.id)
+
+    def _stand_up(self, call: UUID) -> None:
+        """The seat is free, also while the end of the call is still being stored. Twice does nothing."""
+        if sitter := self._seated.pop(call, None):
             self._seats.free(sitter)
 
     async def _drain(self, drain_s: float) -> None:

@@ -51,8 +51,9 @@ Tell = Callable[[PublicEvent], None]
 
 
 class CallParts(msgspec.Struct, frozen=True):
-    """What one call is made of. ``wanted_voice`` names the engine to ask first; ``record`` gets the lines of the call's
-    recording (`cozy_domain.voice.replay`)."""
+    """What one call is made of. ``over`` is called when the call ends, before its caller can know and before all is stored;
+    ``wanted_voice`` names the engine to ask first; ``record`` gets the lines of the call's recording
+    (`cozy_domain.voice.replay`)."""
 
     id: UUID
     clock: Clock
@@ -65,6 +66,7 @@ class CallParts(msgspec.Struct, frozen=True):
     tell: Tell
     told: Callable[[str], None]
     ends: EndOfTurn
+    over: Callable[[], None] = lambda: None
     wanted_voice: str | None = None
     record: Callable[[bytes], None] | None = None
 
@@ -303,6 +305,7 @@ class VoiceCall:
         self.reason = self.reason or reason
         self._inbox.clear()
         self._over.set()
+        self._parts.over()
 
     def _arm(self, order: it.ArmTimer) -> None:
         loop = asyncio.get_running_loop()

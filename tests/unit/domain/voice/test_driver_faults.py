@@ -543,17 +543,53 @@ async def test_a_caller_is_let_go_at_once_while_the_store_is_away_and_nothing_is
         call.call.close("drained")
         await settled(lambda: call.line.caller.ended, 0.1)
         await call.quiet(10.0)
-        assert calls.calls_open == 1, "the seat is taken until all is stored"
         chat.turns.away = False
         assert await call.call.ended() == "drained"
-        await settled(lambda: calls.calls_open == 0)
     (_, (role, text)) = await voice.history()
     assert (role, text) == ("agent", call.told(ResponseDone)[-1].text)
     assert LONG.startswith(text)
     assert text
 
 
-async def test_a_store_that_stays_away_keeps_the_seat_for_as_long_as_it_is_tried() -> None:
+async def test_who_is_told_that_the_call_ended_can_call_again_while_it_is_stored() -> None:
+    chat = ChatWithAwayStore(clock=LoopClock())
+    voice = VoiceUnderTest(chat=chat, heard=["Hm?"], seats=SeatLimits(at_once=1))
+    async with voice.running(saying(LONG)) as calls:
+        call = await begun(calls)
+        again: list[asyncio.Task[CallUnderTest]] = []
+        call.react = lambda event: (
+            again.append(asyncio.create_task(begun(calls))) if isinstance(event, SessionClosed) else None
+        )
+        await asked(call)
+        await call.until(OutputStarted)
+        call.line.caller.hang_up()
+        await call.until(SessionClosed)
+        second = await again[0]
+        assert calls.calls_open == 1
+        chat.turns.away = False
+        await call.call.ended()
+        assert calls.calls_open == 1, "the seat of the second call"
+        await second.hang_up()
+        assert calls.calls_open == 0
+
+
+async def test_a_server_that_stops_waits_for_what_an_ended_call_still_stores() -> None:
+    chat = ChatWithAwayStore(clock=LoopClock())
+    voice = VoiceUnderTest(chat=chat, heard=["Hm?"])
+    async with voice.running(saying(LONG)) as calls:
+        call = await begun(calls)
+        await asked(call)
+        await call.until(OutputStarted)
+        await call.quiet(1.0)
+        call.line.caller.hang_up()
+        await call.until(SessionClosed)
+        assert calls.calls_open == 0
+        asyncio.get_running_loop().call_later(3.0, setattr, chat.turns, "away", False)
+    (_, (role, text)) = await voice.history()
+    assert (role, text) == ("agent", call.told(ResponseDone)[-1].text)
+
+
+async def test_a_store_that_stays_away_is_tried_for_half_a_minute_after_a_call() -> None:
     chat = ChatWithAwayStore(clock=LoopClock())
     voice = VoiceUnderTest(chat=chat, heard=["Hm?"])
     async with voice.running(saying(LONG)) as calls:
@@ -564,7 +600,6 @@ async def test_a_store_that_stays_away_keeps_the_seat_for_as_long_as_it_is_tried
         began = asyncio.get_running_loop().time()
         await call.call.ended()
         assert 25.0 < asyncio.get_running_loop().time() - began < 40.0
-        await settled(lambda: calls.calls_open == 0)
 
 
 async def test_a_call_that_comes_while_the_server_stops_leaves_no_timer() -> None:

@@ -6,12 +6,15 @@ from collections.abc import AsyncIterator, Callable, Iterable, Iterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Any, Self
 
-from litestar import HttpMethod, Litestar, Request, Response, Router
+from litestar import HttpMethod, Litestar, Response, Router
 from litestar.config.cors import CORSConfig
+from litestar.datastructures import Headers
 from litestar.di import Provide
+from litestar.enums import ScopeType
 from litestar.events import BaseEventEmitterBackend
 from litestar.handlers import HTTPRouteHandler, WebsocketRouteHandler
 from litestar.middleware import DefineMiddleware
+from litestar.types import ASGIApp, Receive, Scope, Send
 
 from cozy_domain.errors import ConfigError, CozyError
 from cozy_domain.routing.choice import names
@@ -59,13 +62,12 @@ def create_app(container: Container) -> Litestar:
     )
     mount = container.settings().voice.mount
     below = (
-        [Router(mount, route_handlers=[*_methods_told(FASTRTC, None), *FASTRTC, *FASTRTC_SOCKETS])]
-        if mount
-        else []
+        [Router(mount, route_handlers=[*_methods_told(FASTRTC), *FASTRTC, *FASTRTC_SOCKETS])] if mount else []
     )
+    cors = _cors(container.settings().server.cors_origins)
     app = Litestar(
         [
-            *_methods_told(routes, Strangers() if container.development() else None),
+            *_methods_told(routes),
             *routes,
             *SOCKETS,
             *below,
@@ -102,12 +104,14 @@ def create_app(container: Container) -> Litestar:
         exception_handlers=dict(EXCEPTION_HANDLERS),
         event_emitter_backend=_NoEvents,
         openapi_config=docs.openapi_config(),
-        cors_config=_cors(container.settings().server.cors_origins),
+        cors_config=cors,
         lifespan=[lambda _: opened(container)],
         after_exception=[remember],
         logging_config=None,
         debug=False,
     )
+    if container.development():
+        app.asgi_handler = Strangers(app.asgi_handler, cors)
     # Around everything, the answers of Litestar's router and of CORS included.
     handshakes = Handshakes(app.asgi_handler)
     app.asgi_handler = Stamp(handshakes, container.ids(), container.clock(), container.access_log())
@@ -115,13 +119,23 @@ def create_app(container: Container) -> Litestar:
 
 
 class Strangers:
-    """Tells the log, once for each, of pages whose origin is not listed: their browser tells them nothing that helps."""
+    """Tells the log, once for each, of pages whose origin is not listed: their browser tells them nothing that helps. It is
+    around the answers of CORS, for a browser that asks beforehand gets no other."""
 
-    def __init__(self) -> None:
+    def __init__(self, app: ASGIApp, cors: CORSConfig | None) -> None:
+        self._app = app
+        self._cors = cors
         self._known: set[str] = set()
 
-    def note(self, origin: str | None) -> None:
-        if origin is None or origin in self._known or len(self._known) >= MOST_STRANGERS:
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == ScopeType.HTTP and scope["method"] == HttpMethod.OPTIONS:
+            origin = Headers.from_scope(scope).get("origin")
+            if origin and not (self._cors and self._cors.is_origin_allowed(origin)):
+                self._note(origin)
+        await self._app(scope, receive, send)
+
+    def _note(self, origin: str) -> None:
+        if origin in self._known or len(self._known) >= MOST_STRANGERS:
             return
         self._known.add(origin)
         _log.warning(
@@ -133,9 +147,7 @@ class Strangers:
         )
 
 
-def _methods_told(
-    handlers: Iterable[HTTPRouteHandler], strangers: Strangers | None
-) -> Iterator[HTTPRouteHandler]:
+def _methods_told(handlers: Iterable[HTTPRouteHandler]) -> Iterator[HTTPRouteHandler]:
     """The answer to OPTIONS for each path, to be registered first. Litestar's own names only the method that a path had
     when it was first registered."""
     by_path: dict[str, set[str]] = {}
@@ -143,13 +155,11 @@ def _methods_told(
         for path in handler.paths:
             by_path.setdefault(path, {"OPTIONS"}).update(handler.http_methods)
     for path, methods in by_path.items():
-        yield _options(path, ", ".join(sorted(methods)), strangers)
+        yield _options(path, ", ".join(sorted(methods)))
 
 
-def _options(path: str, methods: str, strangers: Strangers | None) -> HTTPRouteHandler:
-    def told(request: Request[Any, Any, Any]) -> Response[None]:
-        if strangers is not None:
-            strangers.note(request.headers.get("origin"))
+def _options(path: str, methods: str) -> HTTPRouteHandler:
+    def told() -> Response[None]:
         return Response(None, status_code=204, headers={"allow": methods})
 
     return HTTPRouteHandler(

@@ -99,13 +99,18 @@ async def test_nobody_may_by_default(server: Running) -> None:
     assert "access-control-allow-origin" not in (await preflight(server, LISTED)).headers
 
 
+STRANGER = "http://127.0.0.1:5174"
+
+
+@pytest.mark.parametrize("listed", [(), (LISTED,)])
 async def test_a_page_that_may_not_call_is_explained_in_the_log_once(
-    server: Running, caplog: pytest.LogCaptureFixture
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, listed: tuple[str, ...]
 ) -> None:
-    for _ in range(3):
-        await preflight(server, LISTED)
+    async with running(container_for(settings_for(tmp_path, cors_origins=listed))) as server:
+        for origin in (*listed, STRANGER, STRANGER, STRANGER):
+            await preflight(server, origin)
     told = [it for it in caplog.records if it.getMessage() == "origin_not_listed"]
-    assert [it.__dict__["origin"] for it in told] == [LISTED]
+    assert [it.__dict__["origin"] for it in told] == [STRANGER]
     assert "server.cors_origins" in told[0].__dict__["told"]
 
 

@@ -27,7 +27,8 @@ class ServerSettings(msgspec.Struct, frozen=True):
     role: Literal["all"] = "all"
     """What this process does: everything, the worker included."""
     cors_origins: tuple[str, ...] = ()
-    """Origins of web pages that may call, each exactly as `https://example.org`; none by default."""
+    """Origins of web pages that may call, each exactly as `https://example.org`; none by default. `null` is not one page but
+    every page of a file and every sandboxed one, of whomever."""
     shutdown_timeout_s: Seconds = 30.0
     """How long after SIGTERM answers under way may take to finish; then they are cut and kept as interrupted."""
     drain_s: Annotated[float, Meta(ge=0, le=3_600)] = 1.0

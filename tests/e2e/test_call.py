@@ -2,14 +2,18 @@
 
 import asyncio
 import json
+import logging
 import sys
 import wave
 from pathlib import Path
+from typing import Any
+
+import pytest
 
 from cozy_domain.errors import ProviderUnavailableError
 from cozy_server.cli.caller import ANSWER_S
 from tests.fixtures.calls import LOUD, loudness, tone
-from tests.fixtures.fastrtc import calls_for, taking_calls
+from tests.fixtures.fastrtc import Caller, calls_for, taking_calls
 from tests.fixtures.server import running
 from tests.fixtures.speech import hearing
 
@@ -121,6 +125,32 @@ async def test_a_refusal_of_the_server_is_told(tmp_path: Path) -> None:
         code, _, err = await call("--wav", question(tmp_path), "--url", server.url, "--persona", "nobody")
     assert code == 1
     assert "takes no call" in err
+    assert "→" in err
+
+
+@pytest.mark.parametrize(
+    ("limits", "reason", "setting"),
+    [
+        ({"calls_per_owner": 1}, "too_many_calls", "voice.calls_per_owner"),
+        ({"calls_at_once": 1}, "server_overloaded", "voice.calls_at_once"),
+    ],
+)
+async def test_who_calls_too_often_is_told_the_limit_and_what_to_do_and_so_is_the_log(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, limits: dict[str, Any], reason: str, setting: str
+) -> None:
+    caplog.set_level(logging.INFO)
+    async with taking_calls(tmp_path / "data", **limits) as (server, client):
+        caller = Caller(client)
+        try:
+            await caller.call()
+            code, _, err = await call("--wav", question(tmp_path), "--url", server.url)
+        finally:
+            await caller.hang_up()
+    assert code == 1
+    assert f"takes no call: concurrency_limit_reached ({reason}, limit 1)" in err
+    assert setting in err
+    refused = [it.__dict__["reason"] for it in caplog.records if it.getMessage() == "call_refused"]
+    assert refused == [reason]
 
 
 async def test_a_file_that_is_no_sound_is_refused_before_anybody_is_called(tmp_path: Path) -> None:

@@ -286,6 +286,14 @@ def _last_loud(question: bytes) -> int:
     return next((at for at in range(len(values) - 1, 0, -1) if abs(values[at]) > LOUD), len(values))
 
 
+HINTS = {
+    "too_many_calls": "Hang up another call first; an administrator can raise voice.calls_per_owner.",
+    "server_overloaded": "Try again when another call has ended; an administrator can raise voice.calls_at_once if the "
+    "machine has time left.",
+    "server_shutdown": "Try again in a moment.",
+}
+
+
 class _Started(msgspec.Struct, frozen=True):
     session_id: str | None = None
 
@@ -321,8 +329,17 @@ async def _offered(wanted: Wanted, sdp: str) -> _Answer:
         ) from None
     if answer.sdp:
         return answer
-    told = answer.meta.get("message") or answer.meta.get("error") or f"status {response.status_code}"
-    raise InputError(f"{wanted.url} takes no call: {visible(str(told))}")
+    raise _refused(wanted.url, answer.meta, response.status_code)
+
+
+def _refused(url: str, meta: dict[str, Any], status: int) -> InputError:
+    """Of too many calls FastRTC's clients are told a code and a number only."""
+    told, hint = str(meta.get("message") or meta.get("error") or f"status {status}"), meta.get("hint")
+    if "limit" in meta:
+        reason = meta.get("reason") or "too_many_calls"
+        told = f"{told} ({reason}, limit {meta['limit']})"
+        hint = hint or HINTS.get(str(reason))
+    return InputError(f"{url} takes no call: {visible(told)}", hint=None if hint is None else str(hint))
 
 
 def _not_there(url: str, error: Exception) -> ProviderUnavailableError:

@@ -1,6 +1,7 @@
 """Calls of FastRTC's clients: what the session tells goes over their lines in their words, and their orders go to it."""
 
 import asyncio
+import logging
 from collections import deque
 from collections.abc import Callable
 from uuid import UUID
@@ -11,7 +12,7 @@ from litestar.types import Scope
 from cozy_domain.access.caller import Caller
 from cozy_domain.access.limits import Bucket, Limit
 from cozy_domain.chat.plan import zone_of
-from cozy_domain.errors import InputError, LimitError, MissingError
+from cozy_domain.errors import CozyError, InputError, LimitError, MissingError
 from cozy_domain.ids import Owner, PersonaId, SessionId
 from cozy_domain.voice.calling import Calling, CallOrder, OpenedCall
 from cozy_domain.voice.ports import AudioPeer
@@ -22,6 +23,8 @@ from cozy_server.fastrtc.refusals import too_many
 from cozy_server.fastrtc.translate import Order, Translation, error, ours, output, read, received
 from cozy_server.fastrtc.wire import CallStarted, CallWish
 from cozy_server.problems import language_of, request_id
+
+_log = logging.getLogger(__name__)
 
 MOST_EARLY = 64
 """Messages that wait for the line; a call has told a few of them when it is attached."""
@@ -157,8 +160,11 @@ class Conversations:
         try:
             calling = self._installed()
             opened = await calling.open(order, tell=conversation.tell, told=conversation.told)
-        except LimitError as error:
+        except CozyError as error:
             self.lines.release(line)
+            _log.info("call_refused", extra={"reason": error.code, "request": order.request})
+            if not isinstance(error, LimitError):
+                raise
             limits = calling.limits
             if error.code == "too_many_calls":
                 raise too_many(limits.each) from None

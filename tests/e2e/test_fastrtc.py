@@ -226,6 +226,22 @@ def quit_of(id: str) -> dict[str, Any]:
     }
 
 
+async def test_an_offer_that_cannot_be_answered_leaves_no_recording(tmp_path: Path) -> None:
+    recordings = tmp_path / "recordings"
+    async with taking_calls(tmp_path / "data", recordings=str(recordings)) as (_, client):
+        refused = await client.post(OFFER, json={"sdp": "v=0\r\n", "type": "offer", "webrtc_id": "bad"})
+        assert refused.json()["meta"]["error"] == "invalid_sdp"
+        assert not list(recordings.glob("*"))
+        caller = Caller(client)
+        await caller.call()
+        await caller.until_told("session.active")
+        await caller.hang_up()
+    (kept,) = recordings.glob("*")
+    begun, *steps = kept.read_text().splitlines()
+    assert "profile" in begun
+    assert steps
+
+
 async def test_a_full_server_says_why(tmp_path: Path) -> None:
     async with taking_calls(tmp_path, calls_at_once=1) as (_, client):
         caller, second = Caller(client), Caller(client, "other")

@@ -85,7 +85,7 @@ class CallOrder(msgspec.Struct, frozen=True):
 
 class CallingParts(msgspec.Struct, frozen=True):
     """``phrases`` are all that callers can say, none for anything; ``load`` tells how busy the machine is, in percent;
-    ``record`` gets the lines of the recording of each call, by its id, from the event loop."""
+    ``record`` gets the lines of the recording of each call that had a line, by its id, from the event loop."""
 
     pipeline: ChatPipeline
     history: TurnHistory

@@ -94,9 +94,10 @@ class VoiceCall:
         self._voice = SegmentVoice(parts.speaking, self._loudspeaker, parts.clock, self._post, self._spawn)
         self._voice.voicing, self._voice.wanted = parts.voicing, parts.wanted_voice
         self._replies = parts.replies(self._post, self._spawn)
+        self._had_line = False
+        self._unrecorded: list[bytes] = []
         begun = self._now()
-        if parts.record:
-            parts.record(beginning_line(begun, parts.profile))
+        self._record(beginning_line(begun, parts.profile))
         self._state, actions = begin(begun, parts.profile)
         self._act_all(actions)
 
@@ -107,6 +108,7 @@ class VoiceCall:
         if self.reason or self._state.phase is Phase.CLOSING:
             self._close_line(line)
             return
+        self._had_line = True
         if earlier := self._media.attach(line):
             self._close_line(earlier)
 
@@ -216,7 +218,7 @@ class VoiceCall:
                 event = self._inbox.popleft()
                 self._state, actions = step(self._state, event)
                 if self._parts.record:
-                    self._parts.record(step_line(event, actions))
+                    self._record(step_line(event, actions))
                 self._act_all(actions)
                 if isinstance(event, it.PlayoutProgressed) and (response := self._state.response):
                     self._replies.heard(response.response_id, heard_text(self._state))
@@ -226,6 +228,15 @@ class VoiceCall:
             self._end("server_error")
         finally:
             self._busy = False
+
+    def _record(self, line: bytes) -> None:
+        """A call that never has a line, as when its offer cannot be answered, leaves no recording."""
+        if record := self._parts.record:
+            self._unrecorded.append(line)
+            if self._had_line:
+                for waiting in self._unrecorded:
+                    record(waiting)
+                self._unrecorded.clear()
 
     def _act_all(self, actions: tuple[it.Action, ...]) -> None:
         for action in actions:

@@ -22,9 +22,8 @@ NAME = "silero"
 CONTEXT = 64
 """Samples of the window before that the model wants in front of each (``OnnxWrapper`` of snakers4/silero-vad v5)."""
 STATE = 128
-INLINE = 6
-"""So many windows are judged where they are, in about 0.3 ms; more keep the loop waiting, and go to a thread. On a busy
-machine that takes 10 to 15 ms more, because both wait for the interpreter."""
+INLINE = 2
+"""So many windows are judged where they are, in about 0.2 ms; more keep the loop waiting, and go to a thread."""
 PACE_S = 0.008
 """The model is not asked again sooner, except about a microphone of the time before, which is ahead of real time. The others
 have a window every 32 ms: a few hardly ever wait for each other, and of fifty that speak a dozen are judged together, for

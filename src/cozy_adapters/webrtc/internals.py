@@ -1,11 +1,11 @@
 """All that we use of aiortc and aioice beyond what they document, for the versions that `KNOWN` names.
 
-Eight things: a receiver of our own stands in for aiortc's, so that packets come to us undecoded and unbuffered; packets of
+Nine things: a receiver of our own stands in for aiortc's, so that packets come to us undecoded and unbuffered; packets of
 sound leave as they are, when they are due; the ICE transport of a connection is told candidates directly; the end of
 connecting can be waited for; what arrives from the caller is noticed, and read where it arrives; what is malformed is
-dropped where it would raise; messages find their way when the packets that begin them are lost, and share packets; and a
-machine without a network calls itself. A test fails when an installed version is another one, so that whoever renews it
-looks here.
+dropped where it would raise; messages find their way when the packets that begin them are lost, and share packets; a caller
+whose address changes is followed; and a machine without a network calls itself. A test fails when an installed version is
+another one, so that whoever renews it looks here.
 """
 
 import asyncio
